@@ -1,0 +1,2 @@
+// Package identity names messages.
+package identity

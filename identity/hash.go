@@ -1,0 +1,53 @@
+package identity
+
+import (
+	"encoding/binary"
+
+	"github.com/dchest/siphash"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// Hasher turns identities into fingerprints and payloads into digests with
+// SipHash-2-4 (Aumasson and Bernstein, 2012, and its 128-bit extension), keyed
+// by a secret that senders must not know: without it nobody can choose ids that
+// collide. It is a small value, safe to copy and for concurrent use.
+type Hasher struct{ k0, k1 uint64 }
+
+// NewHasher returns the hasher of a ledger's secret, for which every fingerprint
+// the ledger holds is valid and no other.
+func NewHasher(secret [16]byte) Hasher {
+	return Hasher{binary.LittleEndian.Uint64(secret[:8]), binary.LittleEndian.Uint64(secret[8:])}
+}
+
+// Scoped returns the hasher for the identities of one scope. Its key is the
+// 128-bit SipHash of the scope, so scope and identity are never joined and
+// ("a", "bc") cannot meet ("ab", "c"). The empty scope is a scope as well.
+func (h Hasher) Scoped(s hapax.Scope) Hasher {
+	var buf [128]byte // keeps the usual scope off the heap
+	k0, k1 := siphash.Hash128(h.k0, h.k1, append(buf[:0], s...))
+	return Hasher{k0, k1}
+}
+
+// Fingerprint returns the 128-bit hash of id. It does not keep id.
+func (h Hasher) Fingerprint(id []byte) (f hapax.Fingerprint) {
+	a, b := siphash.Hash128(h.k0, h.k1, id)
+	binary.BigEndian.PutUint64(f[:8], a)
+	binary.BigEndian.PutUint64(f[8:], b)
+	return f
+}
+
+// Digest returns the 64-bit hash of the payload's canonical JSON, so that a
+// retry with its fields in another order is no conflict, or of its raw bytes if
+// it is not JSON (or JSON that has no canonical form). It is never zero.
+//
+// The canonical form is written over scratch, which is returned, grown if need
+// be, for the next call; pass nil at first. The payload is not kept.
+func (h Hasher) Digest(scratch, payload []byte) (hapax.Digest, []byte) {
+	canonical, err := AppendCanonical(scratch[:0], payload)
+	if err == nil {
+		payload = canonical
+	}
+	d := siphash.Hash(h.k0, h.k1, payload)
+	return hapax.Digest(max(d, 1)), canonical
+}
