@@ -1,0 +1,295 @@
+package hapax
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Handler does the work of one message. c.Token fences it: it rises with every
+// claim of the identity, so a resource that remembers the highest token seen
+// can refuse a holder that was overtaken. The receipt is kept and given to
+// duplicates; it must not be changed after the handler returned.
+//
+// ctx ends when the caller's does, and with the cause [ErrLeaseLost] shortly
+// before the lease ends if it can't be extended: from then on another holder
+// may run the same work, and nothing of this run will be committed. A handler
+// that passes ctx on to what it calls needs to do nothing else.
+type Handler func(ctx context.Context, c Claim) (Receipt, error)
+
+// Result is what became of one [Do].
+type Result struct {
+	Outcome Outcome
+	Receipt Receipt // of this run if Executed, of the first one if Replayed
+}
+
+// Outcome says what became of a message. Beside it stands what a broker adapter
+// does with the delivery.
+type Outcome uint8
+
+const (
+	// Executed: the handler ran and its receipt is committed. Acknowledge.
+	Executed Outcome = iota + 1
+	// Replayed: a copy was committed before; its receipt is given. Acknowledge.
+	Replayed
+	// Held: another holder has a live claim ([*InFlightError]). Give the message
+	// back, to come again after RetryAfter. It is neither an error to log nor
+	// a failed attempt.
+	Held
+	// Conflicted: the identity came before with another payload ([ErrConflict]).
+	// To the dead letters: another try will not help.
+	Conflicted
+	// Failed: the handler returned the error, and the claim was released. Give
+	// the message back; this was a failed attempt.
+	Failed
+	// Lost: the lease did not last ([ErrLeaseLost]), and nothing was committed.
+	// The handler may have had its effect, and another holder may be at it now.
+	// Give the message back.
+	Lost
+	// Doubtful: the handler succeeded, but its commit failed or may have failed
+	// ([ErrUnknown], or what the ledger said). The claim was left to its lease.
+	// Never acknowledge: give the message back, to come again after the lease.
+	Doubtful
+	// Unanswered: the request is invalid, or the ledger could not be asked. The
+	// handler did not run. Stop taking messages, and ask again later.
+	Unanswered
+)
+
+var outcomes = [...]string{
+	Executed: "executed", Replayed: "replayed", Held: "held", Conflicted: "conflicted",
+	Failed: "failed", Lost: "lost", Doubtful: "doubtful", Unanswered: "unanswered",
+}
+
+func (o Outcome) String() string {
+	if o > 0 && int(o) < len(outcomes) {
+		return outcomes[o]
+	}
+	return fmt.Sprintf("Outcome(%d)", uint8(o))
+}
+
+// Limits bounds what [Do] does in time. The zero value is good: a field that is
+// zero stands for its default.
+type Limits struct {
+	// Run is how long the lease is extended at most, counted from the claim
+	// (default: one hour, at least the lease). A handler that hangs loses its
+	// lease at most one lease later.
+	Run time.Duration
+	// Margin is how long before the end of a lease that can't be extended the
+	// handler's context is cancelled: the time it gets to stop, and what clocks
+	// may run apart in one lease (default: a tenth of the lease, at most half).
+	Margin time.Duration
+	// Settle bounds the commit or release after the handler, which goes on
+	// when the caller's context has ended (default: the lease).
+	Settle time.Duration
+}
+
+// Do runs the handler once for all copies of a message: it claims the identity,
+// runs the handler in the caller's goroutine, and commits the claim with the
+// handler's receipt. While the handler runs, the lease is extended every third
+// of its length, so the work may take longer than the lease. If the handler
+// fails, panics or calls [runtime.Goexit], the claim is released, and the next
+// copy runs at once; a panic propagates.
+//
+// The effect and the commit are two steps. If the process dies between them, or
+// if the lease is lost while the handler works, the next copy runs again.
+// Within a lease that holds, no two runs overlap.
+//
+// The error is nil for Executed and Replayed. It is wrapped, so test it with
+// [errors.Is] and [errors.As]; the handler's own error is returned as it is,
+// unless the release failed too. The [Outcome] tells more than the error: a
+// handler that uses a ledger itself can return any of these errors.
+//
+// Do may be called from several goroutines at once. It starts one goroutine per
+// handler, which has ended when Do returns.
+func Do(ctx context.Context, l Ledger, r Request, run Handler) (Result, error) {
+	return Limits{}.Do(ctx, l, r, run)
+}
+
+// Do is [Do] with these limits.
+func (t Limits) Do(ctx context.Context, l Ledger, r Request, run Handler) (Result, error) {
+	t, err := t.withDefaults(r.Lease)
+	if err != nil {
+		return Result{Outcome: Unanswered}, err
+	}
+	asked := time.Now()
+	c, err := l.Claim(ctx, r)
+	if err != nil {
+		return Result{Outcome: Unanswered}, fmt.Errorf("claim: %w", err)
+	}
+	switch c.Verdict {
+	case Fresh:
+		h := &hold{ledger: l, limits: t, lease: r.Lease, claim: c, until: asked.Add(r.Lease)}
+		return h.execute(ctx, run)
+	case Duplicate:
+		return Result{Outcome: Replayed, Receipt: c.Receipt}, nil
+	case InFlight:
+		// The deadline is told by the ledger's clock, and ours may be off: no
+		// copy is held back for longer than a lease.
+		left := min(max(time.Until(c.Deadline), 0), r.Lease)
+		return Result{Outcome: Held}, &InFlightError{RetryAfter: left}
+	case Conflict:
+		return Result{Outcome: Conflicted}, fmt.Errorf("claim: %w", ErrConflict)
+	default:
+		return Result{Outcome: Unanswered}, fmt.Errorf("claim: the ledger answered %v, which is no answer to a claim", c.Verdict)
+	}
+}
+
+func (t Limits) withDefaults(lease time.Duration) (Limits, error) {
+	switch {
+	case lease <= 0:
+		return t, fmt.Errorf("claim: lease %v: want one above zero", lease)
+	case t.Run < 0 || t.Margin < 0 || t.Settle < 0:
+		return t, fmt.Errorf("claim: limits %+v: want none below zero", t)
+	case t.Margin > lease/2:
+		return t, fmt.Errorf("claim: margin %v: want at most half of the lease, %v", t.Margin, lease)
+	}
+	if t.Run == 0 {
+		t.Run = max(time.Hour, lease)
+	}
+	if t.Margin == 0 {
+		t.Margin = lease / 10
+	}
+	if t.Settle == 0 {
+		t.Settle = lease
+	}
+	return t, nil
+}
+
+// hold is a claim of ours, from the ledger's answer until it is committed or
+// released. The lease is timed by this process's monotonic clock, from before
+// the question, so it never seems to last longer than it does, whatever either
+// wall clock shows.
+//
+// While the handler runs, claim and until belong to the goroutine in keep;
+// before and after, to the caller.
+type hold struct {
+	ledger Ledger
+	limits Limits
+	lease  time.Duration
+	claim  Claim     // as last extended
+	until  time.Time // when the lease ends at the earliest
+}
+
+// execute runs the handler and settles the claim by how it ended.
+func (h *hold) execute(ctx context.Context, run Handler) (Result, error) {
+	settling := context.WithoutCancel(ctx)
+	if late := time.Until(h.until) <= h.limits.Margin; late {
+		_ = h.release(settling)
+		return Result{Outcome: Lost}, fmt.Errorf("claim: answered too late: %w", ErrLeaseLost)
+	}
+	receipt, failure, lost := h.work(ctx, run)
+	switch {
+	case lost != nil:
+		// A handler told to stop may return nil without having done all.
+		_ = h.release(settling)
+		return Result{Outcome: Lost}, errors.Join(lost, failure)
+	case failure != nil:
+		if err := h.release(settling); err != nil {
+			failure = errors.Join(failure, err)
+		}
+		return Result{Outcome: Failed}, failure
+	}
+	// No release after a commit that failed: it may have happened after all.
+	switch err := h.commit(settling, receipt); {
+	case err == nil:
+		return Result{Outcome: Executed, Receipt: receipt}, nil
+	case errors.Is(err, ErrLeaseLost):
+		return Result{Outcome: Lost}, err
+	default:
+		return Result{Outcome: Doubtful}, err
+	}
+}
+
+// work runs the handler while keep extends the lease. failure is the handler's
+// error, lost why its lease did not last.
+func (h *hold) work(ctx context.Context, run Handler) (receipt Receipt, failure, lost error) {
+	lease, end := context.WithCancelCause(context.WithoutCancel(ctx)) // ends when lost, or here
+	claim, kept := h.claim, make(chan struct{})
+	go func() {
+		defer close(kept)
+		h.keep(lease, end)
+	}()
+	working, cancel := context.WithCancelCause(ctx)
+	context.AfterFunc(lease, func() { cancel(context.Cause(lease)) })
+
+	returned := false
+	defer func() {
+		end(nil)
+		<-kept
+		if !returned { // a panic or runtime.Goexit, which goes on from here
+			_ = h.release(context.WithoutCancel(ctx))
+		} else if cause := context.Cause(lease); errors.Is(cause, ErrLeaseLost) {
+			lost = cause
+		}
+	}()
+	receipt, failure = run(working, claim)
+	returned = true
+	return receipt, failure, nil
+}
+
+// keep extends the lease every third of its length until ctx ends, or ends it
+// itself by lose. The alarm rings in a goroutine of its own: an Extend that
+// hangs does not delay it.
+func (h *hold) keep(ctx context.Context, lose context.CancelCauseFunc) {
+	ring := func(why error) *time.Timer {
+		return time.AfterFunc(time.Until(h.until)-h.limits.Margin, func() { lose(why) })
+	}
+	alarm := ring(ErrLeaseLost)
+	defer func() { alarm.Stop() }()
+
+	beat := time.NewTicker(max(h.lease/3, 1))
+	defer beat.Stop()
+	for stop := h.until.Add(h.limits.Run - h.lease); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-beat.C:
+		}
+		err := h.extend(ctx, stop)
+		if errors.Is(err, ErrLeaseLost) {
+			lose(fmt.Errorf("extend: %w", err))
+			return
+		}
+		alarm.Stop()
+		if err == nil {
+			alarm = ring(ErrLeaseLost)
+		} else {
+			alarm = ring(fmt.Errorf("%w: not extended: %w", ErrLeaseLost, err))
+		}
+	}
+}
+
+// extend asks for another lease from now, unless the handler had its time.
+func (h *hold) extend(ctx context.Context, stop time.Time) error {
+	asked := time.Now()
+	if !asked.Before(stop) {
+		return fmt.Errorf("the handler ran for longer than %v", h.limits.Run)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.lease/3)
+	defer cancel()
+	c, err := h.ledger.Extend(ctx, h.claim, h.lease)
+	if err != nil {
+		return err
+	}
+	h.claim, h.until = c, asked.Add(h.lease)
+	return nil
+}
+
+func (h *hold) commit(ctx context.Context, r Receipt) error {
+	ctx, cancel := context.WithTimeout(ctx, h.limits.Settle)
+	defer cancel()
+	if err := h.ledger.Commit(ctx, h.claim, r); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+func (h *hold) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, h.limits.Settle)
+	defer cancel()
+	if err := h.ledger.Release(ctx, h.claim); err != nil {
+		return fmt.Errorf("release: %w", err)
+	}
+	return nil
+}
