@@ -1,0 +1,50 @@
+package arch
+
+const module = "github.com/hapaxmq/hapax"
+
+// row says what a package may import of this module. Files of tests may import
+// anything. A package that only tests may import has a name that ends in "test".
+type row struct {
+	path string   // in the module; a folder below it has the same rights
+	may  []string // paths of the module, each with what is below it
+
+	pure  bool // nothing that touches the world, and no other module
+	files bool // may open and change files by package os
+}
+
+// table is the import table, floor by floor. An arrow points only downward, and
+// never sideways.
+func table() []row {
+	return []row{
+		// Floor 0: the vocabulary.
+		{path: ".", pure: true},
+
+		// Floor 1: what decides, and the door to the disk.
+		{path: "identity", may: list(".")},
+		{path: "window", may: list("."), pure: true},
+		{path: "internal/vfs", files: true},
+
+		// Floor 2: the framed file.
+		{path: "internal/segment", may: list(".", "internal/vfs")},
+
+		// Floor 3: the durable ledger.
+		{path: "ledger", may: list(".", "identity", "window", "internal/vfs", "internal/segment")},
+
+		// Floor 4: what uses a ledger.
+		{path: "audit", may: list(".", "identity", "window", "ledger")},
+
+		// Floor 6: the binary.
+		{path: "cmd/hapax", may: list(".", "identity", "window", "ledger", "audit", "internal/vfs"), files: true},
+
+		// Beside: exams, tools and this package.
+		{path: "ledgertest", may: list(".", "identity", "ledger")},
+		{path: "internal/tools", may: list(".", "identity"), files: true},
+		{path: "internal/arch"},
+	}
+}
+
+func list(paths ...string) []string { return paths }
+
+// world is what a pure package leaves to its callers, each with what is below it:
+// time and randomness come in as values, locks are the shell's.
+func world() []string { return list("os", "net", "sync", "log", "syscall") }
