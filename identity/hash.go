@@ -44,8 +44,8 @@ func (h Hasher) Fingerprint(id []byte) (f hapax.Fingerprint) {
 // The canonical form is written over scratch, which is returned, grown if need
 // be, for the next call; pass nil at first. The payload is not kept.
 func (h Hasher) Digest(scratch, payload []byte) (hapax.Digest, []byte) {
-	canonical, err := AppendCanonical(scratch[:0], payload)
-	if err == nil {
+	canonical, f := canonicalise(scratch[:0], payload, nil)
+	if f.what == "" {
 		payload = canonical
 	}
 	d := siphash.Hash(h.k0, h.k1, payload)

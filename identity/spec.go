@@ -1,0 +1,258 @@
+package identity
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// Limits of a spec.
+const (
+	maxSpec         = 4096 // bytes
+	maxAlternatives = 8
+	maxParts        = 16
+)
+
+// kind is one way to name a message.
+type kind uint8
+
+const (
+	line kind = iota
+	key
+	header
+	jsonPaths
+	cloudEvents
+	content
+	contentWithout
+	contentOnly
+	sequence
+)
+
+// kinds is the grammar, by kind, as errors tell it.
+var kinds = [...]string{
+	line: "line", key: "key", header: "header:NAME", jsonPaths: "json:PATH[,PATH…]",
+	cloudEvents: "cloudevents", content: "content",
+	contentWithout: "content:-PATH[,PATH…]", contentOnly: "content:+PATH[,PATH…]",
+	sequence: "sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH]",
+}
+
+// part is one kind with what it reads.
+type part struct {
+	kind  kind
+	name  string // of the header
+	paths paths
+	// missing are the errors for a message that lacks what the part reads, by
+	// the number of the path where there are several.
+	missing []error
+}
+
+// Extractor names messages in the way of one spec. It is immutable and safe for
+// concurrent use.
+type Extractor struct {
+	alternatives [][]part // the first that is not missing counts
+}
+
+// Parse reads a spec, whose grammar is in the package comment. Its errors say
+// which part is wrong and what is known.
+func Parse(spec string) (*Extractor, error) {
+	x, err := parseSpec(spec)
+	if err != nil {
+		return nil, fmt.Errorf("identity %.200q: %w", spec, err)
+	}
+	return x, nil
+}
+
+func parseSpec(spec string) (*Extractor, error) {
+	switch {
+	case spec == "":
+		return nil, fmt.Errorf("it is empty: want %s", known())
+	case len(spec) > maxSpec:
+		return nil, fmt.Errorf("%d bytes: want at most %d", len(spec), maxSpec)
+	case !utf8.ValidString(spec):
+		return nil, errors.New("it is not valid UTF-8")
+	}
+	x := new(Extractor)
+	for _, text := range splitUnescaped(spec, '|') {
+		if n := len(x.alternatives); n > 0 && always(x.alternatives[n-1]) {
+			return nil, fmt.Errorf("%q is never reached: what stands before it names every message", text)
+		}
+		parts, err := parseParts(text)
+		if err != nil {
+			return nil, err
+		}
+		x.alternatives = append(x.alternatives, parts)
+	}
+	if n := len(x.alternatives); n > maxAlternatives {
+		return nil, fmt.Errorf("%d alternatives: want at most %d", n, maxAlternatives)
+	}
+	return x, x.checkSequence()
+}
+
+// checkSequence refuses a sequence beside anything else: numbers could not be
+// compared with other ids.
+func (x *Extractor) checkSequence() error {
+	if x.IsSequence() {
+		return nil
+	}
+	for _, parts := range x.alternatives {
+		for _, p := range parts {
+			if p.kind == sequence {
+				return fmt.Errorf("%q stands alone: it is joined with nothing by + or |", p.String())
+			}
+		}
+	}
+	return nil
+}
+
+// parseParts reads the parts of one alternative.
+func parseParts(text string) ([]part, error) {
+	var parts []part
+	texts := splitUnescaped(text, '+')
+	for i := 0; i < len(texts); i++ {
+		text := texts[i]
+		if text == "content:" && i+1 < len(texts) { // the plus is content's own
+			i++
+			text += "+" + texts[i]
+		}
+		p, err := parsePart(text)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+	}
+	if len(parts) > maxParts {
+		return nil, fmt.Errorf("%d parts: want at most %d", len(parts), maxParts)
+	}
+	return parts, nil
+}
+
+func parsePart(text string) (p part, err error) {
+	name, what, given := strings.Cut(text, ":")
+	switch {
+	case name == "line" && !given:
+		return part{kind: line}, nil
+	case name == "key" && !given:
+		return part{kind: key, missing: []error{missing("it has no key")}}, nil
+	case name == "cloudevents" && !given:
+		return newCloudEvents(), nil
+	case name == "content" && !given:
+		return part{kind: content}, nil
+	case name == "header" && given:
+		p.kind = header
+		if p.name, err = parseHeader(what); err == nil {
+			p.missing = []error{missing("it has no header %q", p.name)}
+		}
+	case name == "json" && given:
+		p, err = newPaths(jsonPaths, what)
+	case name == "content" && strings.HasPrefix(what, "-"):
+		p, err = newPaths(contentWithout, what[1:])
+	case name == "content" && strings.HasPrefix(what, "+"):
+		p, err = newPaths(contentOnly, what[1:])
+	case name == "sequence" && given:
+		if p, err = newPaths(sequence, what); err == nil && len(p.paths.list) != 2 && len(p.paths.list) != 3 {
+			err = fmt.Errorf("%d paths: want %s", len(p.paths.list), kinds[sequence])
+		}
+	default:
+		return part{}, fmt.Errorf("%q is no kind of identity: want %s", text, known())
+	}
+	if err != nil {
+		return part{}, fmt.Errorf("%q: %w", text, err)
+	}
+	return p, nil
+}
+
+// newPaths is a part of kind k that reads the paths of a list.
+func newPaths(k kind, list string) (p part, err error) {
+	p.kind = k
+	if p.paths, err = parsePaths(list); err != nil {
+		return part{}, err
+	}
+	if k == contentOnly {
+		p.missing = []error{missing("its JSON has none of %s", p.paths)}
+		return p, nil
+	}
+	for i := range p.paths.list {
+		p.missing = append(p.missing, missing("its JSON has nothing at %q", p.paths.path(i)))
+	}
+	return p, nil
+}
+
+func parseHeader(text string) (string, error) {
+	if text == "" {
+		return "", errors.New("the header's name is empty")
+	}
+	return unescape(text)
+}
+
+// missing is an error made once for many messages.
+func missing(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", hapax.ErrMissing, fmt.Sprintf(format, args...))
+}
+
+// known lists the kinds.
+func known() string {
+	last := len(kinds) - 1
+	return strings.Join(kinds[:last], ", ") + " or " + kinds[last] + ", joined by + or, as a fallback, |"
+}
+
+// always reports whether the parts name every message.
+func always(parts []part) bool {
+	for _, p := range parts {
+		if p.kind != line && p.kind != content {
+			return false
+		}
+	}
+	return true
+}
+
+// String is the canonical spec: Parse reads it as the same identity.
+func (x *Extractor) String() string {
+	alternatives := make([]string, len(x.alternatives))
+	for i, parts := range x.alternatives {
+		texts := make([]string, len(parts))
+		for k := range parts {
+			texts[k] = parts[k].String()
+		}
+		alternatives[i] = strings.Join(texts, "+")
+	}
+	return strings.Join(alternatives, "|")
+}
+
+func (p *part) String() string {
+	switch p.kind {
+	case header:
+		return "header:" + escape(p.name, `+|\`)
+	case jsonPaths:
+		return "json:" + p.paths.String()
+	case contentWithout:
+		return "content:-" + p.paths.String()
+	case contentOnly:
+		return "content:+" + p.paths.String()
+	case sequence:
+		return "sequence:" + p.paths.String()
+	}
+	return kinds[p.kind]
+}
+
+// IsSequence reports whether the spec is a sequence, so that [Extractor.Sequence]
+// may be called.
+func (x *Extractor) IsSequence() bool {
+	return len(x.alternatives) == 1 && len(x.alternatives[0]) == 1 && x.alternatives[0][0].kind == sequence
+}
+
+// NeedsJSON reports whether a message whose value is not JSON is, or may be,
+// malformed to the spec.
+func (x *Extractor) NeedsJSON() bool {
+	for _, parts := range x.alternatives {
+		for _, p := range parts {
+			switch p.kind {
+			case jsonPaths, cloudEvents, contentWithout, contentOnly, sequence:
+				return true
+			}
+		}
+	}
+	return false
+}
