@@ -1,0 +1,46 @@
+package vfs
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+// syncDir has nothing to do: NTFS logs its names, and a directory cannot be
+// flushed.
+func syncDir(dir string) error {
+	_, err := os.Stat(dir)
+	return err
+}
+
+func freeBytes(dir string) (int64, error) {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, &os.PathError{Op: "free space", Path: dir, Err: err}
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
+		return 0, &os.PathError{Op: "free space", Path: dir, Err: err}
+	}
+	return int64(min(free, math.MaxInt64)), nil
+}
+
+func lockFile(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	const exclusiveNow = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	err = windows.LockFileEx(windows.Handle(f.Fd()), exclusiveNow, 0, 1, 0, new(windows.Overlapped))
+	if err == nil {
+		return f, nil
+	}
+	_ = f.Close() // nothing was written
+	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
+		return nil, lockedError(name)
+	}
+	return nil, &os.PathError{Op: "lock", Path: name, Err: err}
+}
