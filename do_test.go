@@ -169,7 +169,7 @@ func TestDoReleasesAfterFailure(t *testing.T) {
 				}()
 				res, err := hapax.Do(t.Context(), b, request("a"), test.run)
 				wantOutcome(t, res, err, hapax.Failed, failure)
-				if err != failure {
+				if err != failure { //nolint:errorlint // it must be the very same
 					t.Errorf("error %v, want the handler's as it was", err)
 				}
 			}()

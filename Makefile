@@ -1,0 +1,67 @@
+# Every target sets up what it lacks by itself: see scripts/setup.
+
+GO      := scripts/go
+SHELL   := bash
+.SHELLFLAGS := -euo pipefail -c
+
+# Tools run from their own modules, at these versions, so that go.mod stays light.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+SOURCES := $(wildcard *.go */)
+
+FUZZTIME    ?= 10s#  for each fuzz target
+TORTURETIME ?= 10m#  for each torture test
+PKG         ?= ./...#  what to test
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-race cover bench fuzz torture lint vet fmt services clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F '[ ?=#]+' '/^[A-Z]+ +\?=/ { line = $$0; sub(/.*# */, "", line); printf "  %s=%s  %s\n", $$1, $$2, line }' $(MAKEFILE_LIST)
+
+run: ## Find the duplicates in a stream of real webhooks
+	@scripts/run
+
+build: ## Build bin/hapax
+	$(GO) build -trimpath -o bin/hapax ./cmd/hapax
+
+test: ## Run all tests
+	$(GO) test $(PKG)
+
+test-race: ## Run all tests under the race detector
+	@scripts/setup cc
+	$(GO) test -race $(PKG)
+
+cover: ## Run all tests and tell what share of the statements they reach
+	$(GO) test -coverprofile=cover.out -coverpkg=./... $(PKG)
+	$(GO) tool cover -func=cover.out | tail -n 1
+
+bench: services ## Measure against the peers, and print one table
+	@scripts/bench
+
+fuzz: ## Run each fuzz target for FUZZTIME
+	@scripts/fuzz $(FUZZTIME) $(PKG)
+
+torture: ## Kill the process and cut the power, for TORTURETIME a test
+	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^TestTorture' $(PKG)
+
+lint: vet ## Check the code as .ci/run does
+	$(GO) run $(GOLANGCI) run $(PKG)
+
+vet: ## Check the code in seconds: gofmt, go vet, staticcheck
+	@unformatted=$$($(GO) run cmd/gofmt -l $(SOURCES)) && \
+		[ -z "$$unformatted" ] || { echo "not formatted: run make fmt:" $$unformatted; exit 1; }
+	$(GO) vet $(PKG)
+	cd bench && ../$(GO) vet ./...
+	$(GO) run $(STATICCHECK) $(PKG)
+
+fmt: ## Format the code
+	$(GO) run cmd/gofmt -l -w $(SOURCES)
+
+services: ## Start the servers that benchmarks compare with
+	@scripts/services
+
+clean: ## Remove what make put here
+	rm -rf bin run cover.out
