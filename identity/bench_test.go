@@ -3,6 +3,10 @@ package identity
 import (
 	"os"
 	"testing"
+
+	"github.com/dchest/siphash"
+
+	"github.com/hapaxmq/hapax"
 )
 
 func payload(tb testing.TB) []byte {
@@ -41,4 +45,53 @@ func BenchmarkCanonical(b *testing.B) {
 			}
 		})
 	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	m := &hapax.Message{Key: []byte("72d3162e-cc78-11e3-81ab-4c9367dc0958"), Value: payload(b)}
+	for _, spec := range []string{
+		"key", "json:id", "json:repository.id,head_commit.id", "content", "content:-head_commit.timestamp", "content:+ref,after",
+		"sequence:repository.name,repository.id",
+	} {
+		x := mustParse(b, spec)
+		b.Run(spec, func(b *testing.B) {
+			b.SetBytes(int64(len(m.Value)))
+			b.ReportAllocs()
+			var id []byte
+			for b.Loop() {
+				id, _ = x.Append(id[:0], m)
+			}
+		})
+	}
+}
+
+func BenchmarkDigest(b *testing.B) {
+	text := payload(b)
+	h := NewHasher([16]byte{1, 2, 3})
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	var scratch []byte
+	for b.Loop() {
+		_, scratch = h.Digest(scratch, text)
+	}
+}
+
+var (
+	sinkA, sinkB uint64
+	sinkF        hapax.Fingerprint
+)
+
+func BenchmarkFingerprint(b *testing.B) {
+	id := []byte("72d3162e-cc78-11e3-81ab-4c9367dc0958")
+	h := NewHasher([16]byte{1, 2, 3}).Scoped("orders")
+	b.Run("bare", func(b *testing.B) {
+		for b.Loop() {
+			sinkA, sinkB = siphash.Hash128(h.k0, h.k1, id)
+		}
+	})
+	b.Run("hasher", func(b *testing.B) {
+		for b.Loop() {
+			sinkF = h.Fingerprint(id)
+		}
+	})
 }

@@ -16,9 +16,10 @@ import (
 // It returns [hapax.ErrMalformed], and dst as it was, if the text is not JSON
 // or has no canonical form: a repeated name, invalid UTF-8, half a surrogate
 // pair, more than 512 levels or an exponent of more than nine digits. The
-// length of the result is at most that of the text plus 21 bytes a number; the
-// time is linear but for sorting, and for moving each byte once a level if
-// members are out of order. Neither slice is kept. Safe for concurrent use.
+// result is longer than the text by at most 17 bytes a number (1e20 is written
+// out). The time is linear, but for sorting members and moving each byte once a
+// level where they are out of order. It allocates nothing if dst has room, keeps
+// neither slice, and is safe for concurrent use.
 func AppendCanonical(dst, json []byte) ([]byte, error) {
 	dst, f := canonicalise(dst, json, nil)
 	if f.what != "" {
@@ -112,7 +113,7 @@ func (c *canonicaliser) writeObject(i, depth int, without []field) int {
 		var f *field
 		if len(without) > 0 {
 			if f = c.match(without, i, nameEnd, holds); f != nil && !seen.add(f) {
-				return c.fail(i, "repeated name")
+				return c.refuse(i, "repeated name")
 			}
 		}
 		if i = c.writeMember(i, nameEnd, holds, value, depth, f); i < 0 {
@@ -203,7 +204,7 @@ func (c *canonicaliser) writeString(i, end, holds int) int {
 		i += n
 		r, n := decodeEscape(c.text[i:end])
 		if r == noRune {
-			return c.fail(i, "half a surrogate pair")
+			return c.refuse(i, "half a surrogate pair")
 		}
 		c.out = appendEscaped(c.out, r)
 		i += n
@@ -222,7 +223,7 @@ func (c *canonicaliser) writeNumber(i int) int {
 	}
 	var ok bool
 	if c.out, ok = appendNumber(c.out, num); !ok {
-		return c.fail(i, "exponent out of bounds")
+		return c.refuse(i, "exponent out of bounds")
 	}
 	return end
 }
@@ -256,7 +257,7 @@ func (c *canonicaliser) ascending(members []member) bool {
 		a, b := &members[i-1], &members[i]
 		if order := c.compare(a, b); order >= 0 {
 			if order == 0 {
-				c.fail(max(a.at, b.at), "repeated name")
+				c.refuse(max(a.at, b.at), "repeated name")
 			}
 			return false
 		}

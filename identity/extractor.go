@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/hapaxmq/hapax"
 )
@@ -48,6 +49,43 @@ func (x *Extractor) Append(dst []byte, m *hapax.Message) ([]byte, error) {
 			return dst, err
 		}
 	}
+}
+
+// AppendID appends the identity of the message whose id an operator types, with
+// no message at hand. If the first alternative of the spec is line, key, a
+// header or json with one path, that is the id itself; for json, text that is not
+// JSON is a string: 7 is a number, and "7" in its quotes is a string. For every
+// other spec, id is the value of the whole message. Errors are as for
+// [Extractor.Append].
+func (x *Extractor) AppendID(dst []byte, id string) ([]byte, error) {
+	m := hapax.Message{Value: []byte(id)}
+	if first := x.alternatives[0]; len(first) == 1 {
+		switch p := &first[0]; {
+		case p.kind == jsonPaths && len(p.paths.list) == 1:
+			return p.appendJSONID(dst, id)
+		case p.kind == key || p.kind == header:
+			return p.append(dst, &hapax.Message{Key: m.Value, Headers: []hapax.Header{{Name: p.name, Value: m.Value}}})
+		}
+	}
+	return x.Append(dst, &m)
+}
+
+func (p *part) appendJSONID(dst []byte, id string) ([]byte, error) {
+	start := len(dst)
+	dst, f := canonicalise(append(dst, tagJSON), []byte(id), nil)
+	switch {
+	case f.what == "" && string(dst[start+1:]) == "null":
+		return dst[:start], p.missing[0]
+	case f.what == "":
+		return dst, nil
+	case f.refused || !utf8.ValidString(id):
+		return dst[:start], f.err()
+	}
+	dst = append(dst, '"')
+	for _, r := range id {
+		dst = appendEscaped(dst, r)
+	}
+	return append(dst, '"'), nil
 }
 
 // appendParts appends the identity that the parts make together. On an error,
@@ -134,16 +172,15 @@ func (p *part) appendContentOnly(dst, text []byte) ([]byte, error) {
 	return dst, p.missing[0]
 }
 
-// appendContent takes what is not JSON by its bytes. What encoding/json takes
-// for JSON, and has no canonical form here, is an error: two ways to read it
-// are one too many.
+// appendContent takes what is not JSON by its bytes. JSON that has no canonical
+// form is an error, however: its bytes would tell copies apart.
 func appendContent(dst, value []byte) ([]byte, error) {
 	start := len(dst)
 	dst, f := canonicalise(append(dst, tagContent), value, nil)
 	if f.what == "" {
 		return dst, nil
 	}
-	if json.Valid(value) {
+	if f.refused && json.Valid(value) {
 		return dst, f.err()
 	}
 	return append(append(dst[:start], tagRaw), value...), nil

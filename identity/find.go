@@ -47,7 +47,7 @@ func (f *finder) findInObject(i, depth int, fields []field) int {
 		if m := f.match(fields, i, nameEnd, holds); m == nil {
 			i = f.skip(value, depth+1)
 		} else if !seen.add(m) {
-			return f.fail(i, "repeated name")
+			return f.refuse(i, "repeated name")
 		} else {
 			i = f.take(value, depth+1, m)
 		}
@@ -130,7 +130,7 @@ func (f *finder) appendText(dst []byte, i int) ([]byte, error) {
 	value := f.value(i)
 	dst, ok := appendUnescaped(dst, value[1:len(value)-1])
 	if !ok {
-		return dst, fault{"half a surrogate pair", f.found[i].start}.err()
+		return dst, fault{what: "half a surrogate pair", at: f.found[i].start}.err()
 	}
 	return dst, nil
 }

@@ -22,8 +22,9 @@ type scanner struct {
 
 // fault is what is wrong with a text, and where. The zero fault is none.
 type fault struct {
-	what string
-	at   int
+	what    string
+	at      int
+	refused bool // it is JSON so far, but not ours
 }
 
 // err is the fault as an error.
@@ -32,7 +33,13 @@ func (f fault) err() error {
 }
 
 func (s *scanner) fail(at int, what string) int {
-	s.fault = fault{what, at}
+	s.fault = fault{what: what, at: at}
+	return -1
+}
+
+// refuse notes what RFC 8259 allows or leaves open, and we do not take.
+func (s *scanner) refuse(at int, what string) int {
+	s.fault = fault{what, at, true}
 	return -1
 }
 
@@ -93,7 +100,7 @@ func (s *scanner) str(i int) (end, holds int) {
 			holds |= hasUnicode
 			r, n := utf8.DecodeRune(text[i:])
 			if r == utf8.RuneError && n == 1 {
-				return s.fail(i, "invalid UTF-8"), 0
+				return s.refuse(i, "invalid UTF-8"), 0
 			}
 			i += n
 		}
@@ -274,7 +281,7 @@ func (s *scanner) array(i, depth int) int {
 // unless it is empty and the offset is behind it.
 func (s *scanner) open(i int, closing byte, depth int) (at int, more bool) {
 	if depth >= maxDepth {
-		return s.fail(i, "nested too deeply"), false
+		return s.refuse(i, "nested too deeply"), false
 	}
 	i = s.space(i + 1)
 	if i < len(s.text) && s.text[i] == closing {

@@ -171,7 +171,7 @@ func newPaths(k kind, list string) (p part, err error) {
 		return part{}, err
 	}
 	if k == contentOnly {
-		p.missing = []error{missing("its JSON has none of %s", p.paths)}
+		p.missing = []error{missing("its JSON has nothing at any of %s", p.paths)}
 		return p, nil
 	}
 	for i := range p.paths.list {
