@@ -1,0 +1,4 @@
+package vfs
+
+// OpCount is the number of operations.
+const OpCount = opCount
