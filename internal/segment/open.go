@@ -4,13 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // OpenAppend opens a file for more frames after [Scan] gave the report. What
-// the report counts as frames is durable on return, and all else is gone from
-// the file: an unfinished tail, zeros written ahead, a seal.
+// the report counts as frames, and the file's name, is durable on return, and
+// all else is gone from the file: an unfinished tail, zeros written ahead, a seal.
 //
 // What no frame proves to be durable is not only synced but written again. After
 // a failed sync, the operating system may hold as clean what the disk never
@@ -24,7 +25,11 @@ func OpenAppend(fsys vfs.FS, path string, r Report, o Options) (*Writer, error) 
 	w := newWriter(file, path, r.Header, o)
 	w.tally = r.tally
 	w.size, w.end, w.flushed, w.synced = r.End, r.End, r.End, r.End
-	if err := w.settle(r); err != nil {
+	err = w.settle(r)
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(path)) // a Create may have been killed before it did
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open segment %s: %w", path, err), file.Close())
 	}
 	return w, nil
