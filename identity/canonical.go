@@ -15,11 +15,12 @@ import (
 //
 // It returns [hapax.ErrMalformed], and dst as it was, if the text is not JSON
 // or has no canonical form: a repeated name, invalid UTF-8, half a surrogate
-// pair, more than 512 levels or an exponent of more than nine digits. The
-// result is longer than the text by at most 17 bytes a number (1e20 is written
-// out). The time is linear, but for sorting members and moving each byte once a
-// level where they are out of order. It allocates nothing if dst has room, keeps
-// neither slice, and is safe for concurrent use.
+// pair, more than 512 levels, or an exponent beyond ±999,999,999.
+//
+// The result is longer than the text by at most 17 bytes a number (1e20 is
+// written out). The time is linear, but for sorting members and moving each byte
+// once a level where they are out of order. It allocates nothing if dst has room,
+// keeps neither slice, and is safe for concurrent use.
 func AppendCanonical(dst, json []byte) ([]byte, error) {
 	dst, f := canonicalise(dst, json, nil)
 	if f.what != "" {
@@ -106,17 +107,17 @@ func (c *canonicaliser) writeObject(i, depth int, without []field) int {
 	var seen fieldSet
 	i, more := c.open(i, '}', depth)
 	for more {
-		value, nameEnd, holds := c.name(i)
-		if value < 0 {
+		n, ok := c.name(i)
+		if !ok {
 			return -1
 		}
 		var f *field
 		if len(without) > 0 {
-			if f = c.match(without, i, nameEnd, holds); f != nil && !seen.add(f) {
+			if f = c.match(without, n); f != nil && !seen.add(f) {
 				return c.refuse(i, "repeated name")
 			}
 		}
-		if i = c.writeMember(i, nameEnd, holds, value, depth, f); i < 0 {
+		if i = c.writeMember(n, depth, f); i < 0 {
 			return -1
 		}
 		i, more = c.next(i, '}')
@@ -129,29 +130,30 @@ func (c *canonicaliser) writeObject(i, depth int, without []field) int {
 	return i
 }
 
-// writeMember writes the name text[i:nameEnd] and its value, unless f, the
-// field of that name if one is mentioned, is left out.
-func (c *canonicaliser) writeMember(i, nameEnd, holds, value, depth int, f *field) int {
+// writeMember writes the member called n, unless f, the field of that name if one
+// is mentioned, is left out. It returns the offset behind the value.
+func (c *canonicaliser) writeMember(n name, depth int, f *field) int {
 	if f.leftOut() {
-		return c.skip(value, depth+1)
+		return c.skip(n.value, depth+1)
 	}
-	m := member{start: len(c.out), at: i}
-	if c.writeString(i, nameEnd, holds) < 0 {
+	m := member{start: len(c.out), at: n.start}
+	if c.writeString(n.start, n.end, n.holds) < 0 {
 		return -1
 	}
 	m.nameEnd = len(c.out)
-	if m.plain = holds == 0; m.plain {
-		m.prefix = namePrefix(c.text[i+1:], nameEnd-i-2)
+	if m.plain = n.holds == 0; m.plain {
+		m.prefix = namePrefix(c.text[n.start+1:], n.end-n.start-len(`""`))
 	}
 	c.out = append(c.out, ':')
 	k := len(c.members)
 	c.members = append(c.members, m)
-	if value = c.write(value, depth+1, f.fields()); value < 0 {
+	end := c.write(n.value, depth+1, f.fields())
+	if end < 0 {
 		return -1
 	}
 	c.out = append(c.out, ',')
 	c.members[k].end = len(c.out)
-	return value
+	return end
 }
 
 func (c *canonicaliser) writeArray(i, depth int, without []field) int {
@@ -212,18 +214,18 @@ func (c *canonicaliser) writeString(i, end, holds int) int {
 }
 
 func (c *canonicaliser) writeNumber(i int) int {
-	end, integer := c.number(i)
+	end, plain := c.number(i)
 	if end < 0 {
 		return -1
 	}
 	num := c.text[i:end]
-	if integer && len(num) <= maxPlain && string(num) != "-0" {
+	if plain && isCanonical(num) {
 		c.out = append(c.out, num...)
 		return end
 	}
 	var ok bool
 	if c.out, ok = appendNumber(c.out, num); !ok {
-		return c.refuse(i, "exponent out of bounds")
+		return c.refuse(i, "number out of bounds")
 	}
 	return end
 }

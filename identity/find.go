@@ -40,16 +40,16 @@ func (f *finder) findInObject(i, depth int, fields []field) int {
 	var seen fieldSet
 	i, more := f.open(i, '}', depth)
 	for more {
-		value, nameEnd, holds := f.name(i)
-		if value < 0 {
+		n, ok := f.name(i)
+		if !ok {
 			return -1
 		}
-		if m := f.match(fields, i, nameEnd, holds); m == nil {
-			i = f.skip(value, depth+1)
+		if m := f.match(fields, n); m == nil {
+			i = f.skip(n.value, depth+1)
 		} else if !seen.add(m) {
 			return f.refuse(i, "repeated name")
 		} else {
-			i = f.take(value, depth+1, m)
+			i = f.take(n.value, depth+1, m)
 		}
 		if i < 0 {
 			return -1
@@ -135,17 +135,17 @@ func (f *finder) appendText(dst []byte, i int) ([]byte, error) {
 	return dst, nil
 }
 
-// match returns the field of the name whose string is text[i:end], if any.
-func (s *scanner) match(fields []field, i, end, holds int) *field {
-	name := s.text[i+1 : end-1]
-	if holds&hasEscape != 0 {
+// match returns the field that is called n, if any.
+func (s *scanner) match(fields []field, n name) *field {
+	inside := s.text[n.start+1 : n.end-1]
+	if n.holds&hasEscape != 0 {
 		var buf [64]byte
 		var ok bool
-		if name, ok = appendUnescaped(buf[:0], name); !ok {
+		if inside, ok = appendUnescaped(buf[:0], inside); !ok {
 			return nil
 		}
 	}
-	return matchName(fields, name)
+	return matchName(fields, inside)
 }
 
 func matchName(fields []field, name []byte) *field {

@@ -9,8 +9,20 @@ import (
 // a larger one has an exponent. ECMAScript, and so RFC 8785, draws the line here.
 const maxPlain = 21
 
-// maxExponentDigits bounds what an exponent can say, leading zeros aside.
-const maxExponentDigits = 9
+// maxPower bounds the exponent of a number with one digit before the point.
+const maxPower = 999_999_999
+
+// isCanonical reports whether num, which [scanner.number] found plain, is surely
+// in its canonical form.
+func isCanonical(num []byte) bool {
+	if num[0] == '-' {
+		num = num[1:]
+		if len(num) == 1 && num[0] == '0' {
+			return false
+		}
+	}
+	return len(num) <= maxPlain && !bytes.HasPrefix(num, []byte("0.000000"))
+}
 
 // appendNumber appends the canonical form of num, a valid JSON number: the
 // shortest that ECMAScript's Number::toString would write, but of the exact
@@ -24,36 +36,39 @@ func appendNumber(dst, num []byte) (_ []byte, ok bool) {
 	}
 	first := len(dst)
 	mantissa, exponent := num, []byte(nil)
-	if e := bytes.IndexAny(num, "eE"); e >= 0 {
-		mantissa, exponent = num[:e], num[e+1:]
+	for e, c := range num {
+		if c|0x20 == 'e' {
+			mantissa, exponent = num[:e], num[e+1:]
+			break
+		}
 	}
 	whole, fraction, _ := bytes.Cut(mantissa, []byte{'.'})
 	dst = append(append(dst, whole...), fraction...)
 
 	// The value is 0.DIGITS times ten to the power of point.
 	digits := bytes.TrimLeft(dst[first:], "0")
-	point := len(whole) - (len(dst) - first - len(digits))
+	point := int64(len(whole) - (len(dst) - first - len(digits)))
 	digits = bytes.TrimRight(digits, "0")
 	if len(digits) == 0 {
 		return append(dst[:start], '0'), true
 	}
-	power, ok := parseExponent(exponent)
-	if !ok {
+	point += parseExponent(exponent)
+	if point-1 < -maxPower || point-1 > maxPower {
 		return dst[:start], false
 	}
 	dst = dst[:first+copy(dst[first:], digits)]
-	return appendPoint(dst, first, point+power), true
+	return appendPoint(dst, first, point), true
 }
 
 // appendPoint gives the digits dst[first:], neither led nor trailed by zeros,
 // the value 0.DIGITS times ten to the power of point.
-func appendPoint(dst []byte, first, point int) []byte {
-	n := len(dst) - first
+func appendPoint(dst []byte, first int, point int64) []byte {
+	n := int64(len(dst) - first)
 	switch {
 	case n <= point && point <= maxPlain:
 		return append(dst, "000000000000000000000"[:point-n]...)
 	case 0 < point && point <= maxPlain:
-		return insert(dst, first+point, ".")
+		return insert(dst, first+int(point), ".")
 	case -6 < point && point <= 0:
 		return insert(dst, first, "0.00000"[:2-point])
 	}
@@ -64,7 +79,7 @@ func appendPoint(dst []byte, first, point int) []byte {
 	if point > 0 {
 		dst = append(dst, '+')
 	}
-	return strconv.AppendInt(dst, int64(point-1), 10)
+	return strconv.AppendInt(dst, point-1, 10)
 }
 
 // insert puts s into dst at offset at.
@@ -75,22 +90,20 @@ func insert(dst []byte, at int, s string) []byte {
 	return dst
 }
 
-// parseExponent reads what stands behind a number's e, which may be nothing.
-func parseExponent(exponent []byte) (power int, ok bool) {
+// parseExponent reads what stands behind a number's e, which may be nothing. Of
+// more than 18 digits it takes 18: far out of bounds, whatever the mantissa.
+func parseExponent(exponent []byte) (power int64) {
 	negative := false
 	if len(exponent) > 0 && (exponent[0] == '-' || exponent[0] == '+') {
 		negative = exponent[0] == '-'
 		exponent = exponent[1:]
 	}
 	exponent = bytes.TrimLeft(exponent, "0")
-	if len(exponent) > maxExponentDigits {
-		return 0, false
-	}
-	for _, c := range exponent {
-		power = 10*power + int(c-'0')
+	for _, c := range exponent[:min(len(exponent), 18)] {
+		power = 10*power + int64(c-'0')
 	}
 	if negative {
 		power = -power
 	}
-	return power, true
+	return power
 }

@@ -98,13 +98,23 @@ func (s *scanner) str(i int) (end, holds int) {
 			i++
 		default:
 			holds |= hasUnicode
-			r, n := utf8.DecodeRune(text[i:])
-			if r == utf8.RuneError && n == 1 {
-				return s.refuse(i, "invalid UTF-8"), 0
+			if i = s.unicode(i); i < 0 {
+				return -1, 0
 			}
-			i += n
 		}
 	}
+}
+
+// unicode reads the characters outside of ASCII at i.
+func (s *scanner) unicode(i int) int {
+	for text := s.text; i < len(text) && text[i] >= utf8.RuneSelf; {
+		r, n := utf8.DecodeRune(text[i:])
+		if r == utf8.RuneError && n == 1 {
+			return s.refuse(i, "invalid UTF-8")
+		}
+		i += n
+	}
+	return i
 }
 
 // escape reads the escape sequence whose backslash is at i. Half a surrogate
@@ -149,9 +159,9 @@ func hexDigit(c byte) (digit byte, ok bool) {
 	return 0, false
 }
 
-// number reads the number at i and tells whether it is digits only, but for
-// a sign.
-func (s *scanner) number(i int) (end int, integer bool) {
+// number reads the number at i and tells whether it is plain: no exponent, and no
+// zero at the end of a fraction.
+func (s *scanner) number(i int) (end int, plain bool) {
 	text := s.text
 	if text[i] == '-' {
 		i++
@@ -164,15 +174,16 @@ func (s *scanner) number(i int) (end int, integer bool) {
 	case text[start] == '0' && i > start+1:
 		return s.fail(start, "number with a leading zero"), false
 	}
-	integer = true
+	plain = true
 	if i < len(text) && text[i] == '.' {
-		start, integer = i+1, false
+		start = i + 1
 		if i = digits(text, start); i == start {
 			return s.fail(i, "want a digit"), false
 		}
+		plain = text[i-1] != '0'
 	}
 	if i < len(text) && text[i]|0x20 == 'e' {
-		i, integer = i+1, false
+		i, plain = i+1, false
 		if i < len(text) && (text[i] == '+' || text[i] == '-') {
 			i++
 		}
@@ -181,7 +192,7 @@ func (s *scanner) number(i int) (end int, integer bool) {
 			return s.fail(i, "want a digit"), false
 		}
 	}
-	return i, integer
+	return i, plain
 }
 
 // digits returns the offset behind the decimal digits at i.
@@ -254,11 +265,11 @@ func (s *scanner) skip(i, depth int) int {
 func (s *scanner) object(i, depth int) int {
 	i, more := s.open(i, '}', depth)
 	for more {
-		value, _, _ := s.name(i)
-		if value < 0 {
+		n, ok := s.name(i)
+		if !ok {
 			return -1
 		}
-		if i = s.skip(value, depth+1); i < 0 {
+		if i = s.skip(n.value, depth+1); i < 0 {
 			return -1
 		}
 		i, more = s.next(i, '}')
@@ -304,20 +315,30 @@ func (s *scanner) next(i int, closing byte) (at int, more bool) {
 	return s.fail(i, "want ',' or the end of an object or array"), false
 }
 
-// name reads an object's name at i, and the colon. It returns where the value
-// is, where the name ends and what the name holds.
-func (s *scanner) name(i int) (value, end, holds int) {
+// name is a member's name, a string at text[start:end], and where its value is.
+type name struct {
+	start, end int
+	holds      int // what the string holds
+	value      int
+}
+
+// name reads the name at i and the colon behind it. It is not ok if there is a
+// fault.
+func (s *scanner) name(i int) (n name, ok bool) {
 	if i >= len(s.text) || s.text[i] != '"' {
-		return s.fail(i, "want a name in quotes"), 0, 0
+		s.fail(i, "want a name in quotes")
+		return n, false
 	}
-	if end, holds = s.str(i); end < 0 {
-		return -1, 0, 0
+	end, holds := s.str(i)
+	if end < 0 {
+		return n, false
 	}
-	i = s.space(end)
-	if i >= len(s.text) || s.text[i] != ':' {
-		return s.fail(i, "want ':' behind a name"), 0, 0
+	colon := s.space(end)
+	if colon >= len(s.text) || s.text[colon] != ':' {
+		s.fail(colon, "want ':' behind a name")
+		return n, false
 	}
-	return s.space(i + 1), end, holds
+	return name{start: i, end: end, holds: holds, value: s.space(colon + 1)}, true
 }
 
 // end checks that nothing follows the text's value, which ends at i.
