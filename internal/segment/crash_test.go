@@ -84,7 +84,7 @@ func (l *life) seal() error {
 }
 
 // plan is a run with groups of all kinds: small, above a sector, above the
-// bytes written ahead, flushed and not synced, none at all.
+// zeros written ahead, flushed and not synced, none at all.
 func (l *life) plan() error {
 	if err := l.open(); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (l *life) check(t *testing.T, what string, m *vfs.Mem, least int) {
 // Power is lost before each operation of a run, and each time the disk is found
 // in many states.
 func TestPowerLossAtEachOperation(t *testing.T) {
-	const seeds = 300
+	const seeds = 100
 	for op := 0; ; op++ {
 		m := newMem(t)
 		l := life{fsys: vfs.NewFault(m, vfs.FailFrom(op, errCrash))}
@@ -175,7 +175,7 @@ func TestPowerLossAtEachOperation(t *testing.T) {
 // Several lives on one disk, each ended by a kill or a power loss at any
 // operation, opening included.
 func TestManyLives(t *testing.T) {
-	for seed := range int64(2000) {
+	for seed := range int64(600) {
 		rng := rand.New(rand.NewSource(seed))
 		m, durable, created := newMem(t), 0, false
 		for n := range 6 {

@@ -24,8 +24,7 @@ import (
 //	payload of the seal (type 255), which is the last frame
 //	 0   8  frames before it
 //	 8   8  bytes of their payloads
-//	16   4  checksum of their checksums
-//	20   4  "seal"
+//	16   8  chain of their checksums
 //
 // The checksums are CRC-32C (Castagnoli). Salt and offset together choose 64
 // bits for each frame: one half is its mark, the other is what its checksum,
@@ -45,7 +44,6 @@ const (
 	align       = 8
 
 	typeSeal = 255
-	sealMark = "seal"
 	sealBody = 24
 	sealSize = frameHeader + sealBody
 
@@ -106,13 +104,17 @@ func decodeHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
-// place is the one-to-one choice of a frame's mark and its checksum's start:
-// the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-func place(salt uint64, offset int64) (mark, start uint32) {
-	x := salt ^ uint64(offset)
+// mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014). It is one to
+// one.
+func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
-	x ^= x >> 31
+	return x ^ x>>31
+}
+
+// place is the one-to-one choice of a frame's mark and its checksum's start.
+func place(salt uint64, offset int64) (mark, start uint32) {
+	x := mix(salt ^ uint64(offset))
 	return uint32(x >> 32), uint32(x)
 }
 
@@ -191,13 +193,13 @@ func decodeFrame(b []byte, head frameHead, salt uint64, offset int64) (f Frame, 
 // tally is what a seal says of the frames before it.
 type tally struct {
 	frames, bytes int64
-	sums          uint32 // checksum of the checksums
+	chain         uint64 // of the checksums: another one anywhere is another chain
 }
 
 func (t *tally) add(payload int, sum uint32) {
 	t.frames++
 	t.bytes += int64(payload)
-	t.sums = crc32.Update(t.sums, castagnoli(), binary.LittleEndian.AppendUint32(nil, sum))
+	t.chain = mix(t.chain ^ uint64(sum))
 }
 
 // encodeSeal returns the seal that belongs at offset.
@@ -205,8 +207,7 @@ func encodeSeal(t tally, salt uint64, offset int64) []byte {
 	var body [sealBody]byte
 	binary.LittleEndian.PutUint64(body[0:], uint64(t.frames))
 	binary.LittleEndian.PutUint64(body[8:], uint64(t.bytes))
-	binary.LittleEndian.PutUint32(body[16:], t.sums)
-	copy(body[20:], sealMark)
+	binary.LittleEndian.PutUint64(body[16:], t.chain)
 	b := appendFrame(make([]byte, 0, sealSize), typeSeal, sealBody, body[:])
 	stamp(b, salt, offset, offset)
 	return b

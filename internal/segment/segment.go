@@ -106,11 +106,12 @@ type Options struct {
 	// MaxFrame bounds the payload of one frame in bytes (default 64 MiB). It
 	// must not shrink over the life of a file.
 	MaxFrame int
-	// Prewrite is how many bytes of zeros are written ahead of small groups, so
-	// that syncing them changes no file size (default 1 MiB; negative: none).
+	// Prewrite is how many bytes of zeros a sync of a small group writes behind
+	// it, so that the next syncs change no file size, which is faster (default
+	// 1 MiB; negative: none).
 	Prewrite int
-	// SmallGroup is the size in bytes below which a group is small (default
-	// 64 KiB).
+	// SmallGroup is the size in bytes below which a group, all that one sync
+	// covers, is small (default 64 KiB).
 	SmallGroup int
 }
 

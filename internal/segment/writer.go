@@ -15,6 +15,9 @@ import (
 // maxSpare bounds the buffer that a Writer keeps from one flush to the next.
 const maxSpare = 4 << 20
 
+// zeros is what is written ahead. Nobody writes into it.
+var zeros [256 << 10]byte
+
 // Writer appends frames to one file. All methods may be called by several
 // goroutines at once.
 //
@@ -176,9 +179,10 @@ func (w *Writer) flush() error {
 		w.tally.add(int(binary.LittleEndian.Uint32(group[off+8:])), sum)
 		off += size
 	}
-	if err := w.write(group, at); err != nil {
+	if _, err := w.file.WriteAt(group, at); err != nil {
 		return w.fail("write", err)
 	}
+	w.size = max(w.size, at+int64(len(group)))
 	if cap(group) <= maxSpare {
 		w.spare = group[:0]
 	}
@@ -202,29 +206,15 @@ func (w *Writer) take() (group []byte, at, synced int64, err error) {
 	return group, w.flushed, w.synced, nil
 }
 
-// write puts a group into the file, and zeros behind it if it is small and what
-// was written ahead is used up.
-func (w *Writer) write(group []byte, at int64) error {
-	if _, err := w.file.WriteAt(group, at); err != nil {
-		return err
-	}
-	end := at + int64(len(group))
-	if end <= w.size {
-		return nil
-	}
-	w.size = end
-	if len(group) >= w.opts.SmallGroup || w.opts.Prewrite <= 0 {
-		return nil
-	}
-	return w.extend(end + int64(w.opts.Prewrite))
-}
-
 // extend writes zeros up to an offset.
 func (w *Writer) extend(size int64) error {
-	if _, err := w.file.WriteAt(make([]byte, size-w.size), w.size); err != nil {
-		return err
+	for w.size < size {
+		n, err := w.file.WriteAt(zeros[:min(size-w.size, int64(len(zeros)))], w.size)
+		if err != nil {
+			return w.fail("extend", err)
+		}
+		w.size += int64(n)
 	}
-	w.size = size
 	return nil
 }
 
@@ -237,6 +227,13 @@ func (w *Writer) sync() error {
 	w.mu.Unlock()
 	if flushed == synced {
 		return nil
+	}
+	if flushed == w.size && flushed-synced < int64(w.opts.SmallGroup) && w.opts.Prewrite > 0 {
+		// What was written ahead is used up. One sync covers the group and the
+		// zeros for those to come.
+		if err := w.extend(flushed + int64(w.opts.Prewrite)); err != nil {
+			return err
+		}
 	}
 	return w.syncFile()
 }
@@ -287,7 +284,7 @@ func (w *Writer) Seal() error {
 	end := at + sealSize
 	if w.size <= end {
 		if err := w.extend(end + align); err != nil {
-			return w.fail("seal", err)
+			return err
 		}
 	}
 	if err := w.syncFile(); err != nil {
