@@ -48,7 +48,7 @@ func ParseWindowKind(s string) (WindowKind, error) {
 type Window struct {
 	Time  time.Duration // remembered for this long
 	Count int64         // remembered until this many other identities came
-	Bytes int64         // remembered until messages of this many bytes came
+	Bytes int64         // remembered until other identities' messages of this many bytes came
 
 	Kind WindowKind
 

@@ -1,78 +1,320 @@
-// Package ledger is the embedded, durable ledger.
 package ledger
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/window"
 )
 
-// Entry is one message in a [Batch].
-type Entry struct {
-	Fingerprint hapax.Fingerprint
-	Digest      hapax.Digest  // zero: compare none
-	Offset      int64         // position in Batch.Source
-	Time        int64         // event time in Unix nanoseconds, for event-time windows
-	Size        int64         // bytes of the message, for byte windows
-	Verdict     hapax.Verdict // set by Admit
+// Ledger is an open ledger. All methods may be called from several goroutines
+// at once; Close may be called with others in flight.
+//
+// Locks, in the order they are taken:
+//
+//	mu       everything that has an order: generations, sweeps, claims,
+//	         positions, and in a ledger with a directory every verdict
+//	stripes  the table's shards, sixteen to a lock
+//	journal  its own
+//
+// A ledger in memory whose window needs no order admits under stripes alone.
+type Ledger struct {
+	o      Options
+	dir    string
+	hasher identity.Hasher
+	lock   io.Closer // of the directory
+
+	mu       sync.Mutex
+	gens     *window.Generations
+	current  *window.Generation // takes what arrives now; nil before the first
+	claims   *window.Claims
+	reserved uint64          // tokens up to here may be given out
+	recency  *window.Recency // of an exact count window, else nil
+	sources  map[string]*source
+	receipts receipts
+	table    *window.Table
+	mem      *memory
+	journal  *journal // nil: in memory only
+	frame    admitFrame
+	closed   bool
+	failed   error // why nothing is served any more
+
+	stripes    [stripes]stripe
+	concurrent bool         // Admit needs stripes alone
+	timed      bool         // a timer, not each call, ends slices of time
+	deadline   atomic.Int64 // when the generations have something to do: Unix ns
+	live       atomic.Int64 // identities in live generations
+	room       atomic.Int64 // identities that still fit the current generation
+	debt       atomic.Int64 // lines a sweep owes for identities admitted
+	prefaulted int          // lines that maintain is to get memory for
+	backed     int          // lines that have it
+
+	stats   stats
+	running sync.WaitGroup // background goroutines
+	stop    chan struct{}
+	wake    chan struct{}
 }
 
-// Batch is asked about in one step.
-type Batch struct {
-	Source  string // "" : the entries have no positions
-	Entries []Entry
+// Open opens the ledger in dir, or makes one there. An empty dir keeps it in
+// memory only. On return everything acknowledged before is remembered, or an
+// error says why it cannot be: damage is a [hapax.ErrCorrupt].
+func Open(dir string, o Options) (*Ledger, error) {
+	o.setDefaults()
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("open ledger %s: %w", dir, err)
+	}
+	l := &Ledger{
+		o: o, dir: dir, concurrent: o.concurrent(dir),
+		sources: make(map[string]*source),
+		claims:  window.NewClaims(o.MaxClaims, 0),
+		stop:    make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	l.receipts.limit = o.MaxReceipts
+	if err := l.open(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", dir, err), l.shut())
+	}
+	l.running.Go(l.maintain)
+	return l, nil
 }
 
-// Checkpoint is how far a source's effects are known to have happened.
-type Checkpoint struct {
-	Source string
-	Offset int64  // this position and all before it are done
-	Note   []byte // the caller's own bytes, given back on open; at most 64 KiB
+func (l *Ledger) open() error {
+	l.timed = l.concurrent && l.o.Clock == nil && (l.o.Window.Time == 0 || l.o.Window.Time >= coarseTime)
+	var grace int64
+	if l.timed {
+		grace = int64(l.o.Window.Time / 512)
+	}
+	l.gens = window.NewGenerations(l.o.Window, grace)
+	if l.o.exact() {
+		l.recency = window.NewRecency()
+	}
+	var err error
+	if l.mem, err = newMemory(l.o.MaxMemory, l.o.Digests || l.recency != nil); err != nil {
+		return err
+	}
+	l.gens.LimitGeneration(int64(l.mem.limit) * 4 / 16)
+	if l.dir == "" {
+		l.hasher = identity.NewHasher(newSecret())
+		err = l.newTable(l.o.Expect)
+	} else {
+		err = l.openDir()
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turn(l.now())
 }
 
-// Ledger is an open ledger.
-type Ledger struct{}
-
-func Open(dir string, o Options) (*Ledger, error) { panic("x") }
-func (l *Ledger) Hasher(s hapax.Scope) identity.Hasher { panic("x") }
-func (l *Ledger) Admit(ctx context.Context, b *Batch) error { panic("x") }
-func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error { panic("x") }
-func (l *Ledger) Confirm(ctx context.Context, c Checkpoint) error { panic("x") }
-func (l *Ledger) Checkpoint(source string) (Checkpoint, bool) { panic("x") }
-func (l *Ledger) Checkpoints() []Checkpoint { panic("x") }
-func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error) { panic("x") }
-func (l *Ledger) Extend(ctx context.Context, c hapax.Claim, d time.Duration) (hapax.Claim, error) { panic("x") }
-func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, r hapax.Receipt) error { panic("x") }
-func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error { panic("x") }
-func (l *Ledger) Lookup(ctx context.Context, fp hapax.Fingerprint) (Sighting, bool, error) { panic("x") }
-func (l *Ledger) Forget(ctx context.Context, fp hapax.Fingerprint) (bool, error) { panic("x") }
-func (l *Ledger) All() iter.Seq2[Sighting, error] { panic("x") }
-func (l *Ledger) Stats() Stats { panic("x") }
-func (l *Ledger) Sync(ctx context.Context) error { panic("x") }
-func (l *Ledger) Close() error { panic("x") }
-
-// Sighting is what is known of an identity.
-type Sighting struct {
-	Fingerprint hapax.Fingerprint
-	Verdict     hapax.Verdict // Duplicate (remembered) or InFlight (claimed)
-	First       time.Time     // first seen, to the generation's width, exact where the log still holds it
-	Expires     time.Time     // by time; zero if only count or bytes bound it
-	Position    hapax.Position // of the first copy, where known
-	Digest      hapax.Digest
-	Copies      int64 // duplicates seen since, with Options.Details
-	Token       uint64
+func (l *Ledger) newTable(expect int64) (err error) {
+	most := int64(float64(l.mem.limit) * 3.2)
+	l.table, err = window.NewTable(l.mem, int(min(expect, most)))
+	return err
 }
 
-// Stats are counters since open and gauges of now.
-type Stats struct {
-	Fresh, Duplicates, Redelivered, InFlight, Conflicts, Late, Stale int64
-	Live         int64 // identities remembered
-	LiveCold     int64 // of these, on disk
-	EvictedLive  int64 // let go before their window ended
-	Claims       int64
-	Memory, Disk int64 // bytes
-	Ages         [40]int64 // duplicates by age: bucket i counts ages in [2^i, 2^(i+1)) milliseconds
+// Hasher makes the ledger's fingerprints for one scope.
+func (l *Ledger) Hasher(s hapax.Scope) identity.Hasher { return l.hasher.Scoped(s) }
+
+// now is the time by the ledger's clock in Unix nanoseconds.
+func (l *Ledger) now() int64 {
+	if l.o.Clock != nil {
+		return l.o.Clock().UnixNano()
+	}
+	return time.Now().UnixNano()
+}
+
+// ready is nil while the ledger serves. It must hold mu.
+func (l *Ledger) ready() error {
+	switch {
+	case l.failed != nil:
+		return l.failed
+	case l.closed:
+		return hapax.ErrClosed
+	}
+	return nil
+}
+
+// fail makes the ledger refuse all work until it is opened again: after a write
+// that failed nobody knows what the disk holds. It must hold mu.
+func (l *Ledger) fail(err error) error {
+	if l.failed == nil {
+		l.failed = fmt.Errorf("ledger %s has failed; open it again: %w", l.dir, err)
+		l.o.Logger.Error("ledger failed", "dir", l.dir, "error", err)
+		l.closeStripes()
+	}
+	return l.failed
+}
+
+// turn moves time on, ends the generations that are over and makes the current
+// one ready for what arrives now. It must hold mu.
+func (l *Ledger) turn(now int64) error {
+	if l.timed {
+		l.settle()
+		l.gens.Hold(now)
+	}
+	if !l.o.Window.EventTime {
+		l.ended(l.gens.Advance(now), false)
+		var err error
+		if l.current, err = l.generation(0, false); err != nil {
+			return err
+		}
+	}
+	l.publish()
+	return nil
+}
+
+// turnIfDue is turn if the generations have something to do by now. It must
+// hold mu.
+func (l *Ledger) turnIfDue(now int64) error {
+	if now < l.deadline.Load() && (l.current != nil || l.o.Window.EventTime) {
+		return nil
+	}
+	l.settle()
+	return l.turn(now)
+}
+
+// clock is the time that a frame carries: of the window's own kind.
+func (l *Ledger) clock(now int64) int64 {
+	if l.o.Window.EventTime {
+		return l.gens.Watermark()
+	}
+	return now
+}
+
+// generation is gens.At, with a sweep where it needs one.
+func (l *Ledger) generation(t int64, locked bool) (*window.Generation, error) {
+	gen, err := l.gens.At(t)
+	if !errors.Is(err, window.ErrNumbers) {
+		l.wantScrub(locked)
+		return gen, err
+	}
+	l.finishSweep(locked)
+	l.beginScrub(locked)
+	l.finishSweep(locked)
+	return l.gens.At(t)
+}
+
+// ended notes that generations have left the window.
+func (l *Ledger) ended(gone []*window.Generation, early bool) {
+	if len(gone) == 0 {
+		return
+	}
+	for _, gen := range gone {
+		l.live.Add(-gen.Count)
+		if early {
+			l.stats.evictedLive.Add(gen.Count)
+		}
+	}
+	if l.journal != nil {
+		l.journal.ended(gone)
+	}
+}
+
+// publish tells the stripes which generations are live and what is current. It
+// must hold mu.
+func (l *Ledger) publish() {
+	l.lockAll()
+	l.publishLocked()
+	l.unlockAll()
+}
+
+// publishLocked is publish for who holds the stripes.
+func (l *Ledger) publishLocked() {
+	live := l.gens.Live()
+	number := uint8(0)
+	room := int64(math.MaxInt64)
+	if l.current != nil {
+		number = l.current.Number
+		room = l.gens.Room(l.current)
+	}
+	for i := range l.stripes {
+		st := &l.stripes[i]
+		l.flushAges(st)
+		st.live, st.number = live, number
+	}
+	l.room.Store(room)
+	if l.o.Window.EventTime {
+		l.deadline.Store(math.MaxInt64)
+	} else {
+		l.deadline.Store(l.gens.Next())
+	}
+}
+
+// Sync makes everything admitted so far durable, whatever [Options.Durability].
+func (l *Ledger) Sync(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	err := l.ready()
+	l.mu.Unlock()
+	if err != nil || l.journal == nil {
+		return err
+	}
+	return l.settled(l.journal.sync(l.journal.end()))
+}
+
+// settled turns the failure of a write into the ledger's own.
+func (l *Ledger) settled(err error) error {
+	if err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.fail(err)
+}
+
+// Close makes everything durable, seals the files and lets go of the memory.
+// Calls in flight end first or get [hapax.ErrClosed]; a second Close does
+// nothing.
+func (l *Ledger) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	close(l.stop)
+	l.running.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeStripes()
+	if err := l.shut(); err != nil {
+		return fmt.Errorf("close ledger %s: %w", l.dir, err)
+	}
+	return nil
+}
+
+// closeStripes makes every Admit take mu, and see there why it cannot go on.
+func (l *Ledger) closeStripes() {
+	for i := range l.stripes {
+		l.stripes[i].mu.Lock()
+		l.stripes[i].number = 0
+		l.stripes[i].closed = true
+		l.stripes[i].mu.Unlock()
+	}
+}
+
+// shut releases what open took, as far as it got.
+func (l *Ledger) shut() error {
+	var err error
+	if l.journal != nil {
+		err = l.journal.close(l.failed == nil)
+	}
+	if l.mem != nil {
+		err = errors.Join(err, l.mem.release())
+	}
+	if l.lock != nil {
+		err = errors.Join(err, l.lock.Close())
+	}
+	return err
 }

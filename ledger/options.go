@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -35,26 +37,98 @@ type Options struct {
 
 	Durability Durability
 
-	// MaxMemory bounds the table and filters in bytes (default 1 GiB). When it
-	// is reached a durable ledger moves its oldest generations to disk, and a
-	// memory-only one refuses with hapax.ErrFull, or evicts if Evict is set.
+	// MaxMemory bounds the table and the filters in bytes (default 1 GiB). When
+	// it is reached a ledger with a directory moves its oldest generations to
+	// disk; one in memory only refuses with hapax.ErrFull, or evicts.
 	MaxMemory int64
-	// MaxDisk bounds the ledger's files in bytes (default: no bound).
+	// MaxDisk bounds the ledger's files in bytes (default: no bound). When it is
+	// reached new identities are refused with hapax.ErrFull, or old ones
+	// evicted.
 	MaxDisk int64
 	// Evict lets the oldest identities go early instead of refusing new ones
 	// when a budget is reached. Every early leaver is counted and alarmed.
 	Evict bool
 
-	Expect      int64         // identities to make room for at open; 0 grows from small
-	MaxClaims   int           // live claims at once (default 1 << 20)
-	MaxLease    time.Duration // longest lease (default 24 h)
-	MaxSources  int           // sources with a stored position (default 1 << 16)
-	MaxReceipt  int           // bytes of one receipt (default 64 KiB)
-	MaxReceipts int64         // bytes of all receipts kept (default 64 MiB); oldest out first
+	Expect         int64         // identities to make room for at open; 0 grows from small
+	MaxClaims      int           // live claims at once (default 1 << 20)
+	MaxLease       time.Duration // longest lease (default 24 h)
+	MaxSources     int           // sources with a stored position (default 1 << 16)
+	MaxUnconfirmed int           // positions of one source above its confirmed one (default 1 << 24)
+	MaxReceipt     int           // bytes of one receipt (default 64 KiB)
+	MaxReceipts    int64         // bytes of all receipts kept (default 64 MiB); oldest out first
 
-	ReadOnly bool // open for Lookup, All, Stats only
+	ReadOnly bool // for Lookup, All and Stats only; the ledger may not be open elsewhere
 
 	FS     vfs.FS           // default: the operating system's
 	Clock  func() time.Time // default: time.Now
 	Logger *slog.Logger     // default: silent
+}
+
+func (o *Options) setDefaults() {
+	def(&o.MaxMemory, 1<<30)
+	def(&o.MaxClaims, 1<<20)
+	def(&o.MaxLease, 24*time.Hour)
+	def(&o.MaxSources, 1<<16)
+	def(&o.MaxUnconfirmed, 1<<24)
+	def(&o.MaxReceipt, 64<<10)
+	def(&o.MaxReceipts, 64<<20)
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) validate() error {
+	if err := o.Window.Validate(); err != nil {
+		return err
+	}
+	switch {
+	case o.Durability > Written:
+		return fmt.Errorf("unknown durability %d", o.Durability)
+	case o.MaxMemory < minMemory:
+		return fmt.Errorf("MaxMemory %d: at least %d bytes", o.MaxMemory, int64(minMemory))
+	case o.MaxDisk != 0 && o.MaxDisk < minDisk:
+		return fmt.Errorf("MaxDisk %d: at least %d bytes", o.MaxDisk, int64(minDisk))
+	case o.Expect < 0 || o.MaxClaims < 0 || o.MaxLease < 0 || o.MaxSources < 0 ||
+		o.MaxUnconfirmed < 0 || o.MaxReceipt < 0 || o.MaxReceipts < 0:
+		return errors.New("a limit is negative")
+	case o.MaxReceipt > maxReceipt:
+		return fmt.Errorf("MaxReceipt %d: at most %d bytes", o.MaxReceipt, maxReceipt)
+	}
+	return nil
+}
+
+const (
+	minMemory  = 4 << 20
+	minDisk    = 16 << 20
+	maxReceipt = 16 << 20
+	maxNote    = 64 << 10 // bytes of Checkpoint.Note
+	maxSource  = 1 << 10  // bytes of a source's name
+
+	// exactCount is the largest count window that is exact to the identity.
+	exactCount = 1 << 20
+	// coarseTime is the shortest time window whose slices a timer may cut.
+	coarseTime = time.Second
+)
+
+// exact tells whether identities are counted one by one.
+func (o *Options) exact() bool {
+	return o.Window.Count != 0 && o.Window.Count <= exactCount && o.Window.Kind != hapax.Tumbling
+}
+
+// concurrent tells whether Admit may run on several goroutines at once: nothing
+// is logged and nothing depends on the order of entries in different shards.
+func (o *Options) concurrent(dir string) bool {
+	w := o.Window
+	return dir == "" && w.Kind != hapax.Renewed && !w.EventTime && !o.exact() && w.Bytes == 0 &&
+		(w.Count == 0 || w.Count > exactCount && w.Kind == hapax.First)
 }

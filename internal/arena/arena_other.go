@@ -1,0 +1,7 @@
+//go:build unix && !linux
+
+package arena
+
+func advise([]byte) {}
+
+func prefault([]byte) {}

@@ -1,0 +1,329 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+var (
+	// ErrReceiptSize says that a receipt is above [Options.MaxReceipt]. The
+	// claim stays as it was.
+	ErrReceiptSize = errors.New("ledger: receipt is too large")
+
+	errReadOnly = errors.New("ledger is open for reading only")
+)
+
+// tokenBlock is how many tokens are reserved at once. A reservation is synced
+// before its first token is given out, so that tokens rise over power loss too.
+const tokenBlock = 1 << 16
+
+var _ hapax.Ledger = (*Ledger)(nil)
+
+// Claim is [hapax.Ledger]. A claim survives kill -9; power loss may forget one,
+// which is as if its lease had run out. A Duplicate's first copy is durable.
+func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error) {
+	if err := ctx.Err(); err != nil {
+		return hapax.Claim{}, err
+	}
+	if r.Lease <= 0 || r.Lease > l.o.MaxLease {
+		return hapax.Claim{}, fmt.Errorf("claim: lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
+	}
+	f := l.hasher.Scoped(r.Scope).Fingerprint(r.Identity)
+	c, reserves, err := l.claim(f, r)
+	if err != nil || l.journal == nil {
+		return c, err
+	}
+	end := l.journal.end()
+	if reserves || c.Verdict == hapax.Duplicate && l.o.Durability == Synced {
+		err = l.journal.sync(end)
+	} else {
+		err = l.journal.flush(end)
+	}
+	if err != nil {
+		return hapax.Claim{}, l.settled(err)
+	}
+	return c, nil
+}
+
+func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, reserves bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, err := l.beginClaim()
+	if err == nil {
+		err = l.makeRoom(l.claims.Len() + 1)
+	}
+	if err != nil {
+		return c, false, err
+	}
+	c = hapax.Claim{Fingerprint: f, Digest: r.Digest}
+	k := window.KeyOf(f)
+	st := l.stripe(k)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p, was := l.table.Find(k)
+	if was != window.Claimed && st.live[was] {
+		return l.answered(c, k, p), false, nil
+	}
+	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
+		c.Deadline = time.Unix(0, held.Deadline)
+		if c.Verdict = hapax.InFlight; differ(held.Digest, r.Digest) {
+			c.Verdict = hapax.Conflict
+		}
+		return c, false, nil
+	}
+	if was == 0 {
+		p, err = l.table.Insert(k, window.Claimed, &st.live)
+		if err != nil {
+			return c, false, fmt.Errorf("%w: %w", hapax.ErrFull, err)
+		}
+	}
+	held, err := l.claims.Take(f, r.Digest, now+int64(r.Lease))
+	if err != nil {
+		l.table.Mark(k, p, 0)
+		return c, false, fmt.Errorf("%w: %d claims are live; raise MaxClaims", hapax.ErrFull, l.claims.Len())
+	}
+	l.table.Mark(k, p, window.Claimed)
+	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
+	reserves, err = l.logClaim(f, held)
+	return c, reserves, err
+}
+
+// answered is the claim on an identity that is remembered.
+func (l *Ledger) answered(c hapax.Claim, k window.Key, p window.Place) hapax.Claim {
+	if differ(l.digest(k, p), c.Digest) {
+		c.Verdict = hapax.Conflict
+		l.stats.conflicts.Add(1)
+		return c
+	}
+	c.Verdict = hapax.Duplicate
+	c.Receipt = slices.Clone(l.receipts.get(c.Fingerprint))
+	l.stats.duplicates.Add(1)
+	return c
+}
+
+// beginClaim is what Claim, Extend, Commit and Release begin with, under mu.
+func (l *Ledger) beginClaim() (now int64, err error) {
+	if err := l.ready(); err != nil {
+		return 0, err
+	}
+	if l.o.ReadOnly {
+		return 0, errReadOnly
+	}
+	now = l.now()
+	if err := l.turnIfDue(now); err != nil {
+		return 0, err
+	}
+	l.claims.Expire(now, l.unclaim)
+	if l.journal != nil {
+		if err := l.journal.roll(); err != nil {
+			return 0, l.fail(err)
+		}
+	}
+	return now, l.pay()
+}
+
+// unclaim takes the mark of a claim that is over out of the table.
+func (l *Ledger) unclaim(f hapax.Fingerprint) {
+	k := window.KeyOf(f)
+	st := l.stripe(k)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if p, was := l.table.Find(k); was == window.Claimed {
+		l.table.Mark(k, p, 0)
+	}
+}
+
+// logClaim appends a claim, and a reservation of tokens where it is due.
+func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) (reserves bool, err error) {
+	if l.journal == nil {
+		return false, nil
+	}
+	if h.Token > l.reserved {
+		reserves = true
+		l.reserved = h.Token + tokenBlock
+		if err := l.journal.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
+			return false, l.fail(err)
+		}
+	}
+	if err := l.journal.append(frameClaim, appendClaim(nil, f, h)); err != nil {
+		return false, l.fail(err)
+	}
+	return reserves, nil
+}
+
+// held is the live claim that c is, or ErrLeaseLost.
+func (l *Ledger) held(c hapax.Claim, now int64) (window.Held, error) {
+	h, ok := l.claims.Get(c.Fingerprint, now)
+	if !ok || h.Token != c.Token {
+		return h, hapax.ErrLeaseLost
+	}
+	return h, nil
+}
+
+// Extend is [hapax.Ledger].
+func (l *Ledger) Extend(ctx context.Context, c hapax.Claim, d time.Duration) (hapax.Claim, error) {
+	if err := ctx.Err(); err != nil {
+		return c, err
+	}
+	if d <= 0 || d > l.o.MaxLease {
+		return c, fmt.Errorf("extend: lease %v: want above 0, and at most %v", d, l.o.MaxLease)
+	}
+	h, err := l.extend(c, d)
+	if err != nil {
+		return c, err
+	}
+	c.Deadline = time.Unix(0, h.Deadline)
+	if l.journal == nil {
+		return c, nil
+	}
+	return c, l.settled(l.journal.flush(l.journal.end()))
+}
+
+func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, err := l.beginClaim()
+	if err != nil {
+		return window.Held{}, err
+	}
+	h, err := l.held(c, now)
+	if err != nil {
+		return h, err
+	}
+	h.Deadline = max(h.Deadline, now+int64(d))
+	l.claims.Put(c.Fingerprint, h)
+	_, err = l.logClaim(c.Fingerprint, h)
+	return h, err
+}
+
+// Commit is [hapax.Ledger]. The window runs from the commit. A receipt above
+// [Options.MaxReceipt] is an [ErrReceiptSize]; what is kept of all receipts is
+// bounded by [Options.MaxReceipts], oldest out first.
+func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receipt) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(receipt) > l.o.MaxReceipt {
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrReceiptSize, len(receipt), l.o.MaxReceipt)
+	}
+	end, err := l.commit(c, receipt)
+	if err != nil || l.journal == nil {
+		return err
+	}
+	if err := l.journal.wait(end); err != nil {
+		return errors.Join(hapax.ErrUnknown, l.settled(err))
+	}
+	return nil
+}
+
+func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, err := l.beginClaim()
+	if err != nil {
+		return 0, err
+	}
+	h, err := l.held(c, now)
+	if err != nil {
+		return 0, err
+	}
+	e := &Entry{Fingerprint: c.Fingerprint, Digest: h.Digest, Time: now}
+	l.lockAll()
+	gen, err := l.generationOf(e, now)
+	if err == nil {
+		k := window.KeyOf(e.Fingerprint)
+		p, _ := l.table.Find(k)
+		l.table.Mark(k, p, gen.Number)
+		l.keep(e, k, p, gen)
+	}
+	l.unlockAll()
+	if err != nil {
+		return 0, err
+	}
+	l.claims.Drop(c.Fingerprint)
+	l.receipts.put(c.Fingerprint, receipt)
+	if l.journal == nil {
+		return 0, nil
+	}
+	b := appendCommit(nil, e, gen.ID, receipt)
+	if err := errors.Join(l.journal.use(gen), l.journal.append(frameCommit, b)); err != nil {
+		return 0, l.fail(err)
+	}
+	return l.journal.end(), nil
+}
+
+// Release is [hapax.Ledger].
+func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := l.release(c); err != nil || l.journal == nil {
+		return err
+	}
+	return l.settled(l.journal.flush(l.journal.end()))
+}
+
+func (l *Ledger) release(c hapax.Claim) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, err := l.beginClaim()
+	if err != nil {
+		return err
+	}
+	if _, err := l.held(c, now); err != nil {
+		return err
+	}
+	l.claims.Drop(c.Fingerprint)
+	l.unclaim(c.Fingerprint)
+	if l.journal == nil {
+		return nil
+	}
+	if err := l.journal.append(frameRelease, c.Fingerprint[:]); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+func appendClaim(b []byte, f hapax.Fingerprint, h window.Held) []byte {
+	b = append(b, f[:]...)
+	b = binary.AppendUvarint(b, h.Token)
+	b = binary.AppendVarint(b, h.Deadline)
+	return binary.LittleEndian.AppendUint64(b, uint64(h.Digest))
+}
+
+func readClaim(r *reader) (f hapax.Fingerprint, h window.Held) {
+	f = r.fingerprint()
+	h.Token = r.uvarint("token")
+	h.Deadline = r.varint("deadline")
+	h.Digest = hapax.Digest(r.fixed("digest"))
+	return f, h
+}
+
+func appendCommit(b []byte, e *Entry, gen uint64, receipt hapax.Receipt) []byte {
+	b = append(b, e.Fingerprint[:]...)
+	b = binary.AppendUvarint(b, gen)
+	b = binary.AppendVarint(b, e.Size)
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.Digest))
+	if receipt == nil {
+		return append(b, 0)
+	}
+	return appendString(append(b, 1), receipt)
+}
+
+func readCommit(r *reader) (e Entry, gen uint64, receipt hapax.Receipt) {
+	e.Fingerprint = r.fingerprint()
+	gen = r.uvarint("generation")
+	e.Size = r.varint("bytes")
+	e.Digest = hapax.Digest(r.fixed("digest"))
+	if r.byte("receipt") != 0 {
+		receipt = append(hapax.Receipt{}, r.string("receipt")...)
+	}
+	return e, gen, receipt
+}

@@ -1,0 +1,314 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// The frames of a ledger's log. Numbers are little endian; v is a varint as in
+// package encoding/binary, s a string or bytes behind their length.
+//
+//	1 generation  v id · v start · v end                          before its first use in a file
+//	2 admit       1 flags · 8 time · [positions] · blocks …
+//	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
+//	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest]
+//	3 confirm     s source · v offset · s note
+//	4 source      confirm's fields · v chunks · chunks × (v number · 8 × (8 admitted · 8 fresh))  in a snapshot
+//	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
+//	6 release     16 fingerprint
+//	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
+//	8 forget      16 fingerprint
+//	9 tokens      v reserved            tokens up to here may have been given out
+//	10 snapshot   v next generation     the frames before it in its file repeat what files before hold
+//	11 receipt    16 fingerprint · s receipt                          in a snapshot
+//	12 forgotten  n × 16 fingerprint                                  of cold files, in a snapshot
+const (
+	frameGeneration = 1 + iota
+	frameAdmit
+	frameConfirm
+	frameSource
+	frameClaim
+	frameRelease
+	frameCommit
+	frameForget
+	frameTokens
+	frameSnapshot
+	frameReceipt
+	frameForgotten
+)
+
+const (
+	admitDigests   = 1 << 0
+	admitPositions = 1 << 1
+)
+
+// The kinds of blocks in an admit frame.
+const (
+	blockFresh = iota
+	blockRenewed
+	blockCopies
+)
+
+// admitFrame builds an admit frame. Its memory is kept from one to the next.
+type admitFrame struct {
+	digests bool
+	now     int64
+	source  string
+	runs    []run
+	blocks  []block
+	keys    []byte // of all blocks, one after the other
+	sums    []byte // digests, of fresh blocks only
+	head    []byte
+	body    []byte
+}
+
+// run is consecutive positions of one source.
+type run struct {
+	first int64
+	n     int
+	fresh []byte // bits
+}
+
+type block struct {
+	kind  uint8
+	gen   *window.Generation
+	n     int
+	bytes int64
+}
+
+func (f *admitFrame) begin(now int64, source string) {
+	f.now, f.source = now, source
+	f.runs, f.blocks = f.runs[:0], f.blocks[:0]
+	f.keys, f.sums = f.keys[:0], f.sums[:0]
+}
+
+func (f *admitFrame) empty() bool { return len(f.blocks) == 0 && len(f.runs) == 0 }
+
+func (f *admitFrame) key(gen *window.Generation, e *Entry)     { f.add(blockFresh, gen, e) }
+func (f *admitFrame) renewed(gen *window.Generation, e *Entry) { f.add(blockRenewed, gen, e) }
+func (f *admitFrame) copied(gen *window.Generation, e *Entry)  { f.add(blockCopies, gen, e) }
+
+func (f *admitFrame) add(kind uint8, gen *window.Generation, e *Entry) {
+	last := len(f.blocks) - 1
+	if last < 0 || f.blocks[last].kind != kind || f.blocks[last].gen != gen {
+		f.blocks = append(f.blocks, block{kind: kind, gen: gen})
+		last++
+	}
+	b := &f.blocks[last]
+	b.n++
+	b.bytes += e.Size
+	f.keys = append(f.keys, e.Fingerprint[:]...)
+	if f.digests && kind == blockFresh {
+		f.sums = binary.LittleEndian.AppendUint64(f.sums, uint64(e.Digest))
+	}
+}
+
+// position notes the verdict on a position.
+func (f *admitFrame) position(offset int64, fresh bool) {
+	last := len(f.runs) - 1
+	if last < 0 || f.runs[last].first+int64(f.runs[last].n) != offset {
+		if last++; last < cap(f.runs) {
+			f.runs = f.runs[:last+1]
+			f.runs[last] = run{first: offset, fresh: f.runs[last].fresh[:0]}
+		} else {
+			f.runs = append(f.runs, run{first: offset})
+		}
+	}
+	r := &f.runs[last]
+	r.fresh = appendBit(r.fresh, r.n, fresh)
+	r.n++
+}
+
+func appendBit(bits []byte, n int, set bool) []byte {
+	if n%8 == 0 {
+		bits = append(bits, 0)
+	}
+	if set {
+		bits[n/8] |= 1 << (n % 8)
+	}
+	return bits
+}
+
+func bit(bits []byte, n int) bool { return bits[n/8]>>(n%8)&1 != 0 }
+
+// payload encodes the frame. It is valid until the next begin.
+func (f *admitFrame) payload() []byte {
+	var flags byte
+	if f.digests {
+		flags |= admitDigests
+	}
+	if len(f.runs) > 0 {
+		flags |= admitPositions
+	}
+	b := append(f.body[:0], flags)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.now))
+	if len(f.runs) > 0 {
+		b = appendString(b, f.source)
+		b = binary.AppendUvarint(b, uint64(len(f.runs)))
+		for _, r := range f.runs {
+			b = binary.AppendVarint(b, r.first)
+			b = binary.AppendUvarint(b, uint64(r.n))
+			b = append(b, r.fresh...)
+		}
+	}
+	keys, sums := f.keys, f.sums
+	for _, bl := range f.blocks {
+		b = append(b, bl.kind)
+		b = binary.AppendUvarint(b, bl.gen.ID)
+		b = binary.AppendUvarint(b, uint64(bl.n))
+		b = binary.AppendVarint(b, bl.bytes)
+		b, keys = append(b, keys[:16*bl.n]...), keys[16*bl.n:]
+		if f.digests && bl.kind == blockFresh {
+			b, sums = append(b, sums[:8*bl.n]...), sums[8*bl.n:]
+		}
+	}
+	f.body = b
+	return b
+}
+
+func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// reader takes a payload apart. After the first error it yields zeros.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) fail(what string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: frame has no %s", hapax.ErrCorrupt, what)
+	}
+	r.b = nil
+}
+
+func (r *reader) bytes(n int, what string) []byte {
+	if n < 0 || n > len(r.b) {
+		r.fail(what)
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) byte(what string) byte {
+	if b := r.bytes(1, what); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *reader) fixed(what string) uint64 {
+	if b := r.bytes(8, what); b != nil {
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *reader) uvarint(what string) uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.fail(what)
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) varint(what string) int64 {
+	v, n := binary.Varint(r.b)
+	if n <= 0 {
+		r.fail(what)
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+// count reads a number of things that take at least size/8 bytes each.
+func (r *reader) count(bits int, what string) int {
+	n := r.uvarint(what)
+	if n > uint64(len(r.b))*8/uint64(bits) {
+		r.fail(what)
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) string(what string) []byte {
+	return r.bytes(r.count(8, what), what)
+}
+
+func (r *reader) fingerprint() (f hapax.Fingerprint) {
+	copy(f[:], r.bytes(len(f), "fingerprint"))
+	return f
+}
+
+// end reports the first error, or that something is left.
+func (r *reader) end() error {
+	if r.err == nil && len(r.b) > 0 {
+		r.err = fmt.Errorf("%w: frame has %d bytes too many", hapax.ErrCorrupt, len(r.b))
+	}
+	return r.err
+}
+
+// readBlock is one block of an admit frame as it is read.
+type readBlock struct {
+	kind  uint8
+	gen   uint64
+	n     int
+	bytes int64
+	keys  []byte
+	sums  []byte // nil: no digests
+}
+
+func (b *readBlock) key(i int) (f hapax.Fingerprint) {
+	copy(f[:], b.keys[16*i:])
+	return f
+}
+
+func (b *readBlock) digest(i int) hapax.Digest {
+	if b.sums == nil {
+		return 0
+	}
+	return hapax.Digest(binary.LittleEndian.Uint64(b.sums[8*i:]))
+}
+
+// readAdmit decodes an admit frame's beginning; what follows are blocks, which
+// readBlock takes off r until it is empty.
+func readAdmit(r *reader) (flags byte, now int64, source string, runs []run) {
+	flags = r.byte("flags")
+	now = int64(r.fixed("time"))
+	if flags&admitPositions == 0 {
+		return flags, now, "", nil
+	}
+	source = string(r.string("source"))
+	for range r.count(16, "runs") {
+		var p run
+		p.first = r.varint("position")
+		p.n = r.count(1, "positions")
+		p.fresh = r.bytes((p.n+7)/8, "positions")
+		runs = append(runs, p)
+	}
+	return flags, now, source, runs
+}
+
+func (r *reader) block(flags byte) (b readBlock) {
+	b.kind = r.byte("block")
+	b.gen = r.uvarint("generation")
+	b.n = r.count(128, "keys")
+	b.bytes = r.varint("bytes")
+	b.keys = r.bytes(16*b.n, "keys")
+	if flags&admitDigests != 0 && b.kind == blockFresh {
+		b.sums = r.bytes(8*b.n, "digests")
+	}
+	if b.kind > blockCopies {
+		r.fail("known block")
+	}
+	return b
+}

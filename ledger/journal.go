@@ -1,0 +1,258 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// journal is a ledger's log: numbered files of frames. A new file begins with a
+// snapshot of all that is not identities, so that a file can be deleted once the
+// generations in it have left the window.
+//
+// append and roll are called under the ledger's mu. wait is not: while one
+// caller syncs, the frames of others gather behind it, and the next sync covers
+// them all.
+type journal struct {
+	fs         vfs.FS
+	dir        string
+	durability Durability
+	snapshot   func(*journal) error // appends the state that a new file begins with
+
+	mu    sync.Mutex
+	w     *segment.Writer
+	base  int64      // bytes in files before w: offsets in the log go on over files
+	files []*logFile // the last is w's
+}
+
+// logFile is one file of the log.
+type logFile struct {
+	number uint64
+	path   string
+	size   int64               // when it is not the newest
+	gens   map[uint64]struct{} // live generations with frames in it
+	ends   map[uint64]int64    // generations introduced in it, and their ends
+}
+
+const (
+	logSuffix = ".log"
+	logKind   = 0x6c656467 // "ledg"
+
+	minRoll = 1 << 20
+	maxRoll = 256 << 20
+)
+
+func logPath(dir string, number uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, logSuffix))
+}
+
+func newLogFile(dir string, number uint64) *logFile {
+	return &logFile{number: number, path: logPath(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64)}
+}
+
+// begin makes a new file the newest, with a snapshot in it, durable on return.
+func (j *journal) begin() error {
+	number := uint64(1)
+	if n := len(j.files); n > 0 {
+		number = j.files[n-1].number + 1
+	}
+	f := newLogFile(j.dir, number)
+	if err := j.fs.Remove(f.path + segment.TempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	w, err := segment.Create(j.fs, f.path, segment.Header{Kind: logKind, Sequence: number}, segment.Options{})
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	if j.w != nil {
+		j.base += j.w.Size()
+	}
+	j.w, j.files = w, append(j.files, f)
+	j.mu.Unlock()
+	if err := j.snapshot(j); err != nil {
+		return err
+	}
+	return w.Sync()
+}
+
+// roll seals the newest file and begins another, if the newest is large enough.
+func (j *journal) roll() error {
+	n := len(j.files)
+	total := int64(0)
+	for _, f := range j.files[:n-1] {
+		total += f.size
+	}
+	if j.w.Size() < min(max(total/64, minRoll), maxRoll) {
+		return nil
+	}
+	last := j.w
+	if err := last.Seal(); err != nil {
+		return err
+	}
+	j.files[n-1].size = last.Size()
+	if err := j.begin(); err != nil {
+		return err
+	}
+	if err := last.Close(); err != nil {
+		return err
+	}
+	return j.clean()
+}
+
+// append adds a frame.
+func (j *journal) append(kind uint8, payload []byte) error {
+	_, err := j.w.Append(kind, payload)
+	return err
+}
+
+// use notes that the newest file holds frames of a generation, which it
+// introduces if it has not, or if the generation's end has moved.
+func (j *journal) use(gen *window.Generation) error {
+	f := j.files[len(j.files)-1]
+	if end, ok := f.ends[gen.ID]; ok && end == gen.End {
+		return nil
+	}
+	f.ends[gen.ID] = gen.End
+	f.gens[gen.ID] = struct{}{}
+	b := binary.AppendUvarint(nil, gen.ID)
+	b = binary.AppendVarint(b, gen.Start)
+	return j.append(frameGeneration, binary.AppendVarint(b, gen.End))
+}
+
+// end is the log's length: what waits for it waits for all before.
+func (j *journal) end() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.base + j.w.Size()
+}
+
+// wait returns once the log up to end is as durable as promised.
+func (j *journal) wait(end int64) error {
+	if j.durability == Synced {
+		return j.sync(end)
+	}
+	return j.flush(end)
+}
+
+// flush returns once the log up to end is with the operating system.
+func (j *journal) flush(end int64) error {
+	w, base := j.newest()
+	if end <= base || base+w.Flushed() >= end {
+		return w.Err()
+	}
+	return j.unlessSealed(end, w.Flush())
+}
+
+// sync returns once the log up to end is durable.
+func (j *journal) sync(end int64) error {
+	w, base := j.newest()
+	if end <= base || base+w.Synced() >= end {
+		return w.Err()
+	}
+	return j.unlessSealed(end, w.Sync())
+}
+
+// unlessSealed is err, unless the log up to end was made durable by a roll that
+// closed the file while its caller was waiting.
+func (j *journal) unlessSealed(end int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, base := j.newest(); end <= base {
+		return nil
+	}
+	return err
+}
+
+func (j *journal) newest() (*segment.Writer, int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.w, j.base
+}
+
+// ended notes that generations have left the window.
+func (j *journal) ended(gone []*window.Generation) {
+	for _, f := range j.files {
+		for _, gen := range gone {
+			delete(f.gens, gen.ID)
+		}
+	}
+}
+
+// clean deletes the files, but for the newest, that hold nothing live. What else
+// they held is in the snapshot of a file behind them.
+func (j *journal) clean() error {
+	n := len(j.files) - 1
+	kept := j.files[:0:0]
+	for _, f := range j.files[:n] {
+		if len(f.gens) > 0 {
+			kept = append(kept, f)
+			continue
+		}
+		if err := j.fs.Remove(f.path); err != nil {
+			return fmt.Errorf("delete expired %s: %w", f.path, err)
+		}
+	}
+	j.files = append(kept, j.files[n])
+	return nil
+}
+
+// size is the bytes of all files, zeros written ahead not counted.
+func (j *journal) size() int64 {
+	total := j.w.Size()
+	for _, f := range j.files[:len(j.files)-1] {
+		total += f.size
+	}
+	return total
+}
+
+// close seals the newest file if the log is sound, and closes it.
+func (j *journal) close(sound bool) error {
+	if j.w == nil {
+		return nil
+	}
+	var err error
+	if sound {
+		err = j.w.Seal()
+	}
+	if closing := j.w.Close(); sound {
+		err = errors.Join(err, closing)
+	}
+	return err
+}
+
+// snapshot appends everything that is not an identity, for a new file.
+func (l *Ledger) snapshot(j *journal) error {
+	var frames []func() (uint8, []byte)
+	for name, s := range l.sources {
+		frames = append(frames, func() (uint8, []byte) { return frameSource, appendSource(nil, name, s) })
+	}
+	l.claims.All(func(f hapax.Fingerprint, h window.Held) bool {
+		frames = append(frames, func() (uint8, []byte) { return frameClaim, appendClaim(nil, f, h) })
+		return true
+	})
+	for f, receipt := range l.receipts.all() {
+		frames = append(frames, func() (uint8, []byte) {
+			return frameReceipt, appendString(f[:], receipt)
+		})
+	}
+	for _, frame := range frames {
+		kind, payload := frame()
+		if err := j.append(kind, payload); err != nil {
+			return err
+		}
+	}
+	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
+		return err
+	}
+	return j.append(frameSnapshot, binary.AppendUvarint(nil, l.gens.Newest()))
+}

@@ -1,0 +1,93 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+func open(t testing.TB, dir string, o Options) *Ledger {
+	t.Helper()
+	l, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func batch(l *Ledger, from, to int) *Batch {
+	h := l.Hasher("")
+	b := new(Batch)
+	for i := from; i < to; i++ {
+		b.Entries = append(b.Entries, Entry{Fingerprint: h.Fingerprint(fmt.Append(nil, i))})
+	}
+	return b
+}
+
+func admit(t testing.TB, l *Ledger, b *Batch) map[hapax.Verdict]int {
+	t.Helper()
+	if err := l.Admit(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[hapax.Verdict]int)
+	for _, e := range b.Entries {
+		got[e.Verdict]++
+	}
+	return got
+}
+
+func TestAdmitRemembersOverReopen(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: time.Hour}, FS: mem}
+	l := open(t, "d", o)
+	for i := range 50 {
+		if got := admit(t, l, batch(l, i*1000, (i+1)*1000)); got[hapax.Fresh] != 1000 {
+			t.Fatal(got)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, "d", o)
+	if got := admit(t, l, batch(l, 0, 51_000)); got[hapax.Fresh] != 1000 || got[hapax.Duplicate] != 50_000 {
+		t.Fatal(got)
+	}
+	if s := l.Stats(); s.Live != 51_000 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for _, size := range []int{1, 256} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			l := open(b, "", Options{Window: hapax.Window{Time: time.Hour}, Expect: 10_000_000, MaxMemory: 4 << 30})
+			h := l.Hasher("")
+			batch := &Batch{Entries: make([]Entry, size)}
+			id := []byte("0123abcd-0123-4567-89ab-0123456789ab")
+			i := 0
+			for b.Loop() {
+				if i%size == 0 && i > 0 {
+					if size == 1 {
+						_ = l.AdmitOne(context.Background(), &batch.Entries[0])
+					} else if err := l.Admit(context.Background(), batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for j := range 8 {
+					id[j] = byte(i >> (8 * j))
+				}
+				batch.Entries[i%size].Fingerprint = h.Fingerprint(id)
+				i++
+			}
+		})
+	}
+}

@@ -1,0 +1,313 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"iter"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// Sighting is what is known of an identity.
+type Sighting struct {
+	Fingerprint hapax.Fingerprint
+	Verdict     hapax.Verdict  // Duplicate: it is remembered; InFlight: it is claimed
+	First       time.Time      // first seen: exact where the log holds it, else the start of its generation
+	Expires     time.Time      // when time lets it go; zero if only count or bytes do. Of a claim: when its lease ends
+	Position    hapax.Position // of the first copy, where it had one
+	Digest      hapax.Digest   // of its payload, with [Options.Digests]
+	Copies      int64          // duplicates seen since, with [Options.Details]
+	Token       uint64         // of a claim
+}
+
+// Lookup tells what is known of an identity: whether it is remembered or
+// claimed, since when and until when. It changes nothing. A ledger with a
+// directory reads its log for it, which takes a second for some hundred million
+// identities.
+func (l *Ledger) Lookup(ctx context.Context, f hapax.Fingerprint) (Sighting, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return Sighting{}, false, err
+	}
+	s, id, ok, err := l.find(f)
+	if err != nil || !ok || s.Verdict != hapax.Duplicate || l.journal == nil {
+		return s, ok, err
+	}
+	err = l.explain(ctx, &s, id)
+	return s, err == nil, err
+}
+
+// find looks an identity up in the table.
+func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return s, 0, false, err
+	}
+	now := l.now()
+	if err := l.turnIfDue(now); err != nil {
+		return s, 0, false, err
+	}
+	k := window.KeyOf(f)
+	st := l.stripe(k)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p, was := l.table.Find(k)
+	s.Fingerprint = f
+	switch {
+	case was == window.Claimed:
+		h, held := l.claims.Get(f, now)
+		s.Verdict, s.Token, s.Digest = hapax.InFlight, h.Token, h.Digest
+		s.Expires = time.Unix(0, h.Deadline)
+		return s, 0, held, nil
+	case !st.live[was]:
+		return s, 0, false, nil
+	}
+	g := l.gens.ByNumber(was)
+	l.sighted(&s, g)
+	s.Digest = l.digest(k, p)
+	return s, g.ID, true, nil
+}
+
+// sighted fills in what a generation knows of its identities.
+func (l *Ledger) sighted(s *Sighting, g *window.Generation) {
+	s.Verdict = hapax.Duplicate
+	s.First = time.Unix(0, g.Start)
+	if at, ok := l.gens.Expires(g); ok {
+		s.Expires = time.Unix(0, at)
+	}
+}
+
+// explain reads the log for the frame that first held the identity.
+func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
+	if err := l.settled(l.journal.flush(l.journal.end())); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	var files []logFile
+	for _, f := range l.journal.files {
+		if _, ok := f.gens[id]; ok || l.o.Details {
+			files = append(files, *f)
+		}
+	}
+	l.mu.Unlock()
+	x := explainer{s: s, found: false}
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := l.scan(f.path, x.frame)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// scan reads a file of the log, the one that is being written too.
+func (l *Ledger) scan(path string, visit func(segment.Frame) error) error {
+	if w, _ := l.journal.newest(); w != nil && w.Path() == path {
+		end := w.Flushed()
+		var buf []byte
+		for at := int64(segment.FirstFrame); at < end; {
+			f, err := w.FrameAt(at, buf)
+			if err != nil {
+				break // it was sealed and closed meanwhile
+			}
+			if err := visit(f); err != nil {
+				return err
+			}
+			at, buf = f.Next(), f.Payload[:0]
+		}
+		return nil
+	}
+	_, err := segment.Scan(l.o.FS, path, segment.ScanOptions{Kind: logKind}, visit)
+	return err
+}
+
+// explainer looks for one identity in the frames of a log.
+type explainer struct {
+	s     *Sighting
+	found bool
+}
+
+func (x *explainer) frame(f segment.Frame) error {
+	b := &reader{b: f.Payload}
+	switch f.Type {
+	case frameCommit:
+		if e, _, _ := readCommit(b); e.Fingerprint == x.s.Fingerprint {
+			x.found, x.s.Copies = true, 0
+		}
+	case frameAdmit:
+		x.admit(b)
+	}
+	return nil
+}
+
+func (x *explainer) admit(b *reader) {
+	flags, now, source, runs := readAdmit(b)
+	fresh := 0 // of the frame, so far
+	for b.err == nil && len(b.b) > 0 {
+		block := b.block(flags)
+		for i := range block.n {
+			if block.key(i) != x.s.Fingerprint {
+				continue
+			}
+			switch block.kind {
+			case blockFresh:
+				x.found, x.s.Copies = true, 0
+				x.s.First = time.Unix(0, now)
+				x.s.Position = nthFresh(source, runs, fresh+i)
+			case blockCopies:
+				x.s.Copies++
+			}
+		}
+		if block.kind == blockFresh {
+			fresh += block.n
+		}
+	}
+}
+
+// nthFresh is the position of the n-th fresh entry of a frame.
+func nthFresh(source string, runs []run, n int) hapax.Position {
+	for _, r := range runs {
+		for i := range r.n {
+			if !bit(r.fresh, i) {
+				continue
+			}
+			if n == 0 {
+				return hapax.Position{Source: source, Offset: r.first + int64(i)}
+			}
+			n--
+		}
+	}
+	return hapax.Position{}
+}
+
+// Forget makes an identity as if it had never been seen, and ends a claim on it.
+// It tells whether there was anything to forget. It is durable on return, by
+// [Options.Durability].
+func (l *Ledger) Forget(ctx context.Context, f hapax.Fingerprint) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	end, ok, err := l.forget(f)
+	if err != nil || !ok || l.journal == nil {
+		return ok, err
+	}
+	return true, l.settled(l.journal.wait(end))
+}
+
+func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.beginClaim(); err != nil {
+		return 0, false, err
+	}
+	gen, ok := l.forgetInTable(f)
+	if !ok || l.journal == nil {
+		return 0, ok, nil
+	}
+	if gen != nil { // the file must live as long as the frame that it undoes
+		if err := l.journal.use(gen); err != nil {
+			return 0, true, l.fail(err)
+		}
+	}
+	if err := l.journal.append(frameForget, f[:]); err != nil {
+		return 0, true, l.fail(err)
+	}
+	return l.journal.end(), true, nil
+}
+
+// forgetInTable takes an identity or a claim out of the table and returns the
+// generation it was in. It must hold mu.
+func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
+	k := window.KeyOf(f)
+	st := l.stripe(k)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	p, was := l.table.Find(k)
+	if was == 0 || !st.live[was] {
+		return nil, false
+	}
+	if l.recency != nil && was != window.Claimed {
+		l.recency.Remove(uint32(l.table.Side(k, p)))
+	}
+	l.table.Mark(k, p, 0)
+	l.claims.Drop(f)
+	l.receipts.drop(f)
+	gen := l.gens.ByNumber(was)
+	if gen != nil {
+		l.gens.Add(gen, -1, 0)
+		l.live.Add(-1)
+	}
+	return gen, true
+}
+
+// All yields every identity that is remembered or claimed, in no order. What
+// comes or goes meanwhile may be in it or not. The last pair carries the error,
+// if there is one.
+func (l *Ledger) All() iter.Seq2[Sighting, error] {
+	return func(yield func(Sighting, error) bool) {
+		var batch []Sighting
+		for shard := range 256 {
+			var err error
+			if batch, err = l.shard(uint8(shard), batch[:0]); err != nil {
+				yield(Sighting{}, err)
+				return
+			}
+			for _, s := range batch {
+				if !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// shard appends the sightings of one shard.
+func (l *Ledger) shard(shard uint8, dst []Sighting) ([]Sighting, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return nil, err
+	}
+	now := l.now()
+	if err := l.turnIfDue(now); err != nil {
+		return nil, err
+	}
+	for {
+		at, ok := l.table.Sweeping()
+		if !ok || at != shard {
+			break
+		}
+		l.step(payment, false)
+	}
+	st := &l.stripes[stripeOf(shard)]
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	l.table.All(shard, func(k window.Key, number uint8, side uint64) bool {
+		if !st.live[number] {
+			return true
+		}
+		s := Sighting{Fingerprint: k.Fingerprint()}
+		if number == window.Claimed {
+			h, ok := l.claims.Get(s.Fingerprint, now)
+			if !ok {
+				return true
+			}
+			s.Verdict, s.Token, s.Digest, s.Expires = hapax.InFlight, h.Token, h.Digest, time.Unix(0, h.Deadline)
+		} else {
+			l.sighted(&s, l.gens.ByNumber(number))
+			if s.Digest = hapax.Digest(side); l.recency != nil {
+				s.Digest = l.recency.Digest(uint32(side))
+			}
+		}
+		dst = append(dst, s)
+		return true
+	})
+	return dst, nil
+}

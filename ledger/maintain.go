@@ -1,0 +1,71 @@
+package ledger
+
+import "time"
+
+// maintain is the ledger's one goroutine. It ends slices of time where no call
+// does, gives memory to growths before they need it, scrubs while nobody calls,
+// and deletes what has expired.
+func (l *Ledger) maintain() {
+	timer := time.NewTimer(l.rest())
+	defer timer.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-l.wake:
+		case <-timer.C:
+		}
+		l.tend()
+		timer.Reset(l.rest())
+	}
+}
+
+// nudge wakes maintain.
+func (l *Ledger) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// rest is how long maintain may sleep.
+func (l *Ledger) rest() time.Duration {
+	const longest = time.Second
+	if !l.timed {
+		return longest
+	}
+	return min(max(time.Duration(l.deadline.Load()-l.now()), 0), longest)
+}
+
+func (l *Ledger) tend() {
+	from, to := 0, 0
+	l.mu.Lock()
+	if l.ready() != nil {
+		l.mu.Unlock()
+		return
+	}
+	if now := l.now(); l.timed && now >= l.deadline.Load() {
+		if err := l.turnIfDue(now); err != nil {
+			_ = l.fail(err) // the next call reports it
+		}
+	}
+	if to = l.prefaulted; to > l.backed {
+		from, l.backed = l.backed, to
+	}
+	l.mu.Unlock()
+	if from != to {
+		l.mem.prepare(from, to)
+	}
+	for l.scrubSome() {
+	}
+}
+
+// scrubSome sweeps a few lines of a scrub and tells whether more are left.
+func (l *Ledger) scrubSome() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ready() != nil {
+		return false
+	}
+	return l.step(1<<10, false) > 0
+}

@@ -1,0 +1,90 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/arena"
+	"github.com/hapaxmq/hapax/window"
+)
+
+const (
+	lineBytes = int(unsafe.Sizeof(window.Line{}))
+	sideBytes = int(unsafe.Sizeof(window.Side{}))
+)
+
+// memory is where the table's lines are: outside the Go heap, in place for good.
+type memory struct {
+	limit int // lines
+	mu    sync.Mutex
+	lines *arena.Arena
+	sides *arena.Arena // nil: the table keeps none
+}
+
+func newMemory(limit int64, sides bool) (*memory, error) {
+	per := lineBytes
+	if sides {
+		per += sideBytes
+	}
+	m := &memory{limit: int(limit / int64(per))}
+	var err error
+	if m.lines, err = arena.Reserve(int64(m.limit) * int64(lineBytes)); err != nil {
+		return nil, err
+	}
+	if !sides {
+		return m, nil
+	}
+	if m.sides, err = arena.Reserve(int64(m.limit) * int64(sideBytes)); err != nil {
+		return nil, errors.Join(err, m.release())
+	}
+	return m, nil
+}
+
+// prepare has the system back lines from..to with memory before they are used.
+func (m *memory) prepare(from, to int) {
+	m.mu.Lock()
+	_, err := m.lines.Grow(to * lineBytes)
+	if err == nil && m.sides != nil {
+		_, err = m.sides.Grow(to * sideBytes)
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return // the growth itself will say so
+	}
+	m.lines.Prefault(from*lineBytes, to*lineBytes)
+	if m.sides != nil {
+		m.sides.Prefault(from*sideBytes, to*sideBytes)
+	}
+}
+
+// Grow is window.Memory.
+func (m *memory) Grow(n int) ([]window.Line, []window.Side, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n > m.limit {
+		return nil, nil, fmt.Errorf("%w: the table needs %d bytes of memory", hapax.ErrFull, int64(n)*int64(lineBytes))
+	}
+	b, err := m.lines.Grow(n * lineBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	lines := unsafe.Slice((*window.Line)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/lineBytes)
+	if m.sides == nil {
+		return lines, nil, nil
+	}
+	if b, err = m.sides.Grow(n * sideBytes); err != nil {
+		return nil, nil, err
+	}
+	return lines, unsafe.Slice((*window.Side)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/sideBytes), nil
+}
+
+func (m *memory) release() error {
+	err := m.lines.Release()
+	if m.sides != nil {
+		err = errors.Join(err, m.sides.Release())
+	}
+	return err
+}

@@ -1,0 +1,245 @@
+package ledger
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+// A ledger's directory:
+//
+//	LOCK                  held by the process that has it open
+//	ledger                what the ledger is: format, window, identity, scope
+//	secret                the key of its fingerprints; it belongs into every backup
+//	0000000000000001.log  the log: see frame.go, and package segment
+//	clean                 written last by Close: which file is the newest, and how long
+//
+// ledger, secret and clean are text with a checksum in their last line.
+const (
+	lockName   = "LOCK"
+	metaName   = "ledger"
+	secretName = "secret"
+	cleanName  = "clean"
+
+	format = 1
+)
+
+// meta is the file ledger.
+type meta struct {
+	Format   int           `json:"format"`
+	Identity string        `json:"identity"`
+	Scope    string        `json:"scope"`
+	Digests  bool          `json:"digests"`
+	Kind     string        `json:"kind"`
+	Time     time.Duration `json:"time_ns"`
+	Count    int64         `json:"count"`
+	Bytes    int64         `json:"bytes"`
+	Event    bool          `json:"event_time"`
+	Skew     time.Duration `json:"skew_ns"`
+	Created  time.Time     `json:"created"`
+}
+
+// clean is the file clean.
+type clean struct {
+	Newest uint64 `json:"newest"`
+	Size   int64  `json:"size"`
+}
+
+// Info is what a ledger's directory says of it.
+type Info struct {
+	Window   hapax.Window
+	Identity string
+	Scope    string
+	Digests  bool
+	Created  time.Time
+}
+
+// Inspect reads what the ledger in dir is, without opening it.
+func Inspect(fsys vfs.FS, dir string) (Info, error) {
+	var m meta
+	if err := readText(fsys, filepath.Join(dir, metaName), &m); err != nil {
+		return Info{}, fmt.Errorf("inspect ledger %s: %w", dir, err)
+	}
+	return m.info()
+}
+
+func (m meta) info() (Info, error) {
+	kind, err := hapax.ParseWindowKind(m.Kind)
+	if err != nil {
+		return Info{}, err
+	}
+	w := hapax.Window{Time: m.Time, Count: m.Count, Bytes: m.Bytes, Kind: kind, EventTime: m.Event, Skew: m.Skew}
+	w.Unbounded = w.Time == 0 && w.Count == 0 && w.Bytes == 0
+	return Info{Window: w, Identity: m.Identity, Scope: m.Scope, Digests: m.Digests, Created: m.Created}, nil
+}
+
+func metaOf(o *Options, now time.Time) meta {
+	w := o.Window
+	return meta{
+		Format: format, Identity: o.Identity, Scope: o.Scope, Digests: o.Digests, Kind: w.Kind.String(),
+		Time: w.Time, Count: w.Count, Bytes: w.Bytes, Event: w.EventTime, Skew: w.Skew, Created: now.UTC(),
+	}
+}
+
+// agree reports what an existing ledger's directory and the options differ in.
+func (m meta) agree(o *Options) error {
+	differ := func(what string, has, want any) error {
+		return fmt.Errorf("the ledger's %s is %v, not %v: open it with what it has, or use another directory", what, has, want)
+	}
+	w := o.Window
+	switch {
+	case m.Format > format:
+		return fmt.Errorf("format %d was written by a newer version; this one reads up to %d", m.Format, format)
+	case m.Identity != o.Identity:
+		return differ("identity", fmt.Sprintf("%q", m.Identity), fmt.Sprintf("%q", o.Identity))
+	case m.Scope != o.Scope:
+		return differ("scope", fmt.Sprintf("%q", m.Scope), fmt.Sprintf("%q", o.Scope))
+	case m.Kind != w.Kind.String():
+		return differ("window kind", m.Kind, w.Kind)
+	case m.Event != w.EventTime:
+		return differ("use of event time", m.Event, w.EventTime)
+	case m.Digests != o.Digests:
+		return differ("use of digests", m.Digests, o.Digests)
+	}
+	has, err := m.info()
+	if err != nil {
+		return err
+	}
+	if has.Window != w {
+		return differ("window", has.Window, w)
+	}
+	return nil
+}
+
+func newSecret() (s [16]byte) {
+	_, _ = rand.Read(s[:]) // it never fails
+	return s
+}
+
+// readMeta opens the ledger's own files, or makes them.
+func (l *Ledger) readMeta(logs int) error {
+	path := filepath.Join(l.dir, metaName)
+	var m meta
+	err := readText(l.o.FS, path, &m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l.makeMeta(logs)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.agree(&l.o); err != nil {
+		return err
+	}
+	return l.readSecret()
+}
+
+func (l *Ledger) readSecret() error {
+	var text string
+	err := readText(l.o.FS, filepath.Join(l.dir, secretName), &text)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: its file %q is gone, and no fingerprint can be made without it: restore it from a backup", hapax.ErrCorrupt, secretName)
+	}
+	if err != nil {
+		return err
+	}
+	secret, err := hex.DecodeString(text)
+	if err != nil || len(secret) != 16 {
+		return fmt.Errorf("%w: %s is not a key", hapax.ErrCorrupt, secretName)
+	}
+	l.hasher = identity.NewHasher([16]byte(secret))
+	return nil
+}
+
+// makeMeta makes a new ledger's own files, the secret first: a directory with
+// the file ledger has all it needs.
+func (l *Ledger) makeMeta(logs int) error {
+	if logs > 0 {
+		return fmt.Errorf("%w: there is a log, but no file %q that says what it is: restore it from a backup", hapax.ErrCorrupt, metaName)
+	}
+	if l.o.ReadOnly {
+		return fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
+	}
+	secret := newSecret()
+	l.hasher = identity.NewHasher(secret)
+	if err := writeText(l.o.FS, l.dir, secretName, hex.EncodeToString(secret[:])); err != nil {
+		return err
+	}
+	return writeText(l.o.FS, l.dir, metaName, metaOf(&l.o, time.Unix(0, l.now())))
+}
+
+// writeText replaces a file by a value as JSON, with a checksum behind it.
+// On return the file and its name are durable.
+func writeText(fsys vfs.FS, dir, name string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	text = append(text, '\n')
+	text = fmt.Appendf(text, "crc32c %08x\n", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
+	path := filepath.Join(dir, name)
+	temp := path + ".new"
+	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := fsys.Create(temp)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(text, 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err := fsys.Rename(temp, path); err != nil {
+		return err
+	}
+	return fsys.SyncDir(dir)
+}
+
+// maxText bounds the files that readText reads.
+const maxText = 1 << 20
+
+func readText(fsys vfs.FS, path string, value any) error {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // it was only read
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
+	if size > maxText {
+		return fmt.Errorf("%w: %s has %d bytes", hapax.ErrCorrupt, path, size)
+	}
+	text := make([]byte, size)
+	if _, err := f.ReadAt(text, 0); err != nil && size > 0 {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return parseText(path, text, value)
+}
+
+func parseText(path string, text []byte, value any) error {
+	body, sum, ok := strings.Cut(string(text), "crc32c ")
+	want := fmt.Sprintf("%08x\n", crc32.Checksum([]byte(body), crc32.MakeTable(crc32.Castagnoli)))
+	if !ok || sum != want {
+		return fmt.Errorf("%w: %s does not match its checksum: restore it from a backup", hapax.ErrCorrupt, path)
+	}
+	if err := json.Unmarshal([]byte(body), value); err != nil {
+		return fmt.Errorf("%w: read %s: %w", hapax.ErrCorrupt, path, err)
+	}
+	return nil
+}

@@ -1,0 +1,339 @@
+package ledger
+
+import (
+	"errors"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// admitInOrder admits a batch under mu: verdicts, frame and positions are one
+// step. What is given beside the batch receives the first verdict.
+func (l *Ledger) admitInOrder(b *Batch, one ...*Entry) error {
+	end, err := l.admitBatch(b)
+	if err != nil {
+		return err
+	}
+	if l.journal != nil && end > 0 {
+		if err := l.settled(l.journal.wait(end)); err != nil {
+			return err
+		}
+	}
+	for _, e := range one {
+		*e = b.Entries[0]
+	}
+	return nil
+}
+
+// admitBatch gives the verdicts and appends their frame. It returns the journal's
+// end: what the verdicts depend on.
+func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return 0, err
+	}
+	if l.o.ReadOnly {
+		return 0, errReadOnly
+	}
+	if err := l.makeRoom(len(b.Entries)); err != nil {
+		return 0, err
+	}
+	now := l.now()
+	if err := l.turnIfDue(now); err != nil {
+		return 0, err
+	}
+	src, err := l.source(b.Source, b.Entries)
+	if err != nil {
+		return 0, err
+	}
+	l.frame.begin(l.clock(now), b.Source)
+	l.lockAll()
+	err = l.admitEntries(b.Entries, src, now)
+	l.unlockAll()
+	if err != nil {
+		// The table remembers part of a batch that has no frame.
+		return 0, l.fail(err)
+	}
+	return l.finishBatch(len(b.Entries))
+}
+
+func (l *Ledger) finishBatch(n int) (end int64, err error) {
+	if l.journal != nil {
+		if !l.frame.empty() {
+			if err := l.appendFrame(); err != nil {
+				return 0, l.fail(err)
+			}
+		}
+		end = l.journal.end()
+	}
+	l.debt.Add(int64(n) * lineDebt)
+	if err := l.pay(); err != nil {
+		return end, l.fail(err)
+	}
+	return end, nil
+}
+
+// appendFrame appends the batch's frame, and before it a new file or what the
+// file does not know of the frame's generations.
+func (l *Ledger) appendFrame() error {
+	if err := l.journal.roll(); err != nil {
+		return err
+	}
+	for _, b := range l.frame.blocks {
+		if err := l.journal.use(b.gen); err != nil {
+			return err
+		}
+	}
+	return l.journal.append(frameAdmit, l.frame.payload())
+}
+
+// ahead is how many entries' lines are loaded before the first is looked at.
+const ahead = 64
+
+// admitEntries admits entries in their order. It must hold all locks.
+func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
+	var keys [ahead]window.Key
+	for len(entries) > 0 {
+		n := min(len(entries), ahead)
+		for i := range n {
+			keys[i] = window.KeyOf(entries[i].Fingerprint)
+			l.stats.sink ^= l.table.Touch(keys[i])
+		}
+		for i := range n {
+			e := &entries[i]
+			if err := l.admitAt(e, keys[i], src, now); err != nil {
+				return err
+			}
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// admitAt is admitEntry for an entry with a position: one at or below the
+// confirmed position is done, and one admitted before and not confirmed is run
+// again if it was the first copy then.
+func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
+	if src == nil {
+		return l.admitEntry(e, k, now)
+	}
+	seen, fresh := src.seen(e.Offset)
+	switch {
+	case !seen:
+		if err := l.admitEntry(e, k, now); err != nil {
+			return err
+		}
+		if e.Verdict == hapax.Fresh || e.Verdict == hapax.Duplicate || e.Verdict == hapax.Conflict {
+			src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
+			l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
+		}
+	case fresh:
+		e.Verdict = hapax.Redelivered
+		l.stats.redelivered.Add(1)
+	default:
+		e.Verdict = l.again(e, k)
+	}
+	return nil
+}
+
+// again is the verdict on a position that was a copy when it was first admitted.
+func (l *Ledger) again(e *Entry, k window.Key) hapax.Verdict {
+	p, was := l.table.Find(k)
+	if l.stripe(k).live[was] && differ(l.digest(k, p), e.Digest) {
+		l.stats.conflicts.Add(1)
+		return hapax.Conflict
+	}
+	l.stats.duplicates.Add(1)
+	return hapax.Duplicate
+}
+
+// admitEntry gives the verdict on one entry, remembers it if it is fresh and
+// adds it to the frame. It must hold mu and all stripes, after turn.
+func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
+	gen, err := l.generationOf(e, now)
+	if errors.Is(err, window.ErrLate) {
+		e.Verdict = hapax.Late
+		l.stats.late.Add(1)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, was := l.table.Find(k)
+	live := &l.stripe(k).live
+	switch {
+	case was == window.Claimed:
+		if held, ok := l.claims.Get(e.Fingerprint, now); ok {
+			l.claimed(e, held)
+			return nil
+		}
+		l.claims.Drop(e.Fingerprint)
+		l.table.Mark(k, p, gen.Number)
+		l.remember(e, k, p, gen)
+		return nil
+	case live[was]:
+		l.copyOf(e, k, p, l.gens.ByNumber(was), gen, now)
+		return nil
+	}
+	if was != 0 {
+		l.table.Mark(k, p, gen.Number)
+		l.remember(e, k, p, gen)
+		return nil
+	}
+	if p, err = l.insert(k, gen.Number); err != nil {
+		return err
+	}
+	l.remember(e, k, p, gen)
+	return nil
+}
+
+// insert adds a key to the table, growing it at once if its neighbourhood is
+// crowded.
+func (l *Ledger) insert(k window.Key, number uint8) (window.Place, error) {
+	for {
+		p, err := l.table.Insert(k, number, &l.stripe(k).live)
+		if !errors.Is(err, window.ErrCrowded) {
+			return p, err
+		}
+		if err := l.growNow(); err != nil {
+			return p, err
+		}
+	}
+}
+
+// generationOf is the generation that the entry belongs to.
+func (l *Ledger) generationOf(e *Entry, now int64) (*window.Generation, error) {
+	if !l.o.Window.EventTime {
+		if l.gens.Room(l.current) > 0 && l.gens.RoomBytes(l.current) > 0 {
+			return l.current, nil
+		}
+		gen, err := l.generation(0, true)
+		if err != nil {
+			return nil, err
+		}
+		if l.o.Window.Kind == hapax.Tumbling && gen != l.current && l.current != nil {
+			for len(l.gens.List()) > 1 {
+				l.ended([]*window.Generation{l.gens.Evict()}, false)
+			}
+		}
+		l.current = gen
+		l.publishLocked()
+		return gen, nil
+	}
+	t := min(e.Time, now+int64(l.o.Window.Skew))
+	if t > l.gens.Watermark() {
+		l.ended(l.gens.Advance(t), false)
+		l.publishLocked()
+	}
+	before := l.gens.Newest()
+	gen, err := l.generation(t, true)
+	if err == nil && l.gens.Newest() != before {
+		l.publishLocked()
+	}
+	return gen, err
+}
+
+// claimed is the verdict on an identity that somebody is working on.
+func (l *Ledger) claimed(e *Entry, held window.Held) {
+	if differ(held.Digest, e.Digest) {
+		e.Verdict = hapax.Conflict
+		l.stats.conflicts.Add(1)
+		return
+	}
+	e.Verdict = hapax.InFlight
+	l.stats.inFlight.Add(1)
+}
+
+// remember accounts for an identity that has just been put into the table, and
+// adds it to the frame.
+func (l *Ledger) remember(e *Entry, k window.Key, p window.Place, gen *window.Generation) {
+	e.Verdict = hapax.Fresh
+	l.stats.fresh.Add(1)
+	if l.journal != nil {
+		l.frame.key(gen, e)
+	}
+	l.keep(e, k, p, gen)
+}
+
+// keep accounts for an identity that has just been put into the table.
+func (l *Ledger) keep(e *Entry, k window.Key, p window.Place, gen *window.Generation) {
+	l.live.Add(1)
+	if l.recency != nil {
+		l.table.SetSide(k, p, uint64(l.recency.Push(e.Fingerprint, e.Digest)))
+		l.trim()
+	} else if l.o.Digests {
+		l.table.SetSide(k, p, uint64(e.Digest))
+	}
+	if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
+		l.ended(gone, false)
+		l.publishLocked()
+	}
+}
+
+// trim lets the oldest identity of an exact count window go when one more came
+// than it holds.
+func (l *Ledger) trim() {
+	for int64(l.recency.Len()) > l.o.Window.Count {
+		f, at, _ := l.recency.Oldest()
+		l.recency.Remove(at)
+		k := window.KeyOf(f)
+		p, was := l.table.Find(k)
+		if was == 0 || was == window.Claimed || uint32(l.table.Side(k, p)) != at {
+			continue // it had left by another bound, and may have come anew
+		}
+		l.table.Mark(k, p, 0)
+		if gen := l.gens.ByNumber(was); gen != nil {
+			l.gens.Add(gen, -1, 0)
+			l.live.Add(-1)
+		}
+	}
+}
+
+// copyOf is the verdict on a copy of an identity of generation first.
+func (l *Ledger) copyOf(e *Entry, k window.Key, p window.Place, first, gen *window.Generation, now int64) {
+	if differ(l.digest(k, p), e.Digest) {
+		e.Verdict = hapax.Conflict
+		l.stats.conflicts.Add(1)
+		return
+	}
+	e.Verdict = hapax.Duplicate
+	l.stats.duplicates.Add(1)
+	l.stats.age(now - first.Start)
+	if l.o.Details && l.journal != nil {
+		l.frame.copied(gen, e)
+	}
+	if l.o.Window.Kind != hapax.Renewed {
+		return
+	}
+	l.renew(e, k, p, first, gen)
+}
+
+// renew makes the window of an identity run anew.
+func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *window.Generation) {
+	if l.recency != nil {
+		l.recency.Touch(uint32(l.table.Side(k, p)))
+	} else if gen.ID <= first.ID || gen.End < first.End {
+		return
+	}
+	if first != gen {
+		l.table.Mark(k, p, gen.Number)
+		l.gens.Add(first, -1, -e.Size)
+		if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
+			l.ended(gone, false)
+			l.publishLocked()
+		}
+	}
+	if l.journal != nil {
+		l.frame.renewed(gen, e)
+	}
+}
+
+// digest is the digest kept of an identity in the table, 0 if none.
+func (l *Ledger) digest(k window.Key, p window.Place) hapax.Digest {
+	side := l.table.Side(k, p)
+	if l.recency == nil {
+		return hapax.Digest(side)
+	}
+	return l.recency.Digest(uint32(side))
+}

@@ -1,0 +1,428 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// openDir opens the ledger's directory: what it is, what was closed cleanly, and
+// the log, which is read from its oldest file to its newest.
+func (l *Ledger) openDir() (err error) {
+	fsys := l.o.FS
+	if l.o.ReadOnly {
+		if _, err := fsys.Stat(filepath.Join(l.dir, metaName)); err != nil {
+			return fmt.Errorf("there is no ledger: %w", err)
+		}
+	} else if err := fsys.MkdirAll(l.dir); err != nil {
+		return err
+	}
+	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
+		return err
+	}
+	j := &journal{fs: fsys, dir: l.dir, durability: l.o.Durability, snapshot: l.snapshot}
+	if j.files, err = listLogs(fsys, l.dir); err != nil {
+		return err
+	}
+	if err := l.readMeta(len(j.files)); err != nil {
+		return err
+	}
+	sealed, err := l.closedCleanly(j.files)
+	if err != nil {
+		return err
+	}
+	var keys int64
+	for _, f := range j.files {
+		keys += f.size / 16
+	}
+	if err := l.newTable(max(l.o.Expect, keys)); err != nil {
+		return err
+	}
+	l.frame.digests = l.o.Digests
+	if err := l.replay(j, sealed); err != nil {
+		return err
+	}
+	return nil
+}
+
+// listLogs returns the log's files, oldest first.
+func listLogs(fsys vfs.FS, dir string) ([]*logFile, error) {
+	names, err := fsys.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []*logFile
+	for _, name := range names {
+		stem, ok := strings.CutSuffix(name, logSuffix)
+		if !ok {
+			continue
+		}
+		number, err := strconv.ParseUint(stem, 16, 64)
+		if err != nil || len(stem) != 16 {
+			return nil, fmt.Errorf("%w: %s is no name of a log file: move it away", hapax.ErrCorrupt, filepath.Join(dir, name))
+		}
+		f := newLogFile(dir, number)
+		if f.size, err = fsys.Stat(f.path); err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// closedCleanly tells whether the ledger was closed, and so every file sealed.
+func (l *Ledger) closedCleanly(files []*logFile) (bool, error) {
+	var c clean
+	path := filepath.Join(l.dir, cleanName)
+	err := readText(l.o.FS, path, &c)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if n := len(files); n == 0 || files[n-1].number != c.Newest || files[n-1].size != c.Size {
+		return false, fmt.Errorf("%w: the newest file of the log is not the one that was closed, %s of %d bytes: restore it from a backup",
+			hapax.ErrCorrupt, logPath(l.dir, c.Newest), c.Size)
+	}
+	return true, nil
+}
+
+// replay reads the log and makes its newest file ready for more.
+func (l *Ledger) replay(j *journal, sealed bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.o.Window.EventTime {
+		l.gens.Advance(l.now())
+	}
+	var newest segment.Report
+	r := replay{l: l, j: j}
+	for i, f := range j.files {
+		last := i == len(j.files)-1
+		report, err := r.file(f, !last || sealed)
+		if err != nil {
+			return err
+		}
+		if f.size = report.End; report.Sealed {
+			f.size = report.Size
+		}
+		newest = report
+		if report.Torn > 0 {
+			l.o.Logger.Warn("cut the unfinished end of the log", "file", f.path, "bytes", report.Torn)
+		}
+	}
+	l.claims.SkipTo(l.reserved)
+	l.claims.Expire(l.now(), l.unclaim)
+	l.journal = j
+	if l.o.ReadOnly {
+		return nil
+	}
+	return l.reopen(newest, r.complete)
+}
+
+// reopen makes the newest file ready for more frames, or begins another.
+func (l *Ledger) reopen(newest segment.Report, complete bool) error {
+	j := l.journal
+	if err := l.unmarkClean(); err != nil {
+		return err
+	}
+	n := len(j.files)
+	if n > 0 && !complete {
+		// The roll that made it was cut off: what it repeats is in the files
+		// before it, and it holds nothing else.
+		if err := j.fs.Remove(j.files[n-1].path); err != nil {
+			return err
+		}
+		j.files = j.files[:n-1]
+		return j.begin()
+	}
+	if n > 0 {
+		w, err := segment.OpenAppend(j.fs, j.files[n-1].path, newest, segment.Options{})
+		if err != nil {
+			return err
+		}
+		j.w = w
+		return nil
+	}
+	return j.begin()
+}
+
+// unmarkClean takes the mark of a clean close away, before anything changes.
+func (l *Ledger) unmarkClean() error {
+	err := l.o.FS.Remove(filepath.Join(l.dir, cleanName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return l.o.FS.SyncDir(l.dir)
+}
+
+// replay applies frames to a ledger that is being opened, under its mu.
+type replay struct {
+	l        *Ledger
+	j        *journal
+	f        *logFile
+	gens     map[uint64]*window.Generation // of the file; nil: left the window
+	complete bool                          // the file's snapshot was complete
+}
+
+func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
+	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
+	report, err := segment.Scan(r.j.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, r.frame)
+	if err == nil && mustBeSealed && !r.complete {
+		err = fmt.Errorf("%w: %s does not begin with a snapshot", hapax.ErrCorrupt, f.path)
+	}
+	return report, err
+}
+
+func (r *replay) frame(f segment.Frame) error {
+	b := &reader{b: f.Payload}
+	err := r.apply(f.Type, b)
+	if err == nil {
+		err = b.end()
+	}
+	if err != nil {
+		return fmt.Errorf("%s at offset %d: %w", r.f.path, f.Offset, err)
+	}
+	return nil
+}
+
+func (r *replay) apply(kind uint8, b *reader) error {
+	l := r.l
+	switch kind {
+	case frameGeneration:
+		return r.generation(b)
+	case frameAdmit:
+		return r.admit(b)
+	case frameConfirm:
+		c := readCheckpoint(b)
+		r.source(c.Source).confirm(c.Offset, c.Note)
+	case frameSource:
+		name, s := readSource(b)
+		l.sources[name] = s
+	case frameClaim:
+		r.claim(readClaim(b))
+	case frameRelease:
+		f := b.fingerprint()
+		l.claims.Drop(f)
+		l.unclaim(f)
+	case frameCommit:
+		return r.commit(readCommit(b))
+	case frameForget:
+		r.forget(b.fingerprint())
+	case frameTokens:
+		l.reserved = max(l.reserved, b.uvarint("tokens"))
+	case frameSnapshot:
+		l.gens.SkipTo(b.uvarint("generation"))
+		r.complete = true
+	case frameReceipt:
+		f := b.fingerprint()
+		l.receipts.put(f, append(hapax.Receipt{}, b.string("receipt")...))
+	default:
+		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, kind)
+	}
+	return nil
+}
+
+func (r *replay) source(name string) *source {
+	s := r.l.sources[name]
+	if s == nil {
+		s = newSource()
+		r.l.sources[name] = s
+	}
+	return s
+}
+
+// generation begins a generation again, unless it has left the window.
+func (r *replay) generation(b *reader) error {
+	gen := window.Generation{ID: b.uvarint("generation"), Start: b.varint("start"), End: b.varint("end")}
+	r.f.ends[gen.ID] = gen.End
+	if b.err != nil || r.l.gens.Ended(gen.End) {
+		return nil
+	}
+	live, err := r.l.gens.Restore(gen, true)
+	if errors.Is(err, window.ErrNumbers) {
+		r.l.beginScrub(false)
+		r.l.finishSweep(false)
+		live, err = r.l.gens.Restore(gen, true)
+	}
+	if err != nil {
+		return err
+	}
+	live.End = max(live.End, gen.End)
+	r.gens[gen.ID] = live
+	r.f.gens[gen.ID] = struct{}{}
+	r.l.publish()
+	return nil
+}
+
+// of is the generation with that ID if it is live.
+func (r *replay) of(id uint64) *window.Generation {
+	gen := r.gens[id]
+	if gen != nil && r.l.gens.ByID(id) == nil {
+		delete(r.gens, id)
+		return nil
+	}
+	return gen
+}
+
+func (r *replay) admit(b *reader) error {
+	flags, now, source, runs := readAdmit(b)
+	if len(runs) > 0 {
+		s := r.source(source)
+		for _, p := range runs {
+			for i := range p.n {
+				s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
+			}
+		}
+	}
+	r.l.ended(r.l.gens.Advance(now), false)
+	for b.err == nil && len(b.b) > 0 {
+		block := b.block(flags)
+		if b.err != nil {
+			break
+		}
+		gen := r.of(block.gen)
+		if gen == nil || block.kind == blockCopies {
+			continue
+		}
+		if err := r.block(&block, gen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// block remembers a block's identities under its generation.
+func (r *replay) block(b *readBlock, gen *window.Generation) error {
+	l := r.l
+	var keys [ahead]window.Key
+	var taken int64
+	for at := 0; at < b.n; at += ahead {
+		n := min(b.n-at, ahead)
+		for i := range n {
+			keys[i] = window.KeyOf(b.key(at + i))
+			l.stats.sink ^= l.table.Touch(keys[i])
+		}
+		for i := range n {
+			fresh, err := r.key(b, at+i, keys[i], gen)
+			if err != nil {
+				return err
+			}
+			taken += fresh
+		}
+	}
+	l.live.Add(taken)
+	if gone := l.gens.Add(gen, taken, b.bytes); len(gone) > 0 {
+		l.ended(gone, false)
+		l.publish()
+	}
+	l.debt.Add(int64(b.n) * lineDebt)
+	return l.pay()
+}
+
+// key remembers one identity and returns 1 if it was not in the generation yet.
+func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) (int64, error) {
+	l := r.l
+	st := l.stripe(k)
+	p, was := l.table.Find(k)
+	live := was != 0 && st.live[was]
+	if !live && b.kind == blockRenewed {
+		return 0, nil // it was forgotten since
+	}
+	switch {
+	case was == 0:
+		var err error
+		l.lockAll()
+		p, err = l.insert(k, gen.Number)
+		l.unlockAll()
+		if err != nil {
+			return 0, err
+		}
+	case was == gen.Number:
+		if l.recency != nil {
+			l.recency.Touch(uint32(l.table.Side(k, p)))
+		}
+		return 0, nil
+	default:
+		l.table.Mark(k, p, gen.Number)
+		if first := l.gens.ByNumber(was); live && first != nil {
+			l.gens.Add(first, -1, 0)
+			l.live.Add(-1)
+			if l.recency != nil {
+				l.recency.Touch(uint32(l.table.Side(k, p)))
+				return 1, nil
+			}
+		}
+	}
+	l.setSide(k, p, b.key(i), b.digest(i))
+	return 1, nil
+}
+
+// setSide keeps an identity's digest, or its place in the order, beside it.
+func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d hapax.Digest) {
+	if l.recency != nil {
+		l.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
+		l.trim()
+	} else if l.o.Digests {
+		l.table.SetSide(k, p, uint64(d))
+	}
+}
+
+func (r *replay) claim(f hapax.Fingerprint, h window.Held) {
+	l := r.l
+	if h.Deadline <= l.now() {
+		l.claims.SkipTo(h.Token)
+		l.claims.Drop(f)
+		l.unclaim(f)
+		return
+	}
+	k := window.KeyOf(f)
+	p, was := l.table.Find(k)
+	switch {
+	case was == 0:
+		l.lockAll()
+		_, err := l.insert(k, window.Claimed)
+		l.unlockAll()
+		if err != nil {
+			return
+		}
+	case was != window.Claimed && l.stripe(k).live[was]:
+		return
+	default:
+		l.table.Mark(k, p, window.Claimed)
+	}
+	l.claims.Put(f, h)
+}
+
+func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
+	l := r.l
+	l.claims.Drop(e.Fingerprint)
+	l.unclaim(e.Fingerprint)
+	gen := r.of(id)
+	if gen == nil {
+		return nil
+	}
+	l.receipts.put(e.Fingerprint, receipt)
+	b := readBlock{kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:]}
+	if err := r.block(&b, gen); err != nil {
+		return err
+	}
+	k := window.KeyOf(e.Fingerprint)
+	if p, was := l.table.Find(k); was == gen.Number && l.recency == nil && l.o.Digests {
+		l.table.SetSide(k, p, uint64(e.Digest))
+	}
+	return nil
+}
+
+func (r *replay) forget(f hapax.Fingerprint) { r.l.forgetInTable(f) }

@@ -1,0 +1,244 @@
+package ledger
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// Checkpoint is how far a source's effects are known to have happened.
+type Checkpoint struct {
+	Source string
+	Offset int64  // this position and all before it are done
+	Note   []byte // the caller's own, given back as it is; at most 64 KiB
+}
+
+// source is what is known of a source's positions: all up to confirmed are done;
+// of those above it, which were admitted, and which of these were fresh.
+type source struct {
+	confirmed int64 // -1: none
+	note      []byte
+	chunks    map[int64]*chunk // by offset / chunkSize
+	noted     int              // positions in chunks
+}
+
+const chunkSize = 512
+
+type chunk struct {
+	admitted, fresh [chunkSize / 64]uint64
+}
+
+func newSource() *source { return &source{confirmed: -1, chunks: make(map[int64]*chunk)} }
+
+// seen tells whether the position was admitted before, and whether it is still
+// to be run: fresh then, and not confirmed since.
+func (s *source) seen(offset int64) (seen, fresh bool) {
+	if offset <= s.confirmed {
+		return true, false
+	}
+	c := s.chunks[offset/chunkSize]
+	if c == nil {
+		return false, false
+	}
+	word, bit := offset%chunkSize/64, uint64(1)<<(offset%64)
+	return c.admitted[word]&bit != 0, c.fresh[word]&bit != 0
+}
+
+// noteVerdict keeps the verdict on a position above the confirmed one.
+func (s *source) noteVerdict(offset int64, fresh bool) {
+	if offset <= s.confirmed {
+		return
+	}
+	c := s.chunks[offset/chunkSize]
+	if c == nil {
+		c = new(chunk)
+		s.chunks[offset/chunkSize] = c
+	}
+	word, bit := offset%chunkSize/64, uint64(1)<<(offset%64)
+	if c.admitted[word]&bit == 0 {
+		s.noted++
+	}
+	c.admitted[word] |= bit
+	if fresh {
+		c.fresh[word] |= bit
+	}
+}
+
+// confirm forgets the positions up to offset: they are done.
+func (s *source) confirm(offset int64, note []byte) {
+	if offset < s.confirmed {
+		return
+	}
+	s.note = slices.Clone(note)
+	s.confirmed = offset
+	maps.DeleteFunc(s.chunks, func(at int64, c *chunk) bool {
+		if at*chunkSize+chunkSize-1 > offset {
+			return false
+		}
+		s.noted -= c.count()
+		return true
+	})
+}
+
+func (c *chunk) count() (n int) {
+	for i := range chunkSize {
+		n += int(c.admitted[i/64] >> (i % 64) & 1)
+	}
+	return n
+}
+
+// source finds the source of a batch and checks the entries' positions. It must
+// hold mu.
+func (l *Ledger) source(name string, entries []Entry) (*source, error) {
+	if name == "" {
+		return nil, nil
+	}
+	s, err := l.sourceNamed(name)
+	if err != nil {
+		return nil, err
+	}
+	if s.noted+len(entries) > l.o.MaxUnconfirmed {
+		return nil, fmt.Errorf("%w: source %q has %d positions that are not confirmed; confirm them, or raise MaxUnconfirmed", hapax.ErrFull, name, s.noted)
+	}
+	for i := range entries {
+		if entries[i].Offset < 0 {
+			return nil, fmt.Errorf("source %q: offset %d is negative", name, entries[i].Offset)
+		}
+	}
+	return s, nil
+}
+
+func (l *Ledger) sourceNamed(name string) (*source, error) {
+	if s := l.sources[name]; s != nil {
+		return s, nil
+	}
+	switch {
+	case len(name) > maxSource:
+		return nil, fmt.Errorf("source name of %d bytes: at most %d", len(name), maxSource)
+	case len(l.sources) >= l.o.MaxSources:
+		return nil, fmt.Errorf("%w: %d sources have positions; raise MaxSources", hapax.ErrFull, len(l.sources))
+	}
+	s := newSource()
+	l.sources[name] = s
+	return s, nil
+}
+
+// Confirm says that the effects of a source's messages up to an offset have
+// happened: from now on they are done, and copies of them duplicates. It is
+// durable on return, by [Options.Durability], together with everything admitted
+// before. An offset below the confirmed one changes nothing.
+func (l *Ledger) Confirm(ctx context.Context, c Checkpoint) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	end, err := l.confirm(c)
+	if err != nil || l.journal == nil {
+		return err
+	}
+	return l.settled(l.journal.wait(end))
+}
+
+func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return 0, err
+	}
+	switch {
+	case l.o.ReadOnly:
+		return 0, errReadOnly
+	case c.Source == "":
+		return 0, fmt.Errorf("confirm: a checkpoint needs a source")
+	case len(c.Note) > maxNote:
+		return 0, fmt.Errorf("confirm: note of %d bytes, at most %d", len(c.Note), maxNote)
+	}
+	s, err := l.sourceNamed(c.Source)
+	if err != nil {
+		return 0, err
+	}
+	if c.Offset < s.confirmed {
+		return 0, nil
+	}
+	s.confirm(c.Offset, c.Note)
+	if l.journal == nil {
+		return 0, nil
+	}
+	b := appendCheckpoint(nil, c)
+	if err := l.journal.append(frameConfirm, b); err != nil {
+		return 0, l.fail(err)
+	}
+	return l.journal.end(), nil
+}
+
+// Checkpoint returns what was last confirmed of a source, if anything was. The
+// note is a copy.
+func (l *Ledger) Checkpoint(name string) (Checkpoint, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.sources[name]
+	if s == nil || s.confirmed < 0 {
+		return Checkpoint{}, false
+	}
+	return Checkpoint{name, s.confirmed, slices.Clone(s.note)}, true
+}
+
+// Checkpoints returns all sources' checkpoints, by name.
+func (l *Ledger) Checkpoints() []Checkpoint {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []Checkpoint
+	for _, name := range slices.Sorted(maps.Keys(l.sources)) {
+		if s := l.sources[name]; s.confirmed >= 0 {
+			all = append(all, Checkpoint{name, s.confirmed, slices.Clone(s.note)})
+		}
+	}
+	return all
+}
+
+func appendCheckpoint(b []byte, c Checkpoint) []byte {
+	b = appendString(b, c.Source)
+	b = binary.AppendVarint(b, c.Offset)
+	return appendString(b, c.Note)
+}
+
+func readCheckpoint(r *reader) (c Checkpoint) {
+	c.Source = string(r.string("source"))
+	c.Offset = r.varint("offset")
+	c.Note = slices.Clone(r.string("note"))
+	return c
+}
+
+// appendSource encodes a source for a snapshot.
+func appendSource(b []byte, name string, s *source) []byte {
+	b = appendCheckpoint(b, Checkpoint{name, s.confirmed, s.note})
+	b = binary.AppendUvarint(b, uint64(len(s.chunks)))
+	for _, at := range slices.Sorted(maps.Keys(s.chunks)) {
+		b = binary.AppendVarint(b, at)
+		for i := range chunkSize / 64 {
+			b = binary.LittleEndian.AppendUint64(b, s.chunks[at].admitted[i])
+			b = binary.LittleEndian.AppendUint64(b, s.chunks[at].fresh[i])
+		}
+	}
+	return b
+}
+
+func readSource(r *reader) (name string, s *source) {
+	c := readCheckpoint(r)
+	s = newSource()
+	s.confirmed, s.note = c.Offset, c.Note
+	for range r.count(8*2*chunkSize/8, "chunks") {
+		at := r.varint("chunk")
+		k := new(chunk)
+		for i := range chunkSize / 64 {
+			k.admitted[i] = r.fixed("chunk")
+			k.fresh[i] = r.fixed("chunk")
+		}
+		s.chunks[at] = k
+		s.noted += k.count()
+	}
+	return c.Source, s
+}

@@ -1,0 +1,80 @@
+package ledger
+
+import (
+	"math/bits"
+	"sync/atomic"
+	"time"
+)
+
+// Stats are counters since open, and gauges of now.
+type Stats struct {
+	Fresh, Duplicates, Redelivered, InFlight, Conflicts, Late, Stale int64
+
+	Live        int64 // identities remembered
+	LiveCold    int64 // of these, in cold files
+	EvictedLive int64 // let go before their window ended
+	Claims      int64 // held, some of which may just have run out
+	Memory      int64 // bytes of table and filters
+	Disk        int64 // bytes of files
+
+	// Ages counts duplicates by the age of their first copy, to the width of a
+	// generation: Ages[i] those of [2^i, 2^(i+1)) milliseconds, Ages[0] also
+	// the younger ones, the last also the older ones.
+	Ages [40]int64
+}
+
+type stats struct {
+	fresh, duplicates, redelivered, inFlight, conflicts, late, stale, evictedLive atomic.Int64
+
+	ages [40]atomic.Int64
+	sink uint64 // keeps loads that only fetch lines
+}
+
+func (s *stats) age(ns int64) { s.countAge(ns, 1) }
+
+func (s *stats) countAge(ns, n int64) {
+	bucket := bits.Len64(uint64(max(ns/int64(time.Millisecond), 1))) - 1
+	s.ages[min(bucket, len(s.ages)-1)].Add(n)
+}
+
+// flushAges counts a stripe's duplicates by age. It must hold mu and the stripe.
+func (l *Ledger) flushAges(st *stripe) {
+	for number, n := range st.ages {
+		if n == 0 {
+			continue
+		}
+		st.ages[number] = 0
+		if gen := l.gens.ByNumber(uint8(number)); gen != nil {
+			l.stats.countAge(l.gens.Watermark()-gen.Start, int64(n))
+		} else {
+			l.stats.countAge(int64(l.o.Window.Time), int64(n))
+		}
+	}
+}
+
+// Stats returns the ledger's counters and gauges.
+func (l *Ledger) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return Stats{}
+	}
+	l.settle()
+	if !l.o.Window.EventTime {
+		_ = l.turn(l.now()) // what has ended is not live
+	}
+	s := Stats{
+		Fresh: l.stats.fresh.Load(), Duplicates: l.stats.duplicates.Load(),
+		Redelivered: l.stats.redelivered.Load(), InFlight: l.stats.inFlight.Load(),
+		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
+		Live: l.live.Load(), EvictedLive: l.stats.evictedLive.Load(),
+		Claims: int64(l.claims.Len()), Memory: l.table.Bytes(),
+	}
+	for i := range s.Ages {
+		s.Ages[i] = l.stats.ages[i].Load()
+	}
+	if l.journal != nil {
+		s.Disk = l.journal.size()
+	}
+	return s
+}

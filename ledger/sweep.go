@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+const (
+	// scrubAt is how few free generation numbers make a scrub begin.
+	scrubAt = 64
+	// hardest is the load in identities a place up to which a table that may
+	// not grow any more takes new ones.
+	hardest = 0.95
+	// prefaultAt is the part of its capacity at which a table's next growth
+	// gets its memory, so that no caller waits for the system to clear it.
+	prefaultAt = 0.985
+)
+
+// pay sweeps the lines that are owed, and begins a growth when the table is
+// full. It must hold mu and no stripe.
+func (l *Ledger) pay() error {
+	if err := l.beginGrowth(false); err != nil {
+		return err
+	}
+	owed := l.debt.Swap(0)
+	for owed > 0 {
+		n := l.step(int(min(owed, payment)), false)
+		if n == 0 {
+			return nil
+		}
+		owed -= int64(n)
+	}
+	return nil
+}
+
+// step sweeps about n lines and returns how many it did, 0 if no sweep is on.
+func (l *Ledger) step(n int, locked bool) int {
+	shard, ok := l.table.Sweeping()
+	if !ok {
+		return 0
+	}
+	st := &l.stripes[stripeOf(shard)]
+	if !locked {
+		st.mu.Lock()
+	}
+	n = l.table.Step(n, &st.live)
+	if !locked {
+		st.mu.Unlock()
+	}
+	if _, ok := l.table.Sweeping(); !ok {
+		l.gens.Swept()
+	}
+	return n
+}
+
+// finishSweep ends the sweep under way, if there is one.
+func (l *Ledger) finishSweep(locked bool) {
+	for l.step(1<<12, locked) > 0 {
+	}
+}
+
+// beginGrowth begins a growth if the table wants one, may have it and no other
+// sweep is on.
+func (l *Ledger) beginGrowth(locked bool) error {
+	capacity := float64(l.table.Capacity())
+	live := float64(l.live.Load())
+	if live < prefaultAt*capacity {
+		return nil
+	}
+	if _, ok := l.table.Sweeping(); ok || l.table.Grown() > l.mem.limit {
+		return nil
+	}
+	if live < capacity {
+		l.prefault()
+		return nil
+	}
+	if !locked {
+		l.lockAll()
+		defer l.unlockAll()
+	}
+	if err := l.table.BeginGrowth(); err != nil {
+		return fmt.Errorf("grow table: %w", err)
+	}
+	l.gens.Sweep()
+	return nil
+}
+
+// prefault has the memory of the next growth made ready.
+func (l *Ledger) prefault() {
+	if n := l.table.Grown(); l.prefaulted < n {
+		l.prefaulted = n
+		l.nudge()
+	}
+}
+
+// wantScrub begins a scrub when generation numbers get scarce.
+func (l *Ledger) wantScrub(locked bool) {
+	if l.gens.Free() > scrubAt {
+		return
+	}
+	if _, ok := l.table.Sweeping(); !ok {
+		l.beginScrub(locked)
+		l.nudge()
+	}
+}
+
+func (l *Ledger) beginScrub(locked bool) {
+	if !locked {
+		l.lockAll()
+		defer l.unlockAll()
+	}
+	l.table.BeginScrub()
+	l.gens.Sweep()
+}
+
+// growNow ends the sweep under way and grows the table at once: a neighbourhood
+// is crowded. It must hold all locks.
+func (l *Ledger) growNow() error {
+	l.finishSweep(true)
+	if l.table.Grown() > l.mem.limit {
+		return l.full()
+	}
+	if err := l.table.BeginGrowth(); err != nil {
+		return fmt.Errorf("grow table: %w", err)
+	}
+	l.gens.Sweep()
+	l.finishSweep(true)
+	return nil
+}
+
+// makeRoom sees to it that n identities fit the budgets, by letting the oldest
+// go if that is allowed. It must hold mu and no stripe.
+func (l *Ledger) makeRoom(n int) error {
+	for l.live.Load()+int64(n) > l.most() {
+		if !l.o.Evict {
+			return l.full()
+		}
+		if err := l.evict(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// most is how many identities the table may take within its budget.
+func (l *Ledger) most() int64 { return int64(hardest * 4 * float64(l.mem.limit)) }
+
+func (l *Ledger) full() error {
+	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, l.live.Load(), l.o.MaxMemory)
+}
+
+// evict lets the oldest generation go before its time.
+func (l *Ledger) evict() error {
+	gen := l.gens.Evict()
+	if gen == nil {
+		return l.full()
+	}
+	l.ended([]*window.Generation{gen}, true)
+	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", gen.Count)
+	l.publish()
+	return nil
+}

@@ -1,0 +1,411 @@
+package window
+
+import (
+	"errors"
+	"math"
+	"slices"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// A Generation is a slice of a window: the identities first (or last) seen in
+// one stretch of time, count or bytes. Its identities leave the window together.
+type Generation struct {
+	ID     uint64 // rises with every generation, never used again
+	Number uint8  // what its entries carry in the table; 0 once they have left it
+	Start  int64  // Unix nanoseconds: of its slice, or of its first identity
+	End    int64  // end of its slice; math.MaxInt64 where time bounds nothing
+	Count  int64  // identities
+	Bytes  int64  // of their messages
+}
+
+// Generations cuts a window into generations and says which are live. It is
+// pure: time comes in with each call and never goes back.
+//
+// A window of time W is cut into slices of W/128, so that an identity is let go
+// at most W/128 after its window ended, and never before; count and bytes alike.
+// With several bounds at once there may be more slices than numbers: then the
+// newest generation is cut later, and the bound is W/64.
+type Generations struct {
+	window hapax.Window
+	width  int64 // of a slice of time; 0 where time bounds nothing
+	count  int64 // identities a generation; 0: no bound
+	bytes  int64
+	most   int64 // identities a generation where nothing bounds the window
+
+	list      []*Generation // live, oldest first
+	byNumber  [256]*Generation
+	numbers   [256]numberState
+	free      int
+	newest    uint64 // ID given out last
+	watermark int64
+}
+
+// Claimed is the number of an entry that is reserved and not yet remembered. No
+// generation has it, and it is always live.
+const Claimed = 255
+
+type numberState uint8
+
+const (
+	numberFree    numberState = iota
+	numberLive                // of a generation in list
+	numberExpired             // entries with it may still be in the table
+	numberSwept               // expired before the sweep under way began
+)
+
+const (
+	sliceCount = 128 // slices a window
+	mostLive   = 240 // generations with a number
+)
+
+var (
+	// ErrNumbers says that every generation number is in use until the table
+	// has been swept: finish the sweep and call Swept.
+	ErrNumbers = errors.New("window: no generation number is free before a sweep")
+	// ErrLate says that an event is older than the window reaches back.
+	ErrLate = errors.New("window: event is older than the window")
+)
+
+// NewGenerations returns the generations of a valid window. A caller that may
+// learn of the end of a slice late, by up to grace nanoseconds, gets narrower
+// slices, and calls Hold.
+func NewGenerations(w hapax.Window, grace int64) *Generations {
+	g := &Generations{window: w, free: int(Claimed) - 1, watermark: math.MinInt64, most: math.MaxInt64}
+	parts := int64(sliceCount)
+	if w.Kind == hapax.Tumbling {
+		parts = 1
+	}
+	if w.Time != 0 {
+		g.width = max(int64(w.Time)/parts-grace, 1)
+		if w.Kind == hapax.Tumbling {
+			g.width = int64(w.Time)
+		}
+	}
+	if w.Count != 0 {
+		g.count = max(w.Count/parts, 1)
+	}
+	if w.Bytes != 0 {
+		g.bytes = max(w.Bytes/parts, 1)
+	}
+	return g
+}
+
+// Advance moves time on to now (Unix nanoseconds; an earlier one changes
+// nothing) and returns the generations that ended by it.
+func (g *Generations) Advance(now int64) []*Generation {
+	g.watermark = max(g.watermark, now)
+	if g.width == 0 {
+		return nil
+	}
+	return g.expire(func(_ int, gen *Generation) bool { return g.ends(gen) <= g.watermark })
+}
+
+// Hold says that identities were added to the newest generation until now: a
+// caller that learns late of the end of a slice calls it before Advance.
+func (g *Generations) Hold(now int64) {
+	if n := len(g.list); n > 0 && g.width != 0 && g.window.Kind != hapax.Tumbling {
+		g.list[n-1].End = max(g.list[n-1].End, now)
+	}
+}
+
+// Watermark is the time that Advance has reached.
+func (g *Generations) Watermark() int64 { return g.watermark }
+
+// ends is when a generation's last identity leaves the window by time.
+func (g *Generations) ends(gen *Generation) int64 {
+	if g.width == 0 || gen.End == math.MaxInt64 {
+		return math.MaxInt64
+	}
+	if g.window.Kind == hapax.Tumbling {
+		return gen.End
+	}
+	return gen.End + int64(g.window.Time)
+}
+
+// Expires is when the generation leaves the window by time, and whether it does.
+func (g *Generations) Expires(gen *Generation) (int64, bool) {
+	at := g.ends(gen)
+	return at, at != math.MaxInt64
+}
+
+// At returns the generation for a message of time t: of its arrival, or of the
+// event, which is at most the watermark. It begins one where needed. [ErrLate]
+// and [ErrNumbers] change nothing.
+func (g *Generations) At(t int64) (*Generation, error) {
+	if !g.window.EventTime {
+		t = g.watermark
+	}
+	start, end := t, int64(math.MaxInt64)
+	if g.width != 0 {
+		start = floorTo(t, g.width)
+		end = start + g.width
+		if g.ends(&Generation{End: end}) <= g.watermark {
+			return nil, ErrLate
+		}
+	}
+	if gen := g.open(start, end); gen != nil {
+		return gen, nil
+	}
+	if len(g.list) >= mostLive {
+		return g.stretch(end), nil
+	}
+	return g.begin(start, end)
+}
+
+// stretch makes a live generation take one slice more.
+func (g *Generations) stretch(end int64) *Generation {
+	for _, gen := range g.list {
+		if gen.End >= end && gen.Number != 0 {
+			return gen
+		}
+	}
+	gen := g.list[len(g.list)-1]
+	gen.End = end
+	return gen
+}
+
+// LimitGeneration sets how many identities go into one generation of a window
+// without bounds, so that the oldest of them can be moved elsewhere.
+func (g *Generations) LimitGeneration(n int64) { g.most = max(n, 1) }
+
+// open is the generation that takes messages of the slice, if there is one.
+func (g *Generations) open(start, end int64) *Generation {
+	for i := len(g.list) - 1; i >= 0; i-- {
+		gen := g.list[i]
+		switch {
+		case gen.Number == 0 || g.width != 0 && gen.Start > start:
+			continue
+		case g.width != 0 && gen.End < end:
+			return nil
+		case g.full(gen) && len(g.list) < mostLive:
+			return nil
+		}
+		return gen
+	}
+	return nil
+}
+
+func (g *Generations) full(gen *Generation) bool {
+	return g.Room(gen) <= 0 || g.bytes != 0 && gen.Bytes >= g.bytes
+}
+
+// Room is how many identities fit the generation.
+func (g *Generations) Room(gen *Generation) int64 {
+	switch {
+	case g.count != 0:
+		return g.count - gen.Count
+	case g.width == 0 && g.bytes == 0: // for ever: generations double
+		return min(g.most, max(1<<16, g.Count()-gen.Count)) - gen.Count
+	}
+	return math.MaxInt64
+}
+
+// RoomBytes is how many bytes of messages fit the generation.
+func (g *Generations) RoomBytes(gen *Generation) int64 {
+	if g.bytes == 0 {
+		return math.MaxInt64
+	}
+	return g.bytes - gen.Bytes
+}
+
+func (g *Generations) begin(start, end int64) (*Generation, error) {
+	number := slices.Index(g.numbers[1:Claimed], numberFree) + 1
+	if number == 0 {
+		return nil, ErrNumbers
+	}
+	g.newest++
+	gen := &Generation{ID: g.newest, Number: uint8(number), Start: start, End: end}
+	g.insert(gen)
+	return gen, nil
+}
+
+func (g *Generations) insert(gen *Generation) {
+	if gen.Number != 0 {
+		g.numbers[gen.Number] = numberLive
+		g.byNumber[gen.Number] = gen
+		g.free--
+	}
+	at := len(g.list)
+	for g.width != 0 && at > 0 && g.list[at-1].End > gen.End {
+		at--
+	}
+	g.list = slices.Insert(g.list, at, gen)
+}
+
+// Restore begins a generation again that was live before: while a log is read.
+// A generation whose keys are not in the table takes no number.
+func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error) {
+	if old := g.ByID(gen.ID); old != nil {
+		return old, nil
+	}
+	gen.Number = 0
+	if inTable {
+		number := slices.Index(g.numbers[1:Claimed], numberFree) + 1
+		if number == 0 {
+			return nil, ErrNumbers
+		}
+		gen.Number = uint8(number)
+	}
+	g.newest = max(g.newest, gen.ID)
+	g.insert(&gen)
+	return &gen, nil
+}
+
+// Ended tells whether a generation that ends then has left the window by time.
+func (g *Generations) Ended(end int64) bool {
+	return g.ends(&Generation{End: end}) <= g.watermark
+}
+
+// Add counts identities into a generation, or out of it if n is negative, and
+// returns the generations that ended by it, oldest first.
+func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
+	gen.Count += n
+	gen.Bytes += bytes
+	if g.count == 0 && g.bytes == 0 {
+		return nil
+	}
+	tumbling := g.window.Kind == hapax.Tumbling
+	var count, size int64 // of the generations after the one looked at
+	for _, later := range g.list {
+		count += later.Count
+		size += later.Bytes
+	}
+	return g.expire(func(i int, gen *Generation) bool {
+		count -= gen.Count
+		size -= gen.Bytes
+		if i == len(g.list)-1 {
+			return false
+		}
+		return tumbling ||
+			g.count != 0 && count >= g.window.Count ||
+			g.bytes != 0 && size >= g.window.Bytes
+	})
+}
+
+// expire ends the oldest generations for which ended holds.
+func (g *Generations) expire(ended func(int, *Generation) bool) []*Generation {
+	n := 0
+	for n < len(g.list) && ended(n, g.list[n]) {
+		n++
+	}
+	return g.drop(n)
+}
+
+func (g *Generations) drop(n int) []*Generation {
+	if n == 0 {
+		return nil
+	}
+	gone := slices.Clone(g.list[:n])
+	g.list = slices.Delete(g.list, 0, n)
+	for _, gen := range gone {
+		g.retire(gen)
+	}
+	return gone
+}
+
+// Evict ends the oldest generation before its window did, if it is not the only
+// one, and returns it.
+func (g *Generations) Evict() *Generation {
+	if len(g.list) < 2 {
+		return nil
+	}
+	return g.drop(1)[0]
+}
+
+// Chill takes the number from a generation whose keys have left the table for a
+// file. It stays live.
+func (g *Generations) Chill(gen *Generation) {
+	g.retire(gen)
+	gen.Number = 0
+}
+
+func (g *Generations) retire(gen *Generation) {
+	if gen.Number != 0 {
+		g.numbers[gen.Number] = numberExpired
+		g.byNumber[gen.Number] = nil
+	}
+}
+
+// Sweep marks the numbers that the sweep beginning now will free.
+func (g *Generations) Sweep() {
+	for i, s := range g.numbers {
+		if s == numberExpired {
+			g.numbers[i] = numberSwept
+		}
+	}
+}
+
+// Newest is the ID given out last.
+func (g *Generations) Newest() uint64 { return g.newest }
+
+// SkipTo makes the IDs go on after last, if they have not passed it.
+func (g *Generations) SkipTo(last uint64) { g.newest = max(g.newest, last) }
+
+// Swept frees them: the sweep has passed over the whole table.
+func (g *Generations) Swept() {
+	for i, s := range g.numbers {
+		if s == numberSwept {
+			g.numbers[i] = numberFree
+			g.free++
+		}
+	}
+}
+
+// Free is how many numbers can be given out before a sweep.
+func (g *Generations) Free() int { return g.free }
+
+// Live is which numbers are live.
+func (g *Generations) Live() (live Live) {
+	for i, s := range g.numbers {
+		live[i] = s == numberLive
+	}
+	live[Claimed] = true
+	return live
+}
+
+// List is the live generations, oldest first. The slice is valid until the next
+// call that changes them.
+func (g *Generations) List() []*Generation { return g.list }
+
+// ByNumber is the live generation with that number, or nil.
+func (g *Generations) ByNumber(number uint8) *Generation { return g.byNumber[number] }
+
+// ByID is the live generation with that ID, or nil.
+func (g *Generations) ByID(id uint64) *Generation {
+	for _, gen := range g.list {
+		if gen.ID == id {
+			return gen
+		}
+	}
+	return nil
+}
+
+// Count is the number of identities in live generations.
+func (g *Generations) Count() (n int64) {
+	for _, gen := range g.list {
+		n += gen.Count
+	}
+	return n
+}
+
+// Next is when Advance or At will next have something to do: the end of the
+// slice that now lies in, or of the oldest generation.
+func (g *Generations) Next() int64 {
+	if g.width == 0 {
+		return math.MaxInt64
+	}
+	next := floorTo(g.watermark, g.width) + g.width
+	if len(g.list) > 0 {
+		next = min(next, g.ends(g.list[0]))
+	}
+	return next
+}
+
+func floorTo(t, width int64) int64 {
+	r := t % width
+	if r < 0 {
+		r += width
+	}
+	return t - r
+}

@@ -1,0 +1,398 @@
+package window
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// A Table is a set of fingerprints, each with the number of the generation that
+// wrote it, in lines of four 16-byte entries: one cache line each.
+//
+//	fingerprint  b0 │ b1 … b8        │ b9 … b15 │
+//	             shard  word 0: home     word 1   ┼ generation number (1 byte)
+//
+// Byte 0 chooses one of 256 shards; the other fifteen are stored, so all 128
+// bits decide. Word 0 times the shard's number of homes, upper half, is the home
+// line: the order of the lines is the order of the keys, which lets the table
+// grow in place by a sweep (see sweep.go). A key lives in its home line or in
+// one other, at most spread lines further, named by its own bits; when both are
+// full, entries of the two move to their other lines (cuckoo hashing, Pagh and
+// Rodler 2001; buckets of four, Dietzfelbinger and Weidling 2007). A look-up
+// therefore reads two lines of one neighbourhood and never more, however many
+// entries have expired in between.
+//
+// An entry whose generation is not live counts as absent and its place as free.
+// Number 0 is an empty place.
+//
+// A Table holds no lock. Calls for shards of one lock must not overlap; Step
+// must hold the lock of the shard that Sweeping names.
+type Table struct {
+	lines  []Line
+	sides  []Side // beside the lines, or nil
+	shards [shards]shard
+
+	spill [shards]map[Key]spilled // keys that found no place; nearly always empty
+
+	mem   Memory
+	now   layout // of shards not yet swept
+	next  layout // of shards already swept
+	sweep sweep
+}
+
+// Line is four entries of two words: one cache line.
+type Line [8]uint64
+
+// Side is a word beside each entry of a line: the digest of its payload, or its
+// place in an order.
+type Side [4]uint64
+
+const (
+	shards     = 256
+	slots      = 4    // entries a line
+	maxSpread  = 64   // lines between a key's two places: one page of 4 KiB
+	numberBits = 0xff // of word 1
+)
+
+// Memory is where a table keeps its lines. The table never frees them.
+type Memory interface {
+	// Grow makes room for n lines in all, the added ones zeroed and the others
+	// kept, and returns them (and, if the memory has sides, as many of them).
+	// The lines may have moved.
+	Grow(n int) (lines []Line, sides []Side, err error)
+}
+
+// ErrCrowded says that a key found no place in its neighbourhood: the table has
+// to grow, or is at its limit.
+var ErrCrowded = errors.New("window: no place left near the key")
+
+// layout is where a shard's lines are and how its keys spread over them.
+type layout struct {
+	homes  uint32
+	spread uint32
+}
+
+// stride is the number of lines a shard takes.
+func (l layout) stride() int { return int(l.homes + l.spread) }
+
+func (l layout) lines() int { return shards * l.stride() }
+
+func layoutFor(homes int) layout {
+	return layout{homes: uint32(homes), spread: uint32(min(max(homes/32, 2), maxSpread))}
+}
+
+type shard struct {
+	base   uint32 // first line
+	homes  uint32
+	spread uint32
+	moving bool // part of it is already laid out anew: see sweep.go
+	spills bool // some keys are in the table's spill
+}
+
+// spilled is what an entry's place would hold.
+type spilled struct {
+	number uint8
+	side   uint64
+}
+
+// maxSpill bounds the keys of one shard that found no place. Random keys need
+// none; a few thousand keys of one neighbourhood are no accident.
+const maxSpill = 1 << 12
+
+// Key is a fingerprint as the table stores it.
+type Key struct {
+	home  uint64 // word 0
+	rest  uint64 // word 1, generation byte zero
+	shard uint8
+}
+
+// KeyOf splits a fingerprint.
+func KeyOf(f hapax.Fingerprint) Key {
+	hi, lo := binary.BigEndian.Uint64(f[:8]), binary.BigEndian.Uint64(f[8:])
+	return Key{home: hi<<8 | lo>>56, rest: lo << 8, shard: uint8(hi >> 56)}
+}
+
+// Fingerprint puts the key together again.
+func (k Key) Fingerprint() (f hapax.Fingerprint) {
+	f[0] = k.shard
+	binary.BigEndian.PutUint64(f[1:9], k.home)
+	var low [8]byte
+	binary.BigEndian.PutUint64(low[:], k.rest)
+	copy(f[9:], low[:7])
+	return f
+}
+
+// Shard is the shard that holds the key.
+func (k Key) Shard() uint8 { return k.shard }
+
+// NewTable returns a table with room for about capacity keys, at least a
+// thousand.
+func NewTable(mem Memory, capacity int) (*Table, error) {
+	homes := max(int(float64(capacity)/(shards*slots*fullest))+1, 4)
+	t := &Table{mem: mem, now: layoutFor(homes)}
+	t.next = t.now
+	lines, sides, err := mem.Grow(t.now.lines())
+	if err != nil {
+		return nil, err
+	}
+	t.lines, t.sides = lines, sides
+	for s := range t.shards {
+		t.place(s, t.now)
+	}
+	return t, nil
+}
+
+func (t *Table) place(s int, l layout) {
+	t.shards[s] = shard{base: uint32(s * l.stride()), homes: l.homes, spread: l.spread}
+}
+
+// Capacity is the number of keys the table takes before it wants to grow.
+func (t *Table) Capacity() int {
+	return int(float64(t.now.homes) * shards * slots * fullest)
+}
+
+// Bytes is the memory the table's lines take, the growth under way included.
+func (t *Table) Bytes() int64 {
+	per := int64(len(Line{}) * 8)
+	if t.sides != nil {
+		per += slots * 8
+	}
+	return per * int64(t.next.lines())
+}
+
+// places returns the two lines the key may live in.
+func (t *Table) places(k Key) (home, other int) {
+	sh := &t.shards[k.shard]
+	if sh.moving {
+		return t.placesMoving(k)
+	}
+	at, _ := bits.Mul64(k.home, uint64(sh.homes))
+	home = int(sh.base) + int(at)
+	return home, home + k.stray(sh.spread)
+}
+
+// stray is how far the key's second line lies behind its first, 1 to spread
+// lines. It takes bits that chose neither shard nor home.
+func (k Key) stray(spread uint32) int {
+	return 1 + int(k.rest>>32*uint64(spread)>>32)
+}
+
+// Touch loads the key's lines, so that the misses of a batch overlap. What it
+// returns is only there to keep the loads.
+func (t *Table) Touch(k Key) uint64 {
+	home, other := t.places(k)
+	return t.lines[home][0] ^ t.lines[other][0]
+}
+
+// Place is where an entry stands until the table next changes.
+type Place struct {
+	line int // -1: among the spilled
+	slot int
+}
+
+// Find returns the place and the generation number of the key, live or not. A
+// number of 0 means that the key is not there.
+func (t *Table) Find(k Key) (Place, uint8) {
+	home, other := t.places(k)
+	if slot, number := find(&t.lines[home], k); number != 0 {
+		return Place{home, slot}, number
+	}
+	if slot, number := find(&t.lines[other], k); number != 0 {
+		return Place{other, slot}, number
+	}
+	if t.shards[k.shard].spills {
+		return Place{line: -1}, t.spill[k.shard][k].number
+	}
+	return Place{}, 0
+}
+
+func find(l *Line, k Key) (slot int, number uint8) {
+	for slot := range slots {
+		if l[2*slot] == k.home && l[2*slot+1]^k.rest <= numberBits && l[2*slot+1]&numberBits != 0 {
+			return slot, uint8(l[2*slot+1])
+		}
+	}
+	return 0, 0
+}
+
+// Live tells which generation numbers are live.
+type Live [256]bool
+
+// Admit is Find, and Insert if the key is not live: the main path. It returns
+// the number of the live generation the key was found under, or 0 if it has just
+// been added. [ErrCrowded] changes nothing.
+func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
+	p, was := t.Find(k)
+	if was == 0 {
+		p, err := t.Insert(k, number, live)
+		return p, 0, err
+	}
+	if live[was] {
+		return p, was, nil
+	}
+	t.Mark(k, p, number)
+	return p, 0, nil
+}
+
+// Insert adds a key that Find did not find, under a live generation's number.
+// It overwrites an empty or expired place, or moves live entries to make one.
+func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
+	home, other := t.places(k)
+	for _, line := range [2]int{home, other} {
+		if slot := vacant(&t.lines[line], live); slot >= 0 {
+			t.put(Place{line, slot}, k, number)
+			return Place{line, slot}, nil
+		}
+	}
+	p, ok := t.makeRoom(k.shard, home, other, live)
+	if !ok {
+		return t.spillOver(k, number)
+	}
+	t.put(p, k, number)
+	return p, nil
+}
+
+// spillOver takes a key that found no place, so that none is ever refused or
+// lost while the table has yet to grow.
+func (t *Table) spillOver(k Key, number uint8) (Place, error) {
+	if len(t.spill[k.shard]) >= maxSpill {
+		return Place{}, ErrCrowded
+	}
+	if t.spill[k.shard] == nil {
+		t.spill[k.shard] = make(map[Key]spilled)
+	}
+	t.spill[k.shard][k] = spilled{number: number}
+	t.shards[k.shard].spills = true
+	return Place{line: -1}, nil
+}
+
+func (t *Table) put(p Place, k Key, number uint8) {
+	l := &t.lines[p.line]
+	l[2*p.slot] = k.home
+	l[2*p.slot+1] = k.rest | uint64(number)
+}
+
+// vacant is the first slot that holds no live entry, or -1.
+func vacant(l *Line, live *Live) int {
+	for slot := range slots {
+		if !live[uint8(l[2*slot+1])] {
+			return slot
+		}
+	}
+	return -1
+}
+
+// Mark rewrites the generation number of a key that was found; 0 removes it.
+func (t *Table) Mark(k Key, p Place, number uint8) {
+	if p.line >= 0 {
+		w := &t.lines[p.line][2*p.slot+1]
+		*w = *w&^numberBits | uint64(number)
+		return
+	}
+	if number == 0 {
+		delete(t.spill[k.shard], k)
+		return
+	}
+	t.spill[k.shard][k] = spilled{number, t.spill[k.shard][k].side}
+}
+
+// Side returns the word stored beside a key that was found, 0 if none is.
+func (t *Table) Side(k Key, p Place) uint64 {
+	switch {
+	case t.sides == nil:
+		return 0
+	case p.line < 0:
+		return t.spill[k.shard][k].side
+	}
+	return t.sides[p.line][p.slot]
+}
+
+// SetSide stores a word beside a key, if the table keeps them.
+func (t *Table) SetSide(k Key, p Place, side uint64) {
+	switch {
+	case t.sides == nil:
+	case p.line < 0:
+		t.spill[k.shard][k] = spilled{t.spill[k.shard][k].number, side}
+	default:
+		t.sides[p.line][p.slot] = side
+	}
+}
+
+// All calls yield for each entry of a shard, live or not, until it returns
+// false. It must hold the shard's lock, and the shard must not be half swept.
+func (t *Table) All(shard uint8, yield func(k Key, number uint8, side uint64) bool) {
+	sh := t.shards[shard]
+	for line := int(sh.base); line < int(sh.base+sh.homes+sh.spread); line++ {
+		for slot := range slots {
+			p := Place{line, slot}
+			k, number := t.keyAt(shard, p)
+			if number != 0 && !yield(k, number, t.Side(k, p)) {
+				return
+			}
+		}
+	}
+	for k, e := range t.spill[shard] {
+		if !yield(k, e.number, e.side) {
+			return
+		}
+	}
+}
+
+// keyAt is the key of a slot in shard s.
+func (t *Table) keyAt(s uint8, p Place) (Key, uint8) {
+	l := &t.lines[p.line]
+	w := l[2*p.slot+1]
+	return Key{home: l[2*p.slot], rest: w &^ numberBits, shard: s}, uint8(w)
+}
+
+// makeRoom frees a slot in one of the two full lines: it searches breadth first
+// for the shortest chain of entries that can each move to their other line, the
+// last of them into a vacant slot, and moves them, last first.
+func (t *Table) makeRoom(s uint8, home, other int, live *Live) (Place, bool) {
+	type step struct {
+		line int // full line
+		from int // index of the step whose slot leads here, -1 at the start
+		slot int // that slot
+	}
+	const most = 128
+	var steps [most]step
+	steps[0], steps[1] = step{home, -1, 0}, step{other, -1, 0}
+	n := 2
+	for i := 0; i < n; i++ {
+		for slot := range slots {
+			k, _ := t.keyAt(s, Place{steps[i].line, slot})
+			a, b := t.places(k)
+			to := a ^ b ^ steps[i].line
+			if v := vacant(&t.lines[to], live); v >= 0 {
+				hole := Place{to, v}
+				for at := i; ; {
+					t.move(Place{steps[at].line, slot}, hole)
+					hole = Place{steps[at].line, slot}
+					slot = steps[at].slot
+					if at = steps[at].from; at < 0 {
+						return hole, true
+					}
+				}
+			}
+			known := false
+			for j := range n {
+				known = known || steps[j].line == to
+			}
+			if !known && n < most {
+				steps[n] = step{to, i, slot}
+				n++
+			}
+		}
+	}
+	return Place{}, false
+}
+
+func (t *Table) move(from, to Place) {
+	f, l := &t.lines[from.line], &t.lines[to.line]
+	l[2*to.slot], l[2*to.slot+1] = f[2*from.slot], f[2*from.slot+1]
+	if t.sides != nil {
+		t.sides[to.line][to.slot] = t.sides[from.line][from.slot]
+	}
+}
