@@ -73,10 +73,10 @@ func TestGolden(t *testing.T) {
 // line's verdict with its label.
 func TestTruth(t *testing.T) {
 	for _, o := range []Options{
-		{Messages: 2000, Seed: 1, Duplicates: 0.1},
-		{Messages: 500, Seed: 2, Duplicates: 0},
-		{Messages: 1500, Seed: 3, Duplicates: 0.5, Span: time.Minute},
-		{Bytes: 3 << 20, Seed: 4, Duplicates: 0.3, Span: 30 * 24 * time.Hour},
+		{Messages: 800, Seed: 1, Duplicates: 0.1},
+		{Messages: 200, Seed: 2, Duplicates: 0},
+		{Messages: 500, Seed: 3, Duplicates: 0.5, Span: time.Minute},
+		{Bytes: 1 << 20, Seed: 4, Duplicates: 0.3, Span: 30 * 24 * time.Hour},
 	} {
 		text, truth := stream(t, o)
 		lines := bytes.SplitAfter(text, []byte("\n"))
