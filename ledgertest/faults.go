@@ -1,0 +1,264 @@
+package ledgertest
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+func faultChecks() []admitCheck {
+	return []admitCheck{
+		{name: "power lost before each operation forgets nothing acknowledged", disk: true, run: crashEverywhere},
+		{name: "power lost while opening forgets nothing acknowledged", disk: true, run: crashWhileOpening},
+		{name: "an operation that fails stops the ledger and forgets nothing", disk: true, run: failEverywhere},
+		{name: "a disk that stays broken stops the ledger and forgets nothing", disk: true, run: failForGood},
+		{name: "a full disk is a clear error and forgets nothing", disk: true, run: noSpace},
+		{name: "too many open files are a clear error and forget nothing", disk: true, run: noFiles},
+	}
+}
+
+// ground is a script on a file system that fails on command.
+type ground struct {
+	reporter
+	f     AdmitFactory
+	o     ledger.Options
+	mem   *vfs.Mem
+	fault *vfs.Fault
+	*script
+}
+
+const groundDir = "/ledger"
+
+func newGround(r reporter, f AdmitFactory) *ground {
+	return groundOn(r, f, vfs.NewMem(), newScript(newClock()))
+}
+
+func groundOn(r reporter, f AdmitFactory, m *vfs.Mem, s *script) *ground {
+	g := &ground{reporter: r, f: f, mem: m, fault: vfs.NewFault(m, nil), script: s}
+	g.o = ledger.Options{Window: hapax.Window{Time: scriptWindow}, FS: g.fault, Clock: s.clock.now}
+	if f.Tune != nil {
+		f.Tune(&g.o)
+	}
+	return g
+}
+
+func (g *ground) open() (Admitter, error) { return g.f.Open(groundDir, g.o) }
+
+// check opens what is left on m and compares it with the history.
+func (g *ground) check(m *vfs.Mem, h *history, what string) {
+	g.Helper()
+	c := newClock()
+	c.nanos.Store(g.clock.nanos.Load())
+	o := g.o
+	o.FS, o.Clock = m, c.now
+	l, err := g.f.Open(groundDir, o)
+	if err != nil {
+		g.Fatalf("%s: open: %v", what, err)
+	}
+	if err := h.verify(l, c, math.MaxInt); err != nil {
+		g.Fatalf("%s: %v", what, err)
+	}
+	if err := l.Close(); err != nil {
+		g.Fatalf("%s: close: %v", what, err)
+	}
+}
+
+func rounds() int {
+	if torture() {
+		return 30
+	}
+	return 3
+}
+
+// crashEverywhere takes an image of the disk before every operation that changes
+// it, as kill -9 and as power loss would leave it, and opens each.
+func crashEverywhere(tb testing.TB, f AdmitFactory) {
+	g := newGround(tb, f)
+	rng := seeded(1)
+	type image struct {
+		left *vfs.Mem
+		then *history
+		what string
+	}
+	var mu sync.Mutex
+	var images []image
+	g.fault.SetHook(func(op vfs.Op, name string) error {
+		if !op.Changes() {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		then := g.shown.Load()
+		what := fmt.Sprintf("before operation %d (%v %s) of step %d", len(images)/3, op, filepath.Base(name), then.steps)
+		images = append(images,
+			image{g.mem.PowerLoss(nil), then, "only what was synced is left " + what},
+			image{g.mem.PowerLoss(rng), then, "power lost " + what},
+			image{g.mem.KillCopy(), then, "killed " + what})
+		return nil
+	})
+	l, err := g.open()
+	if err == nil {
+		err = g.play(l, rounds())
+	}
+	if err == nil {
+		err = l.Close()
+	}
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	for _, i := range images {
+		g.check(i.left, i.then, i.what)
+	}
+}
+
+// crashWhileOpening cuts the power while a ledger recovers from a crash, and
+// opens again.
+func crashWhileOpening(tb testing.TB, f AdmitFactory) {
+	g := newGround(tb, f)
+	l, err := g.open()
+	if err == nil {
+		err = g.play(l, 2)
+	}
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	rng := seeded(2)
+	for range 5 {
+		again := groundOn(tb, f, g.mem.PowerLoss(rng), g.script)
+		var mu sync.Mutex
+		var images []*vfs.Mem
+		again.fault.SetHook(func(op vfs.Op, _ string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op.Changes() {
+				images = append(images, again.mem.PowerLoss(rng), again.mem.KillCopy())
+			}
+			return nil
+		})
+		second, err := again.open()
+		if err == nil {
+			err = second.Close()
+		}
+		if err != nil {
+			tb.Fatalf("open after power loss: %v", err)
+		}
+		for i, m := range images {
+			g.check(m, g.history, fmt.Sprintf("power lost while opening, image %d", i))
+		}
+	}
+	_ = l.Close()
+}
+
+var errBroken = errors.New("the disk is broken")
+
+// failEverywhere lets each operation that changes the disk fail once. From then
+// on the ledger refuses work; opened again it has all that it acknowledged.
+func failEverywhere(tb testing.TB, f AdmitFactory) {
+	for _, op := range []vfs.Op{vfs.OpCreate, vfs.OpWrite, vfs.OpTruncate, vfs.OpSync, vfs.OpSyncDir, vfs.OpRename, vfs.OpRemove} {
+		failures(tb, f, op, errBroken, vfs.FailNth)
+	}
+	failures(tb, f, vfs.OpWrite, vfs.Short(5, errBroken), vfs.FailNth)
+}
+
+func failForGood(tb testing.TB, f AdmitFactory) {
+	for _, op := range []vfs.Op{vfs.OpWrite, vfs.OpSync, vfs.OpCreate} {
+		failures(tb, f, op, errBroken, vfs.FailFrom)
+	}
+}
+
+// failures plays the script once for each operation of a kind, which fails.
+func failures(tb testing.TB, f AdmitFactory, op vfs.Op, broken error, when func(int, error, ...vfs.Op) vfs.Hook) {
+	tb.Helper()
+	total := 1
+	for n := 0; n < total; n++ {
+		g := newGround(tb, f)
+		g.fault.SetHook(when(n, broken, op))
+		what := fmt.Sprintf("%v number %d failed", op, n)
+		l, err := g.open()
+		if err != nil {
+			wantBroken(tb, err, broken, what)
+			g.check(g.mem.KillCopy(), g.history, what)
+			total = max(total, g.fault.Count(op))
+			continue
+		}
+		if err = g.play(l, rounds()); err != nil {
+			wantBroken(tb, err, broken, what)
+			if op != vfs.OpRemove {
+				stopped(tb, l, broken, what)
+			}
+		}
+		then := g.history.clone()
+		killed, lost := g.mem.KillCopy(), g.mem.PowerLoss(seeded(int64(n)))
+		_ = l.Close()
+		total = max(total, g.fault.Count(op))
+		g.check(killed, then, what+", then killed")
+		g.check(lost, then, what+", then power lost")
+		g.check(g.mem.KillCopy(), then, what+", then closed")
+	}
+}
+
+func wantBroken(tb testing.TB, err, broken error, what string) {
+	tb.Helper()
+	if !errors.Is(err, errors.Unwrap(broken)) && !errors.Is(err, broken) && !errors.Is(err, errBroken) {
+		tb.Fatalf("%s: %v: does not tell the cause", what, err)
+	}
+}
+
+// stopped demands that a ledger refuses work after a failure. What can be
+// answered without a write may still be answered, but nothing new is taken.
+func stopped(tb testing.TB, l Admitter, broken error, what string) {
+	tb.Helper()
+	t := &trial{reporter: tb, ctx: tb.Context(), ledger: l}
+	err := l.Admit(t.ctx, &ledger.Batch{Entries: entries(9_000_000, 9_000_001)})
+	wantBroken(tb, err, broken, what+", admit after it")
+	err = l.Confirm(t.ctx, ledger.Checkpoint{Source: "s", Offset: math.MaxInt64})
+	wantBroken(tb, err, broken, what+", confirm after it")
+	_, err = l.Claim(t.ctx, request("after", long))
+	wantBroken(tb, err, broken, what+", claim after it")
+	_, err = l.Forget(t.ctx, key(0))
+	wantBroken(tb, err, broken, what+", forget after it")
+}
+
+func noSpace(tb testing.TB, f AdmitFactory) {
+	for _, capacity := range []int64{64 << 10, 300_000, 1_000_001, 3 << 20} {
+		g := newGround(tb, f)
+		g.mem.SetCapacity(capacity)
+		l, err := g.open()
+		if err == nil {
+			err = g.play(l, 20_000)
+			_ = l.Close()
+		}
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, hapax.ErrFull) {
+			tb.Fatalf("on a disk of %d bytes: %v, want ENOSPC", capacity, err)
+		}
+		g.mem.SetCapacity(0)
+		g.check(g.mem.KillCopy(), g.history, fmt.Sprintf("a disk of %d bytes ran full", capacity))
+	}
+}
+
+func noFiles(tb testing.TB, f AdmitFactory) {
+	total := 1
+	for n := 0; n < total; n++ {
+		g := newGround(tb, f)
+		g.fault.SetHook(vfs.FailFrom(n, syscall.EMFILE, vfs.OpCreate, vfs.OpOpen, vfs.OpOpenRW))
+		what := fmt.Sprintf("no file could be opened after %d", n)
+		l, err := g.open()
+		if err == nil {
+			err = g.play(l, rounds())
+			_ = l.Close()
+		}
+		if err != nil && !errors.Is(err, syscall.EMFILE) {
+			tb.Fatalf("%s: %v: does not tell the cause", what, err)
+		}
+		total = max(total, g.fault.Count(vfs.OpCreate, vfs.OpOpen, vfs.OpOpenRW))
+		g.check(g.mem.KillCopy(), g.history, what)
+	}
+}
