@@ -106,7 +106,7 @@ func FuzzScan(f *testing.F) {
 		}
 		r, n, err := scan(t, disk(t, b), segment.ScanOptions{})
 		if err == nil {
-			if r.Sealed != (r.Size == r.End+48) && r.Sealed {
+			if r.Sealed && r.Size != r.End+48 {
 				t.Errorf("sealed: %+v", r)
 			}
 			reopen(t, b, r, n)

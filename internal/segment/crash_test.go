@@ -20,6 +20,7 @@ var errCrash = errors.New("crash")
 // and what it may count on when it ends.
 type life struct {
 	fsys     vfs.FS
+	opts     segment.Options
 	w        *segment.Writer
 	appended int  // frames handed to Append
 	flushed  int  // frames of a Flush or Sync that returned
@@ -30,7 +31,7 @@ type life struct {
 
 // open makes the file or goes on with the one that an earlier life left.
 func (l *life) open() error {
-	w, err := segment.Create(l.fsys, path, header, small)
+	w, err := segment.Create(l.fsys, path, header, l.opts)
 	if err == nil {
 		l.appended = 0
 	}
@@ -39,7 +40,7 @@ func (l *life) open() error {
 		if r, err = segment.Scan(l.fsys, path, segment.ScanOptions{}, func(segment.Frame) error { return nil }); err != nil {
 			return err
 		}
-		w, err = segment.OpenAppend(l.fsys, path, r, small)
+		w, err = segment.OpenAppend(l.fsys, path, r, l.opts)
 		l.appended = int(r.Frames)
 		if err == nil {
 			l.flushed, l.durable = l.appended, l.appended
@@ -152,10 +153,18 @@ func (l *life) check(t *testing.T, what string, m *vfs.Mem, least int) {
 // Power is lost before each operation of a run, and each time the disk is found
 // in many states.
 func TestPowerLossAtEachOperation(t *testing.T) {
-	const seeds = 100
+	for _, ahead := range []int{-1, 48, 256, 5000} { // 48 is the size of a seal
+		t.Run(fmt.Sprint("zeros ahead ", ahead), func(t *testing.T) {
+			powerLossAtEachOperation(t, segment.Options{Prewrite: ahead, SmallGroup: 512})
+		})
+	}
+}
+
+func powerLossAtEachOperation(t *testing.T, o segment.Options) {
+	const seeds = 40
 	for op := 0; ; op++ {
 		m := newMem(t)
-		l := life{fsys: vfs.NewFault(m, vfs.FailFrom(op, errCrash))}
+		l := life{fsys: vfs.NewFault(m, vfs.FailFrom(op, errCrash)), opts: o}
 		err := l.plan()
 		if err != nil && !errors.Is(err, errCrash) {
 			t.Fatal(err)
@@ -179,7 +188,7 @@ func TestManyLives(t *testing.T) {
 		rng := rand.New(rand.NewSource(seed))
 		m, durable, created := newMem(t), 0, false
 		for n := range 6 {
-			l := life{fsys: vfs.NewFault(m, vfs.FailFrom(rng.Intn(40), errCrash)), durable: durable, created: created}
+			l := life{fsys: vfs.NewFault(m, vfs.FailFrom(rng.Intn(40), errCrash)), opts: small, durable: durable, created: created}
 			l.appended = 1 << 20 // until the file is read
 			if err := l.random(rng); err != nil && !errors.Is(err, errCrash) {
 				t.Fatalf("seed %d, life %d: %v", seed, n, err)
@@ -203,7 +212,7 @@ func TestFailureOfEachOperation(t *testing.T) {
 		for op := 0; ; op++ {
 			m := newMem(t)
 			fault := vfs.NewFault(m, vfs.FailNth(op, cause))
-			l := life{fsys: fault}
+			l := life{fsys: fault, opts: small}
 			err := l.plan()
 			if err == nil && fault.Count() <= op {
 				break
@@ -263,11 +272,35 @@ func TestFullDisk(t *testing.T) {
 	for capacity := int64(0); capacity < 3000; capacity += 40 {
 		m := newMem(t)
 		m.SetCapacity(capacity)
-		l := life{fsys: m}
+		l := life{fsys: m, opts: small}
 		err := l.plan()
 		if err != nil {
 			wantErr(t, fmt.Sprint("capacity ", capacity), err, syscall.ENOSPC)
 		}
 		l.check(t, fmt.Sprint("capacity ", capacity), m.KillCopy(), l.durable)
+	}
+}
+
+// Power is lost while a seal is written that just fits into the file: it may be
+// torn anywhere, and that is no damage.
+func TestTornSeal(t *testing.T) {
+	for _, ahead := range []int{40, 48, 56} {
+		m := newMem(t)
+		fault := vfs.NewFault(m, nil)
+		l := life{fsys: fault, opts: segment.Options{Prewrite: ahead}}
+		must(t, l.open())
+		must(t, l.append(3))
+		must(t, l.sync())
+		syncs := fault.Count(vfs.OpSync)
+		fault.SetHook(func(op vfs.Op, _ string) error {
+			if op == vfs.OpSync && fault.Count(vfs.OpSync) == syncs+2 {
+				return errCrash
+			}
+			return nil
+		})
+		wantErr(t, "seal", l.seal(), errCrash)
+		for seed := range int64(3000) {
+			l.check(t, fmt.Sprintf("%d zeros ahead, seed %d", ahead, seed), m.PowerLoss(rand.New(rand.NewSource(seed))), 3)
+		}
 	}
 }

@@ -223,6 +223,10 @@ func TestUnfinishedSeal(t *testing.T) {
 		t.Errorf("seal that was not cut off: %+v", r)
 	}
 	reopen(t, uncut, r, 3)
+	uncut[len(uncut)-1] = 1
+	_, _, err := scan(t, disk(t, uncut), segment.ScanOptions{})
+	wantErr(t, "bytes behind a seal", err, hapax.ErrCorrupt)
+	uncut[len(uncut)-1] = 0
 	uncut[r.End+5] ^= 1
 	r = wantFrames(t, disk(t, uncut), segment.ScanOptions{}, 3)
 	if r.Sealed || r.Torn != 48 {

@@ -13,10 +13,12 @@ import (
 
 // ScanOptions configures [Scan] and [OpenReader]. The zero value works.
 type ScanOptions struct {
-	Kind         uint32 // the kind the file must have; zero: any
-	MustBeSealed bool   // an unfinished file is damage
-	MaxFrame     int    // as Options.MaxFrame
-	ReadSize     int    // bytes of one read (default 256 KiB, at least 4 KiB)
+	Kind uint32 // the kind the file must have; zero: any
+	// MustBeSealed makes an unfinished file damage. It is for all files but the
+	// newest, if each is sealed before the next is created.
+	MustBeSealed bool
+	MaxFrame     int // as Options.MaxFrame
+	ReadSize     int // bytes of one read (default 256 KiB, at least 4 KiB)
 }
 
 func (o ScanOptions) withDefaults() ScanOptions {
