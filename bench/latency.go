@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hapaxmq/hapax/bench/measure"
+	"github.com/hapaxmq/hapax/bench/peer"
+	"github.com/hapaxmq/hapax/bench/report"
+	"github.com/hapaxmq/hapax/bench/stream"
+)
+
+// pause is how much longer than an idle loop's the longest answer may be.
+const pause = time.Millisecond
+
+// latency compares the distribution of single answers with the bare table's,
+// and the longest of them with that of a loop that does nothing: growing from
+// empty, and then with all ids live.
+func latency(b *bench) error {
+	for _, live := range []int64{b.size(10_000_000), b.size(50_000_000)} {
+		if err := measure.OneCore(func() error { return latencyAt(b, live) }); err != nil {
+			return err
+		}
+		measure.FreeMemory()
+	}
+	return nil
+}
+
+func latencyAt(b *bench, live int64) (err error) {
+	s := stream.Tenth()
+	e, err := openEngine(settings{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	bare, err := peer.NewBare(room(s, live, step(live), b.Rounds))
+	if err != nil {
+		return err
+	}
+	defer bare.Close()
+	ours, theirs := &clocked{take: e.take}, &clocked{take: bare.Take}
+	hapax := &contestant{name: "hapax", take: ours.each}
+	table := &contestant{name: "bare table", take: theirs.each}
+
+	if err := besideIdle(b, "longest answer while growing to "+millions(live), ours, func() (time.Duration, error) {
+		return hapax.pass(s, s.Messages(live)/int64(b.Rounds))
+	}); err != nil {
+		return err
+	}
+	if err := errors.Join(hapax.fill(s, live), table.fill(s, live)); err != nil {
+		return err
+	}
+	var tails [2][3][]float64 // ours and theirs; p50, p99, p99.9; by round
+	quantiles := [3]float64{0.5, 0.99, 0.999}
+	tail := func(i int, c *contestant, counted *clocked) measure.Pass {
+		return func(int) (float64, error) {
+			counted.h = measure.Histogram{}
+			_, err := c.pass(s, step(live))
+			for k, q := range quantiles {
+				tails[i][k] = append(tails[i][k], float64(counted.h.Quantile(q)))
+			}
+			return 0, err
+		}
+	}
+	if _, err := measure.Rounds(b.Rounds, []measure.Pass{tail(0, hapax, ours), tail(1, table, theirs)}); err != nil {
+		return err
+	}
+	for k, name := range []string{"p50", "p99", "p99.9"} {
+		var bound *report.Bound
+		if name == "p99.9" {
+			bound = report.AtMost(1.5, "×")
+		}
+		work := fmt.Sprintf("one by one, %s live, %s", millions(live), name)
+		if err := b.add(compare(work, tails[0][k], table.name, tails[1][k], "ns", bound)); err != nil {
+			return err
+		}
+	}
+	return besideIdle(b, "longest answer with "+millions(live)+" live", ours, func() (time.Duration, error) {
+		return hapax.pass(s, step(live))
+	})
+}
+
+// besideIdle alternates turns of work with idle turns of the same length and
+// compares the longest answer of all turns with the longest gap of all idle
+// ones: both had the same chance to be disturbed by the machine.
+func besideIdle(b *bench, work string, counted *clocked, turn func() (time.Duration, error)) error {
+	counted.h = measure.Histogram{}
+	var idle measure.Histogram
+	spent := 100 * time.Millisecond
+	_, err := measure.Rounds(b.Rounds, []measure.Pass{
+		func(int) (_ float64, err error) {
+			spent, err = turn()
+			return 0, err
+		},
+		func(int) (float64, error) {
+			h, _ := measure.Idle(spent)
+			idle.Merge(&h)
+			return 0, nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return b.add(longest(work, counted.h.Longest(), idle.Longest()))
+}
+
+// longest is the line of a longest answer beside an idle loop's.
+func longest(work string, ours, idle time.Duration) report.Line {
+	return report.Line{
+		Work: work, Ours: report.Of(float64(ours)/1e6, "ms"),
+		Peer: "idle loop", Their: report.Of(float64(idle)/1e6, "ms"),
+		Bound: report.AtMost(float64(idle+pause)/1e6, "ms"),
+	}
+}
+
+// clocked looks at the clock around every single answer.
+type clocked struct {
+	take take
+	h    measure.Histogram
+}
+
+func (c *clocked) each(ids []stream.ID) (fresh int, err error) {
+	start := time.Now()
+	last := time.Duration(0)
+	for i := range ids {
+		k, err := c.take(ids[i : i+1])
+		if err != nil {
+			return fresh, err
+		}
+		fresh += k
+		now := time.Since(start)
+		c.h.Add(now - last)
+		last = now
+	}
+	return fresh, nil
+}
