@@ -23,6 +23,9 @@ func claimChecks() []check {
 		{name: "a holder that claims again is InFlight", run: claimAgain},
 		{name: "InFlight says when the holder's lease ends", run: inFlightDeadline},
 		{name: "a committed identity is Duplicate", run: commitMakesDuplicate},
+		{name: "a repeated commit changes nothing", run: repeatedCommit},
+		{name: "a repeated commit is no error", run: retriedCommit,
+			needs: func(c Capabilities) bool { return c.Retries }},
 		{name: "a duplicate is given the identical receipt", needs: receipts, run: identicalReceipt},
 		{name: "a receipt above the limit is refused and the claim stays", needs: receipts, run: largeReceipt},
 		{name: "a released identity is Fresh with a higher token", run: releaseFrees},
@@ -147,11 +150,26 @@ func inFlightDeadline(s *sitting) {
 }
 
 func commitMakesDuplicate(s *sitting) {
-	c := s.done("a", nil)
+	s.done("a", nil)
 	for range 3 {
 		s.duplicate("a")
 	}
-	s.commit(c, nil) // the winner may repeat a commit whose answer it lost
+	s.fresh("b")
+}
+
+func repeatedCommit(s *sitting) {
+	c := s.done("a", nil)
+	if err := s.Ledger.Commit(s.ctx, c, nil); err != nil && !errors.Is(err, hapax.ErrLeaseLost) {
+		s.Errorf("repeat a commit: %v, want nil or ErrLeaseLost", err)
+	}
+	s.duplicate("a")
+}
+
+// retriedCommit: over a network a commit may pass and its answer be lost.
+func retriedCommit(s *sitting) {
+	c := s.done("a", nil)
+	s.commit(c, nil)
+	s.commit(c, nil)
 	s.duplicate("a")
 }
 

@@ -18,6 +18,7 @@ type Capabilities struct {
 	FencedWrites bool // Extend, Commit and Release compare the token and write in one step
 	Receipts     bool // duplicates are given the first run's receipt
 	Digests      bool // another payload under the same identity is a Conflict
+	Retries      bool // repeating a Commit that passed is nil, for callers who lost the answer; else ErrLeaseLost
 }
 
 // Factory makes the ledgers that [RunLedger] examines.

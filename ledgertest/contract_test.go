@@ -228,7 +228,7 @@ func (s *shelf) copy() *shelf {
 // shelves makes ledgers with one bug, or with none.
 func shelves(bug string) Factory {
 	return Factory{
-		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true},
+		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true},
 		New: func(_ testing.TB, window time.Duration) *Instance {
 			s := &shelf{now: time.Unix(1_700_000_000, 0), window: window, bug: bug,
 				state: shelfState{records: map[hapax.Fingerprint]record{}}}

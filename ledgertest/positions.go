@@ -120,18 +120,19 @@ func sourcesApart(tb testing.TB, f AdmitFactory) {
 	t.agree()
 }
 
-// rewrittenSource: a position says nothing about a message never seen.
+// rewrittenSource: a position says nothing about a message never seen, such as
+// one in a log that was cut and written anew. What it was first told, fresh or
+// duplicate, was told to another message.
 func rewrittenSource(tb testing.TB, f AdmitFactory) {
 	t := sit(tb, f, anHour())
-	t.read("s", placed(0, 1, 2, 3), hapax.Fresh)
-	es := placed(0, 11, 12, 13)
-	b := &ledger.Batch{Source: "s", Entries: es}
-	if err := t.ledger.Admit(t.ctx, b); err != nil {
+	t.read("s", placed(0, 1, 2, 1, 3, 2), hapax.Fresh, hapax.Fresh, hapax.Duplicate, hapax.Fresh, hapax.Duplicate)
+	es := placed(0, 11, 12, 13, 14, 15)
+	if err := t.ledger.Admit(t.ctx, &ledger.Batch{Source: "s", Entries: es}); err != nil {
 		t.Fatalf("admit: %v", err)
 	}
 	for _, e := range es {
 		if e.Verdict != hapax.Fresh && e.Verdict != hapax.Redelivered {
-			t.Errorf("a message never seen at a position met before: %v, want one that runs it", e.Verdict)
+			t.Errorf("a message never seen, at a position met before: %v, want one that runs it", e.Verdict)
 		}
 	}
 }

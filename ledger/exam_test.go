@@ -1,0 +1,90 @@
+package ledger_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/ledger"
+	"github.com/hapaxmq/hapax/ledgertest"
+)
+
+func open(dir string, o ledger.Options) (ledgertest.Admitter, error) {
+	l, err := ledger.Open(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// TestAdmit sits the exam of batches and windows in every form.
+func TestAdmit(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open})
+	})
+	t.Run("disk", func(t *testing.T) {
+		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open, Disk: ledgertest.MemoryDisk})
+	})
+	t.Run("directory", func(t *testing.T) {
+		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open, Disk: ledgertest.RealDisk})
+	})
+}
+
+const maxReceipt = 4096
+
+// contract makes the ledgers that sit the exam of claims.
+func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
+	return ledgertest.Factory{
+		Capabilities: ledgertest.Capabilities{Durable: disk != nil, ServerClock: true,
+			FencedWrites: true, Receipts: true, Digests: true},
+		New: func(tb testing.TB, window time.Duration) *ledgertest.Instance {
+			var clock atomic.Int64
+			clock.Store(1_700_000_000_000_000_000)
+			now := func() time.Time { return time.Unix(0, clock.Load()) }
+			at := ledgertest.Disk{}
+			if disk != nil {
+				at = disk(tb)
+			}
+			open := func() (*ledger.Ledger, error) {
+				return ledger.Open(at.Dir, ledger.Options{Window: hapax.Window{Time: window}, Digests: true,
+					MaxReceipt: maxReceipt, FS: at.FS, Clock: now})
+			}
+			l, err := open()
+			if err != nil {
+				tb.Fatalf("open: %v", err)
+			}
+			tb.Cleanup(func() { _ = l.Close() })
+			in := &ledgertest.Instance{
+				Ledger: l, Now: now, Advance: func(d time.Duration) { clock.Add(int64(d)) },
+				Close:      func() error { return l.Close() },
+				MaxReceipt: maxReceipt, TooLarge: ledger.ErrReceiptSize,
+			}
+			if disk == nil {
+				return in
+			}
+			in.Reopen = func() (hapax.Ledger, error) {
+				if err := l.Close(); err != nil {
+					return nil, err
+				}
+				l, err = open()
+				return l, err
+			}
+			in.Crash = func() (hapax.Ledger, error) {
+				left := at.Killed(tb)
+				_ = l.Close()
+				at = left
+				l, err = open()
+				return l, err
+			}
+			return in
+		},
+	}
+}
+
+// TestContract sits the exam of claims in every form.
+func TestContract(t *testing.T) {
+	t.Run("memory", func(t *testing.T) { ledgertest.RunLedger(t, contract(nil)) })
+	t.Run("disk", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.MemoryDisk)) })
+	t.Run("directory", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.RealDisk)) })
+}
