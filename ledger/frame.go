@@ -20,11 +20,10 @@ import (
 //	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
 //	6 release     16 fingerprint
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
-//	8 forget      16 fingerprint
+//	8 forget      16 fingerprint · v hidden      in cold files of generations up to hidden, 0 for none
 //	9 tokens      v reserved            tokens up to here may have been given out
 //	10 snapshot   v next generation     the frames before it in its file repeat what files before hold
 //	11 receipt    16 fingerprint · s receipt                          in a snapshot
-//	12 forgotten  n × 16 fingerprint                                  of cold files, in a snapshot
 const (
 	frameGeneration = 1 + iota
 	frameAdmit
@@ -37,7 +36,6 @@ const (
 	frameTokens
 	frameSnapshot
 	frameReceipt
-	frameForgotten
 )
 
 const (

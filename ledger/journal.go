@@ -188,6 +188,21 @@ func (j *journal) ended(gone []*window.Generation) {
 	}
 }
 
+// moved notes that the keys of generations are in a cold file: the files before
+// the number given hold nothing more of them.
+func (j *journal) moved(gens []*window.Generation, before uint64) {
+	for _, f := range j.files {
+		if f.number >= before {
+			return
+		}
+		for _, gen := range gens {
+			delete(f.gens, gen.ID)
+		}
+	}
+}
+
+func (j *journal) newestNumber() uint64 { return j.files[len(j.files)-1].number }
+
 // clean deletes the files, but for the newest, that hold nothing live. What else
 // they held is in the snapshot of a file behind them.
 func (j *journal) clean() error {

@@ -40,6 +40,7 @@ type Ledger struct {
 	recency  *window.Recency // of an exact count window, else nil
 	sources  map[string]*source
 	receipts receipts
+	cold     coldFiles
 	table    *window.Table
 	mem      *memory
 	journal  *journal // nil: in memory only
@@ -78,6 +79,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	l.receipts.limit = o.MaxReceipts
+	l.cold.done = sync.NewCond(&l.mu)
 	if err := l.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", dir, err), l.shut())
 	}
@@ -96,7 +98,11 @@ func (l *Ledger) open() error {
 		l.recency = window.NewRecency()
 	}
 	var err error
-	if l.mem, err = newMemory(l.o.MaxMemory, l.o.Digests || l.recency != nil); err != nil {
+	budget := l.o.MaxMemory
+	if l.dir != "" {
+		budget = int64(hotShare * float64(budget))
+	}
+	if l.mem, err = newMemory(budget, l.o.Digests || l.recency != nil); err != nil {
 		return err
 	}
 	l.gens.LimitGeneration(int64(l.mem.limit) * 4 / 16)
@@ -208,7 +214,11 @@ func (l *Ledger) ended(gone []*window.Generation, early bool) {
 		return
 	}
 	for _, gen := range gone {
-		l.live.Add(-gen.Count)
+		if gen.Number != 0 {
+			l.live.Add(-gen.Count)
+		} else {
+			l.cold.live -= gen.Count
+		}
 		if early {
 			l.stats.evictedLive.Add(gen.Count)
 		}
@@ -310,6 +320,7 @@ func (l *Ledger) shut() error {
 	if l.journal != nil {
 		err = l.journal.close(l.failed == nil)
 	}
+	err = errors.Join(err, l.cold.close())
 	if l.mem != nil {
 		err = errors.Join(err, l.mem.release())
 	}

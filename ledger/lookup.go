@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io/fs"
 	"iter"
@@ -64,7 +65,13 @@ func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err
 		s.Expires = time.Unix(0, h.Deadline)
 		return s, 0, held, nil
 	case !st.live[was]:
-		return s, 0, false, nil
+		g, d, ok, err := l.cold.find(k, l.gens)
+		if err != nil || !ok {
+			return s, 0, false, err
+		}
+		l.sighted(&s, g)
+		s.Digest = d
+		return s, g.ID, true, nil
 	}
 	g := l.gens.ByNumber(was)
 	l.sighted(&s, g)
@@ -208,6 +215,22 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 		return 0, false, err
 	}
 	gen, ok := l.forgetInTable(f)
+	hidden := uint64(0)
+	if !ok || gen != nil && l.cold.freezing(gen) {
+		first, _, cold, err := l.cold.find(window.KeyOf(f), l.gens)
+		if err != nil {
+			return 0, false, err
+		}
+		if cold {
+			gen = first
+		}
+		if cold || ok {
+			hidden, ok = gen.ID, true
+			if err := l.cold.hide(f, hidden); err != nil {
+				return 0, false, err
+			}
+		}
+	}
 	if !ok || l.journal == nil {
 		return 0, ok, nil
 	}
@@ -216,7 +239,7 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 			return 0, true, l.fail(err)
 		}
 	}
-	if err := l.journal.append(frameForget, f[:]); err != nil {
+	if err := l.journal.append(frameForget, binary.AppendUvarint(f[:], hidden)); err != nil {
 		return 0, true, l.fail(err)
 	}
 	return l.journal.end(), true, nil
@@ -265,6 +288,7 @@ func (l *Ledger) All() iter.Seq2[Sighting, error] {
 				}
 			}
 		}
+		l.allCold(yield)
 	}
 }
 
@@ -284,7 +308,7 @@ func (l *Ledger) shard(shard uint8, dst []Sighting) ([]Sighting, error) {
 		if !ok || at != shard {
 			break
 		}
-		l.step(payment, false)
+		l.step(false)
 	}
 	st := &l.stripes[stripeOf(shard)]
 	st.mu.Lock()

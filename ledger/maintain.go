@@ -49,6 +49,12 @@ func (l *Ledger) tend() {
 			_ = l.fail(err) // the next call reports it
 		}
 	}
+	if l.journal != nil {
+		if err := l.cold.clean(l.gens); err != nil {
+			_ = l.fail(err)
+		}
+	}
+	chill := l.cold.wanted
 	if to = l.prefaulted; to > l.backed {
 		from, l.backed = l.backed, to
 	}
@@ -57,6 +63,9 @@ func (l *Ledger) tend() {
 		l.mem.prepare(from, to)
 	}
 	for l.scrubSome() {
+	}
+	if chill {
+		l.chill()
 	}
 }
 
@@ -67,5 +76,5 @@ func (l *Ledger) scrubSome() bool {
 	if l.ready() != nil {
 		return false
 	}
-	return l.step(1<<10, false) > 0
+	return l.step(false) > 0
 }

@@ -173,7 +173,20 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
 		l.remember(e, k, p, gen)
 		return nil
 	case live[was]:
-		l.copyOf(e, k, p, l.gens.ByNumber(was), gen, now)
+		l.copyOf(e, l.digest(k, p), l.gens.ByNumber(was), now)
+		if e.Verdict == hapax.Duplicate && l.o.Window.Kind == hapax.Renewed {
+			l.renew(e, k, p, l.gens.ByNumber(was), gen)
+		}
+		return nil
+	}
+	if first, d, ok, err := l.cold.find(k, l.gens); ok || err != nil {
+		if err != nil {
+			return err
+		}
+		l.copyOf(e, d, first, now)
+		if e.Verdict == hapax.Duplicate && l.o.Window.Kind == hapax.Renewed {
+			return l.rewarm(e, k, first, gen)
+		}
 		return nil
 	}
 	if was != 0 {
@@ -290,9 +303,10 @@ func (l *Ledger) trim() {
 	}
 }
 
-// copyOf is the verdict on a copy of an identity of generation first.
-func (l *Ledger) copyOf(e *Entry, k window.Key, p window.Place, first, gen *window.Generation, now int64) {
-	if differ(l.digest(k, p), e.Digest) {
+// copyOf is the verdict on a copy of an identity of generation first, kept
+// with digest d.
+func (l *Ledger) copyOf(e *Entry, d hapax.Digest, first *window.Generation, now int64) {
+	if differ(d, e.Digest) {
 		e.Verdict = hapax.Conflict
 		l.stats.conflicts.Add(1)
 		return
@@ -301,12 +315,8 @@ func (l *Ledger) copyOf(e *Entry, k window.Key, p window.Place, first, gen *wind
 	l.stats.duplicates.Add(1)
 	l.stats.age(now - first.Start)
 	if l.o.Details && l.journal != nil {
-		l.frame.copied(gen, e)
+		l.frame.copied(first, e)
 	}
-	if l.o.Window.Kind != hapax.Renewed {
-		return
-	}
-	l.renew(e, k, p, first, gen)
 }
 
 // renew makes the window of an identity run anew.

@@ -103,6 +103,9 @@ func (l *Ledger) replay(j *journal, sealed bool) error {
 	if !l.o.Window.EventTime {
 		l.gens.Advance(l.now())
 	}
+	if err := l.openCold(); err != nil {
+		return err
+	}
 	var newest segment.Report
 	r := replay{l: l, j: j}
 	for i, f := range j.files {
@@ -219,7 +222,11 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameCommit:
 		return r.commit(readCommit(b))
 	case frameForget:
-		r.forget(b.fingerprint())
+		f := b.fingerprint()
+		l.forgetInTable(f)
+		if hidden := b.uvarint("generation"); hidden != 0 {
+			return l.cold.hide(f, hidden)
+		}
 	case frameTokens:
 		l.reserved = max(l.reserved, b.uvarint("tokens"))
 	case frameSnapshot:
@@ -261,7 +268,9 @@ func (r *replay) generation(b *reader) error {
 	}
 	live.End = max(live.End, gen.End)
 	r.gens[gen.ID] = live
-	r.f.gens[gen.ID] = struct{}{}
+	if live.Number != 0 || r.f.number >= r.l.cold.log(gen.ID) {
+		r.f.gens[gen.ID] = struct{}{}
+	}
 	r.l.publish()
 	return nil
 }
@@ -269,8 +278,8 @@ func (r *replay) generation(b *reader) error {
 // of is the generation with that ID if it is live.
 func (r *replay) of(id uint64) *window.Generation {
 	gen := r.gens[id]
-	if gen != nil && r.l.gens.ByID(id) == nil {
-		delete(r.gens, id)
+	if gen != nil && (gen.Number == 0 || r.l.gens.ByID(id) == nil) {
+		delete(r.gens, id) // its keys are in a cold file, or it has left
 		return nil
 	}
 	return gen
@@ -338,7 +347,9 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 	p, was := l.table.Find(k)
 	live := was != 0 && st.live[was]
 	if !live && b.kind == blockRenewed {
-		return 0, nil // it was forgotten since
+		if _, _, ok, err := l.cold.find(k, l.gens); !ok || err != nil {
+			return 0, err // it was forgotten since
+		}
 	}
 	switch {
 	case was == 0:
@@ -424,5 +435,3 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 	}
 	return nil
 }
-
-func (r *replay) forget(f hapax.Fingerprint) { r.l.forgetInTable(f) }

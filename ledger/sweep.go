@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/hapaxmq/hapax"
@@ -26,7 +27,7 @@ func (l *Ledger) pay() error {
 	}
 	owed := l.debt.Swap(0)
 	for owed > 0 {
-		n := l.step(int(min(owed, payment)), false)
+		n := l.step(false)
 		if n == 0 {
 			return nil
 		}
@@ -35,8 +36,8 @@ func (l *Ledger) pay() error {
 	return nil
 }
 
-// step sweeps about n lines and returns how many it did, 0 if no sweep is on.
-func (l *Ledger) step(n int, locked bool) int {
+// step sweeps a block and returns its number of lines, 0 if no sweep is on.
+func (l *Ledger) step(locked bool) int {
 	shard, ok := l.table.Sweeping()
 	if !ok {
 		return 0
@@ -45,7 +46,7 @@ func (l *Ledger) step(n int, locked bool) int {
 	if !locked {
 		st.mu.Lock()
 	}
-	n = l.table.Step(n, &st.live)
+	n := l.table.Step(&st.live)
 	if !locked {
 		st.mu.Unlock()
 	}
@@ -57,7 +58,7 @@ func (l *Ledger) step(n int, locked bool) int {
 
 // finishSweep ends the sweep under way, if there is one.
 func (l *Ledger) finishSweep(locked bool) {
-	for l.step(1<<12, locked) > 0 {
+	for l.step(locked) > 0 {
 	}
 }
 
@@ -69,7 +70,7 @@ func (l *Ledger) beginGrowth(locked bool) error {
 	if live < prefaultAt*capacity {
 		return nil
 	}
-	if _, ok := l.table.Sweeping(); ok || l.table.Grown() > l.mem.limit {
+	if _, ok := l.table.Sweeping(); ok || l.cold.frozen || l.table.Grown() > l.mem.limit {
 		return nil
 	}
 	if live < capacity {
@@ -97,7 +98,7 @@ func (l *Ledger) prefault() {
 
 // wantScrub begins a scrub when generation numbers get scarce.
 func (l *Ledger) wantScrub(locked bool) {
-	if l.gens.Free() > scrubAt {
+	if l.gens.Free() > scrubAt || l.cold.frozen {
 		return
 	}
 	if _, ok := l.table.Sweeping(); !ok {
@@ -119,7 +120,7 @@ func (l *Ledger) beginScrub(locked bool) {
 // is crowded. It must hold all locks.
 func (l *Ledger) growNow() error {
 	l.finishSweep(true)
-	if l.table.Grown() > l.mem.limit {
+	if l.table.Grown() > l.mem.limit || l.cold.frozen {
 		return l.full()
 	}
 	if err := l.table.BeginGrowth(); err != nil {
@@ -130,15 +131,49 @@ func (l *Ledger) growNow() error {
 	return nil
 }
 
-// makeRoom sees to it that n identities fit the budgets, by letting the oldest
-// go if that is allowed. It must hold mu and no stripe.
+// makeRoom sees to it that n identities fit the budgets: by moving the oldest to
+// a cold file, or by letting them go if that is allowed. It must hold mu, which
+// it lets go of while it waits, and no stripe.
 func (l *Ledger) makeRoom(n int) error {
+	if err := l.makeDiskRoom(); err != nil {
+		return err
+	}
+	if l.journal != nil && l.live.Load()+int64(n) > int64(chillAt*float64(l.most())) {
+		l.wantChill()
+	}
 	for l.live.Load()+int64(n) > l.most() {
+		if l.cold.wanted {
+			l.cold.done.Wait()
+			if err := l.ready(); err != nil {
+				return err
+			}
+			continue
+		}
 		if !l.o.Evict {
 			return l.full()
 		}
 		if err := l.evict(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// makeDiskRoom keeps the files within their budget.
+func (l *Ledger) makeDiskRoom() error {
+	if l.o.MaxDisk == 0 || l.journal == nil {
+		return nil
+	}
+	for l.journal.size()+l.cold.size() > l.o.MaxDisk {
+		if !l.o.Evict {
+			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict",
+				hapax.ErrFull, l.journal.size()+l.cold.size(), l.o.MaxDisk)
+		}
+		if err := l.evict(); err != nil {
+			return err
+		}
+		if err := errors.Join(l.journal.clean(), l.cold.clean(l.gens)); err != nil {
+			return l.fail(err)
 		}
 	}
 	return nil

@@ -1,29 +1,25 @@
 package window
 
-import "math/bits"
-
-// A sweep passes over the whole table, a few lines at a time, from the last
-// shard to the first. There are two kinds.
+// A sweep passes over the whole table, a block at a time, from the last block to
+// the first. There are two kinds.
 //
 // A scrub clears the entries that have expired, so that their generations'
 // numbers can be given out again.
 //
-// A growth moves every live entry to a layout with more lines, in place. Homes
-// keep their order, and no entry's new line lies before its old one, so moving
-// from the last home down never overwrites what is yet to be moved:
+// A growth moves every live entry to a layout with more lines, in place. Blocks
+// keep their order, and none begins before its old place, so moving the last
+// block first never overwrites one that is yet to be moved:
 //
-//	old  │ shard 0 │ shard 1 │ … │ shard 255 │
-//	new  │ shard 0  │ shard 1  │ … │ shard 255  │
-//	                    ◀── sweep
+//	old  │ 0 │ 1 │ … │ n │
+//	new  │  0  │  1  │ … │  n  │
+//	             ◀── sweep
 //
-// One shard at a time is moving: its homes below edge are still laid out the old
-// way, those from edge on the new way. Expired entries are left behind, so a
-// growth is a scrub too.
+// A block that has become too long is laid out anew as two. Expired entries are
+// left behind, so a growth is a scrub too.
 type sweep struct {
 	active  bool
 	grows   bool
-	shard   int // being swept
-	edge    int // its homes (growth) or lines (scrub) yet to sweep
+	edge    int // blocks of the old layout from here on are swept
 	scratch []moved
 }
 
@@ -33,25 +29,17 @@ type moved struct {
 	side   uint64
 }
 
-const (
-	// fullest is the load at which the table wants to grow.
-	fullest = 0.90
-	// chunk is how many homes a growth moves at once.
-	chunk = 256
-)
+// fullest is the load at which the table wants to grow.
+const fullest = 0.90
 
 // Grown is the number of lines the table will have after the next growth.
 func (t *Table) Grown() int { return t.grown().lines() }
 
 // grown is the layout after the next growth: a twelfth more, which keeps the
-// load above four fifths at the worst moment, and a little less while the
-// neighbourhoods of a small table are a good part of it.
+// load above four fifths at the worst moment.
 func (t *Table) grown() layout {
-	homes := int(t.now.homes)
-	if homes < 1<<12 {
-		return layoutFor(homes + homes/16 + 1)
-	}
-	return layoutFor(homes + homes/12)
+	lines := int(t.now.block) << t.now.bits
+	return layoutFor(lines + lines/12 + 1)
 }
 
 // BeginGrowth starts a growth. It must hold the locks of all shards.
@@ -71,179 +59,100 @@ func (t *Table) BeginGrowth() error {
 func (t *Table) BeginScrub() { t.begin(false) }
 
 func (t *Table) begin(grows bool) {
-	scratch := t.sweep.scratch
-	t.sweep = sweep{active: true, grows: grows, shard: shards - 1, scratch: scratch[:0]}
-	t.enter()
+	t.sweep = sweep{active: true, grows: grows, edge: shards << t.now.bits, scratch: t.sweep.scratch}
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
 func (t *Table) Sweeping() (shard uint8, ok bool) {
-	return uint8(t.sweep.shard), t.sweep.active
+	return uint8((t.sweep.edge - 1) >> t.now.bits), t.sweep.active
 }
 
-// Left is about how many lines the sweep has yet to pass.
-func (t *Table) Left() int {
+// Step sweeps one block and returns the number of its lines, 0 if no sweep is
+// on; Sweeping tells whether it was the last. It must hold the lock of the shard
+// that Sweeping names.
+func (t *Table) Step(live *Live) (lines int) {
 	if !t.sweep.active {
 		return 0
 	}
-	return t.sweep.shard*t.now.stride() + t.sweep.edge
-}
-
-// Step sweeps about n lines of one shard and returns how many it did; Sweeping
-// tells whether that ended the sweep. It must hold the lock of the shard that
-// Sweeping names.
-func (t *Table) Step(n int, live *Live) (swept int) {
-	if !t.sweep.active {
-		return 0
-	}
-	before := t.sweep.edge
+	block := t.sweep.edge - 1
+	shard := block >> t.now.bits
 	if t.sweep.grows {
-		for ; n > 0 && t.sweep.edge > 0; n -= chunk {
-			t.moveChunk(live)
-		}
+		t.moveBlock(shard, block, live)
 	} else {
-		t.scrub(n, live)
+		t.scrubBlock(block, live)
 	}
-	swept = before - t.sweep.edge
-	if t.sweep.edge > 0 {
-		return swept
+	t.sweep.edge = block
+	if block == shard<<t.now.bits {
+		t.leave(shard, live)
 	}
-	t.leave(live)
-	if t.sweep.shard > 0 {
-		t.sweep.shard--
-		t.enter()
-		return swept
+	lines = int(t.now.block)
+	if block == 0 {
+		t.sweep.active = false
+		t.now = t.next
 	}
-	t.sweep.active = false
-	t.now = t.next
-	return swept
+	return lines
 }
 
-// enter begins the sweep of a shard.
-func (t *Table) enter() {
-	if !t.sweep.grows {
-		t.sweep.edge = t.now.stride()
+// leave ends the sweep of a shard. Keys that had found no place try again.
+func (t *Table) leave(shard int, live *Live) {
+	if t.sweep.grows {
+		t.shards[shard].layout, t.shards[shard].moving = t.next, false
+	}
+	if !t.shards[shard].spills {
 		return
 	}
-	t.sweep.edge = int(t.now.homes)
-}
-
-// leave ends it. Keys that had found no place try again.
-func (t *Table) leave(live *Live) {
-	s := t.sweep.shard
-	if t.sweep.grows {
-		t.place(s, t.next)
-	}
-	again := t.sweep.scratch[:0]
-	for k, e := range t.spill[s] {
+	t.sweep.scratch = t.sweep.scratch[:0]
+	for k, e := range t.spill[shard] {
 		if live[e.number] {
-			again = append(again, moved{k, e.number, e.side})
+			t.sweep.scratch = append(t.sweep.scratch, moved{k, e.number, e.side})
 		}
 	}
-	clear(t.spill[s])
-	t.shards[s].spills = false
-	for _, m := range again {
-		t.reinsert(m, live)
-	}
-	t.sweep.scratch = again
+	clear(t.spill[shard])
+	t.shards[shard].spills = false
+	t.reinsert(live)
 }
 
-// reinsert never loses a key: one that still finds no place is spilled, bound
-// or no bound.
-func (t *Table) reinsert(m moved, live *Live) {
-	p, err := t.Insert(m.key, m.number, live)
-	if err != nil {
-		t.spill[m.key.shard][m.key] = spilled{number: m.number}
-		p = Place{line: -1}
+// reinsert puts the entries of scratch into the table and loses none: one that
+// finds no place is spilled, bound or no bound.
+func (t *Table) reinsert(live *Live) {
+	for _, m := range t.sweep.scratch {
+		p, err := t.Insert(m.key, m.number, live)
+		if err != nil {
+			t.spill[m.key.shard][m.key] = spilled{number: m.number}
+			p = Place{line: -1}
+		}
+		t.SetSide(m.key, p, m.side)
 	}
-	t.SetSide(m.key, p, m.side)
 }
 
-func (t *Table) scrub(n int, live *Live) {
-	base := int(t.shards[t.sweep.shard].base)
-	for ; n > 0 && t.sweep.edge > 0; n-- {
-		t.sweep.edge--
-		l := &t.lines[base+t.sweep.edge]
+func (t *Table) scrubBlock(block int, live *Live) {
+	from := block * int(t.now.block)
+	lines := t.lines[from : from+int(t.now.block)]
+	for i := range lines {
 		for slot := range slots {
-			if number := uint8(l[2*slot+1]); number != 0 && !live[number] {
-				l[2*slot], l[2*slot+1] = 0, 0
+			if number := uint8(lines[i][2*slot+1]); number != 0 && !live[number] {
+				lines[i][2*slot], lines[i][2*slot+1] = 0, 0
 			}
 		}
 	}
 }
 
-// placesMoving is places for the shard that is growing.
-func (t *Table) placesMoving(k Key) (home, other int) {
-	at, _ := bits.Mul64(k.home, uint64(t.now.homes))
-	l := t.now
-	if int(at) >= t.sweep.edge {
-		l = t.next
-		at, _ = bits.Mul64(k.home, uint64(l.homes))
-	}
-	home = int(k.shard)*l.stride() + int(at)
-	return home, home + k.stray(l.spread)
-}
-
-// moveChunk moves the entries whose old homes are the last ones below edge.
-func (t *Table) moveChunk(live *Live) {
-	s, now, next := t.sweep.shard, t.now, t.next
-	oldBase, newBase := s*now.stride(), s*next.stride()
-	edge := t.sweep.edge
-	low := max(edge-chunk, 0)
-	if newBase+t.newHome(low) < oldBase+low+int(now.spread) {
-		low = 0 // the lines left over and the new ones would overlap: all at once
-	}
-	t.sweep.scratch = t.take(t.sweep.scratch[:0], oldBase, low, edge, live)
-	end := newBase + t.newHome(edge)
-	if !t.shards[s].moving { // first chunk: the lines behind the last home, too
-		end = newBase + next.stride()
-		t.shards[s].moving = true
-	}
-	clear(t.lines[newBase+t.newHome(low) : end])
-	t.sweep.edge = low
-	for _, m := range t.sweep.scratch {
-		t.reinsert(m, live)
-	}
-}
-
-// take removes the live entries with old homes in [low, edge) and appends them
-// to dst. Entries with homes from edge on have been taken before.
-func (t *Table) take(dst []moved, base, low, edge int, live *Live) []moved {
-	s := uint8(t.sweep.shard)
-	first, behind := low, min(edge+int(t.now.spread), t.now.stride())
-	for line := base + first; line < base+behind; line++ {
+// moveBlock moves the live entries of a block to where the next layout has it.
+func (t *Table) moveBlock(shard, block int, live *Live) {
+	t.sweep.scratch = t.sweep.scratch[:0]
+	from := block * int(t.now.block)
+	for line := from; line < from+int(t.now.block); line++ {
 		for slot := range slots {
 			p := Place{line, slot}
-			k, number := t.keyAt(s, p)
-			if number == 0 {
-				continue
+			k, number := t.keyAt(uint8(shard), p)
+			if number != 0 && live[number] {
+				t.sweep.scratch = append(t.sweep.scratch, moved{k, number, t.Side(k, p)})
 			}
-			if at, _ := bits.Mul64(k.home, uint64(t.now.homes)); int(at) < low {
-				continue
-			}
-			if live[number] {
-				m := moved{key: k, number: number}
-				if t.sides != nil {
-					m.side = t.sides[line][slot]
-				}
-				dst = append(dst, m)
-			}
-			t.lines[line][2*slot], t.lines[line][2*slot+1] = 0, 0
 		}
 	}
-	return dst
-}
-
-// newHome is the first new home of the keys whose old home is at.
-func (t *Table) newHome(at int) int {
-	if at >= int(t.now.homes) {
-		return int(t.next.homes)
-	}
-	// The smallest word 0 with that old home: ⌈at·2⁶⁴ / homes⌉.
-	q, r := bits.Div64(uint64(at), 0, uint64(t.now.homes))
-	if r > 0 {
-		q++
-	}
-	home, _ := bits.Mul64(q, uint64(t.next.homes))
-	return int(home)
+	per := int(t.next.block) << (t.next.bits - t.now.bits)
+	clear(t.lines[block*per : (block+1)*per])
+	t.shards[shard].moving = true
+	t.sweep.edge = block
+	t.reinsert(live)
 }

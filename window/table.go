@@ -12,17 +12,16 @@ import (
 // wrote it, in lines of four 16-byte entries: one cache line each.
 //
 //	fingerprint  b0 │ b1 … b8        │ b9 … b15 │
-//	             shard  word 0: home     word 1   ┼ generation number (1 byte)
+//	             shard  word 0          word 1    ┼ generation number (1 byte)
 //
 // Byte 0 chooses one of 256 shards; the other fifteen are stored, so all 128
-// bits decide. Word 0 times the shard's number of homes, upper half, is the home
-// line: the order of the lines is the order of the keys, which lets the table
-// grow in place by a sweep (see sweep.go). A key lives in its home line or in
-// one other, at most spread lines further, named by its own bits; when both are
-// full, entries of the two move to their other lines (cuckoo hashing, Pagh and
-// Rodler 2001; buckets of four, Dietzfelbinger and Weidling 2007). A look-up
-// therefore reads two lines of one neighbourhood and never more, however many
-// entries have expired in between.
+// bits decide. A shard is one or more blocks of some thousand lines, chosen by
+// the first bits of word 0, and blocks lie in the order of the keys, which lets
+// the table grow in place by a sweep (see sweep.go). A key lives in one of two
+// lines of its block, named by its own bits; when both are full, entries of the
+// two move to their other lines (cuckoo hashing, Pagh and Rodler 2001; buckets
+// of four, Dietzfelbinger and Weidling 2007). A look-up therefore reads two
+// lines and never more, however many entries have expired in between.
 //
 // An entry whose generation is not live counts as absent and its place as free.
 // Number 0 is an empty place.
@@ -33,8 +32,7 @@ type Table struct {
 	lines  []Line
 	sides  []Side // beside the lines, or nil
 	shards [shards]shard
-
-	spill [shards]map[Key]spilled // keys that found no place; nearly always empty
+	spill  [shards]map[Key]spilled // keys that found no place; nearly always empty
 
 	mem   Memory
 	now   layout // of shards not yet swept
@@ -68,26 +66,49 @@ type Memory interface {
 // to grow, or is at its limit.
 var ErrCrowded = errors.New("window: no place left near the key")
 
-// layout is where a shard's lines are and how its keys spread over them.
+// layout is how many blocks a shard has, and lines a block.
 type layout struct {
-	homes  uint32
-	spread uint32
+	bits  uint8 // 2^bits blocks a shard
+	block uint32
 }
 
-// stride is the number of lines a shard takes.
-func (l layout) stride() int { return int(l.homes + l.spread) }
+// longest is the number of lines from which a block is split. A block is moved
+// under its lock in one step, which takes some hundred microseconds; smaller
+// ones would fill more unevenly.
+const longest = 2048
 
-func (l layout) lines() int { return shards * l.stride() }
+// layoutFor has at least that many lines a shard.
+func layoutFor(lines int) layout {
+	var l layout
+	for lines>>l.bits >= longest {
+		l.bits++
+	}
+	l.block = uint32(max((lines+1<<l.bits-1)>>l.bits, 2))
+	return l
+}
 
-func layoutFor(homes int) layout {
-	return layout{homes: uint32(homes), spread: uint32(min(max(homes/32, 2), maxSpread))}
+// lines is the number of lines of all shards.
+func (l layout) lines() int { return shards << l.bits * int(l.block) }
+
+// blockOf is the block that holds the key, of all shards' blocks.
+func (l layout) blockOf(k Key) int {
+	return int(k.shard)<<l.bits | int(k.home>>(64-l.bits))
+}
+
+// places returns the two lines the key may live in.
+func (l layout) places(k Key) (home, other int) {
+	base := l.blockOf(k) * int(l.block)
+	at, _ := bits.Mul64(k.home<<l.bits, uint64(l.block))
+	to := at + 1 + k.rest>>32*uint64(l.block-1)>>32
+	if to >= uint64(l.block) {
+		to -= uint64(l.block)
+	}
+	return base + int(at), base + int(to)
 }
 
 type shard struct {
-	base   uint32 // first line
-	homes  uint32
-	spread uint32
-	moving bool // part of it is already laid out anew: see sweep.go
+	layout
+	moving bool // some of its blocks are already laid out anew: see sweep.go
 	spills bool // some keys are in the table's spill
 }
 
@@ -124,14 +145,19 @@ func (k Key) Fingerprint() (f hapax.Fingerprint) {
 	return f
 }
 
+// MakeKey is a key by its parts, as Shard and Words give them.
+func MakeKey(shard uint8, home, rest uint64) Key { return Key{home: home, rest: rest, shard: shard} }
+
+// Words are bytes 1 to 8 of the fingerprint, and 9 to 15 with a zero behind.
+func (k Key) Words() (home, rest uint64) { return k.home, k.rest }
+
 // Shard is the shard that holds the key.
 func (k Key) Shard() uint8 { return k.shard }
 
 // NewTable returns a table with room for about capacity keys, at least a
 // thousand.
 func NewTable(mem Memory, capacity int) (*Table, error) {
-	homes := max(int(float64(capacity)/(shards*slots*fullest))+1, 4)
-	t := &Table{mem: mem, now: layoutFor(homes)}
+	t := &Table{mem: mem, now: layoutFor(int(float64(capacity)/(shards*slots*fullest)) + 2)}
 	t.next = t.now
 	lines, sides, err := mem.Grow(t.now.lines())
 	if err != nil {
@@ -139,18 +165,14 @@ func NewTable(mem Memory, capacity int) (*Table, error) {
 	}
 	t.lines, t.sides = lines, sides
 	for s := range t.shards {
-		t.place(s, t.now)
+		t.shards[s].layout = t.now
 	}
 	return t, nil
 }
 
-func (t *Table) place(s int, l layout) {
-	t.shards[s] = shard{base: uint32(s * l.stride()), homes: l.homes, spread: l.spread}
-}
-
 // Capacity is the number of keys the table takes before it wants to grow.
 func (t *Table) Capacity() int {
-	return int(float64(t.now.homes) * shards * slots * fullest)
+	return int(float64(t.now.lines()) * slots * fullest)
 }
 
 // Bytes is the memory the table's lines take, the growth under way included.
@@ -165,18 +187,10 @@ func (t *Table) Bytes() int64 {
 // places returns the two lines the key may live in.
 func (t *Table) places(k Key) (home, other int) {
 	sh := &t.shards[k.shard]
-	if sh.moving {
-		return t.placesMoving(k)
+	if sh.moving && sh.blockOf(k) >= t.sweep.edge {
+		return t.next.places(k)
 	}
-	at, _ := bits.Mul64(k.home, uint64(sh.homes))
-	home = int(sh.base) + int(at)
-	return home, home + k.stray(sh.spread)
-}
-
-// stray is how far the key's second line lies behind its first, 1 to spread
-// lines. It takes bits that chose neither shard nor home.
-func (k Key) stray(spread uint32) int {
-	return 1 + int(k.rest>>32*uint64(spread)>>32)
+	return sh.places(k)
 }
 
 // Touch loads the key's lines, so that the misses of a batch overlap. What it
@@ -237,21 +251,23 @@ func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
 }
 
 // Insert adds a key that Find did not find, under a live generation's number.
-// It overwrites an empty or expired place, or moves live entries to make one.
+// It overwrites an empty or expired place in the line that has more of them, or
+// moves live entries to make one.
 func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
 	home, other := t.places(k)
-	for _, line := range [2]int{home, other} {
-		if slot := vacant(&t.lines[line], live); slot >= 0 {
-			t.put(Place{line, slot}, k, number)
-			return Place{line, slot}, nil
+	slot, left := vacant(&t.lines[home], live)
+	at := Place{home, slot}
+	if slot, more := vacant(&t.lines[other], live); more > left {
+		at, left = Place{other, slot}, more
+	}
+	if left == 0 {
+		var ok bool
+		if at, ok = t.makeRoom(k.shard, home, other, live); !ok {
+			return t.spillOver(k, number)
 		}
 	}
-	p, ok := t.makeRoom(k.shard, home, other, live)
-	if !ok {
-		return t.spillOver(k, number)
-	}
-	t.put(p, k, number)
-	return p, nil
+	t.put(at, k, number)
+	return at, nil
 }
 
 // spillOver takes a key that found no place, so that none is ever refused or
@@ -274,14 +290,15 @@ func (t *Table) put(p Place, k Key, number uint8) {
 	l[2*p.slot+1] = k.rest | uint64(number)
 }
 
-// vacant is the first slot that holds no live entry, or -1.
-func vacant(l *Line, live *Live) int {
-	for slot := range slots {
-		if !live[uint8(l[2*slot+1])] {
-			return slot
+// vacant is a slot that holds no live entry, and how many do not.
+func vacant(l *Line, live *Live) (slot, n int) {
+	for i := range slots {
+		if !live[uint8(l[2*i+1])] {
+			slot = i
+			n++
 		}
 	}
-	return -1
+	return slot, n
 }
 
 // Mark rewrites the generation number of a key that was found; 0 removes it.
@@ -323,8 +340,9 @@ func (t *Table) SetSide(k Key, p Place, side uint64) {
 // All calls yield for each entry of a shard, live or not, until it returns
 // false. It must hold the shard's lock, and the shard must not be half swept.
 func (t *Table) All(shard uint8, yield func(k Key, number uint8, side uint64) bool) {
-	sh := t.shards[shard]
-	for line := int(sh.base); line < int(sh.base+sh.homes+sh.spread); line++ {
+	l := t.shards[shard].layout
+	per := int(l.block) << l.bits
+	for line := int(shard) * per; line < (int(shard)+1)*per; line++ {
 		for slot := range slots {
 			p := Place{line, slot}
 			k, number := t.keyAt(shard, p)
@@ -347,46 +365,69 @@ func (t *Table) keyAt(s uint8, p Place) (Key, uint8) {
 	return Key{home: l[2*p.slot], rest: w &^ numberBits, shard: s}, uint8(w)
 }
 
+// step is a full line that a search for room has reached.
+type step struct {
+	line int
+	from int // index of the step whose slot leads here, -1 at the start
+	slot int // that slot
+}
+
 // makeRoom frees a slot in one of the two full lines: it searches breadth first
 // for the shortest chain of entries that can each move to their other line, the
-// last of them into a vacant slot, and moves them, last first.
+// last of them into a vacant slot.
 func (t *Table) makeRoom(s uint8, home, other int, live *Live) (Place, bool) {
-	type step struct {
-		line int // full line
-		from int // index of the step whose slot leads here, -1 at the start
-		slot int // that slot
-	}
 	const most = 128
 	var steps [most]step
 	steps[0], steps[1] = step{home, -1, 0}, step{other, -1, 0}
 	n := 2
 	for i := 0; i < n; i++ {
-		for slot := range slots {
+		var to [slots]int
+		var numbers [slots][slots]uint8
+		for slot := range slots { // all loads before the first decision: the misses overlap
 			k, _ := t.keyAt(s, Place{steps[i].line, slot})
 			a, b := t.places(k)
-			to := a ^ b ^ steps[i].line
-			if v := vacant(&t.lines[to], live); v >= 0 {
-				hole := Place{to, v}
-				for at := i; ; {
-					t.move(Place{steps[at].line, slot}, hole)
-					hole = Place{steps[at].line, slot}
-					slot = steps[at].slot
-					if at = steps[at].from; at < 0 {
-						return hole, true
-					}
+			to[slot] = a ^ b ^ steps[i].line
+			l := &t.lines[to[slot]]
+			numbers[slot] = [slots]uint8{uint8(l[1]), uint8(l[3]), uint8(l[5]), uint8(l[7])}
+		}
+		for slot := range slots {
+			for hole, number := range numbers[slot] {
+				if !live[number] {
+					return t.shift(steps[:n], i, slot, Place{to[slot], hole}), true
 				}
 			}
-			known := false
-			for j := range n {
-				known = known || steps[j].line == to
-			}
-			if !known && n < most {
-				steps[n] = step{to, i, slot}
+		}
+		for slot := range slots {
+			if n < most && !reached(steps[:n], to[slot]) {
+				steps[n] = step{to[slot], i, slot}
 				n++
 			}
 		}
 	}
 	return Place{}, false
+}
+
+func reached(steps []step, line int) bool {
+	for i := range steps {
+		if steps[i].line == line {
+			return true
+		}
+	}
+	return false
+}
+
+// shift moves the entries of a chain, the last one into hole, and returns the
+// place that the first one leaves.
+func (t *Table) shift(steps []step, at, slot int, hole Place) Place {
+	for {
+		from := Place{steps[at].line, slot}
+		t.move(from, hole)
+		hole = from
+		if steps[at].from < 0 {
+			return hole
+		}
+		at, slot = steps[at].from, steps[at].slot
+	}
 }
 
 func (t *Table) move(from, to Place) {

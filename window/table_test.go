@@ -42,8 +42,8 @@ func randomFingerprint(r *rand.Rand) (f hapax.Fingerprint) {
 	return f
 }
 
-// step sweeps about n lines, and begins a growth when the table is full.
-func step(t testing.TB, table *Table, n, keys int, live *Live) {
+// sweepSome sweeps about n lines, and begins a growth when the table is full.
+func sweepSome(t testing.TB, table *Table, n, keys int, live *Live) {
 	t.Helper()
 	if _, ok := table.Sweeping(); !ok && keys > table.Capacity() {
 		if err := table.BeginGrowth(); err != nil {
@@ -51,7 +51,7 @@ func step(t testing.TB, table *Table, n, keys int, live *Live) {
 		}
 	}
 	for n > 0 {
-		swept := table.Step(n, live)
+		swept := table.Step(live)
 		if swept == 0 {
 			return
 		}
@@ -139,13 +139,11 @@ func TestTableAgreesWithMap(t *testing.T) {
 					known = append(known, f)
 				}
 			}
-			step(t, table, 10, len(model), &live)
+			sweepSome(t, table, 10, len(model), &live)
 			if op%5000 == 4999 { // a new generation; some old ones end
-				for number = 1; live[number]; number++ {
+				for number = 1; live[number] || !table.reusable(number); number++ {
 				}
-				if table.reusable(number) {
-					live[number] = true
-				}
+				live[number] = true
 				for n := 1; n < 256; n++ {
 					if live[n] && uint8(n) != number && r.IntN(12) == 0 {
 						live[n] = false
@@ -157,7 +155,7 @@ func TestTableAgreesWithMap(t *testing.T) {
 						if _, ok := table.Sweeping(); !ok {
 							table.BeginScrub()
 						}
-						for table.Step(1000, &live) > 0 {
+						for table.Step(&live) > 0 {
 						}
 					}
 				}
@@ -195,7 +193,7 @@ func TestTableLoad(t *testing.T) {
 			t.Fatal(was, err)
 		}
 		if n%28 == 0 {
-			step(t, table, 256, n, &live)
+			sweepSome(t, table, 256, n, &live)
 		}
 		if n >= 1_000_000 {
 			worst = min(worst, float64(n)/float64(slots*table.next.lines()))

@@ -1,0 +1,195 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger/cold"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// coldFiles is the cold files of a ledger, guarded by its mu.
+type coldFiles struct {
+	fs     vfs.FS
+	files  []*cold.File // oldest first
+	number uint64       // given out last
+	live   int64        // identities in their live generations
+	hidden hidden
+
+	wanted bool            // generations are about to move, or moving
+	frozen bool            // no sweep may begin: keys are being copied
+	moving map[uint64]bool // generations whose keys are
+	done   *sync.Cond      // moving has ended
+}
+
+// hidden are identities of cold files that were forgotten: up to the generation
+// that is their value they are not there.
+type hidden map[hapax.Fingerprint]uint64
+
+// maxHidden bounds them.
+const maxHidden = 1 << 20
+
+func (h hidden) hides(f hapax.Fingerprint, id uint64) bool { return len(h) > 0 && h[f] >= id }
+
+func (h hidden) clone() hidden { return maps.Clone(h) }
+
+func (c *coldFiles) next() uint64 {
+	c.number++
+	return c.number
+}
+
+// find looks a key up that is not live in the table.
+func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Generation, hapax.Digest, bool, error) {
+	for i := len(c.files) - 1; i >= 0; i-- {
+		e, ok, err := c.files[i].Find(k)
+		if err != nil {
+			return nil, 0, false, err
+		}
+		if !ok {
+			continue
+		}
+		gen := gens.ByID(c.files[i].Generations[e.Generation].ID)
+		if gen != nil && !c.hidden.hides(k.Fingerprint(), gen.ID) {
+			return gen, e.Digest, true, nil
+		}
+	}
+	return nil, 0, false, nil
+}
+
+// freezing tells whether the keys of a generation are being copied to a file.
+func (c *coldFiles) freezing(gen *window.Generation) bool { return c.moving[gen.ID] }
+
+// hide makes an identity as if no generation up to id in a cold file held it.
+func (c *coldFiles) hide(f hapax.Fingerprint, id uint64) error {
+	if c.hidden == nil {
+		c.hidden = make(hidden)
+	}
+	if len(c.hidden) >= maxHidden {
+		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until their window ends", hapax.ErrFull, len(c.hidden))
+	}
+	c.hidden[f] = max(c.hidden[f], id)
+	return nil
+}
+
+// log is the number of the first file of the log that may hold something of a
+// generation beside its cold file.
+func (c *coldFiles) log(id uint64) uint64 {
+	for _, f := range c.files {
+		for _, g := range f.Generations {
+			if g.ID == id {
+				return f.Log
+			}
+		}
+	}
+	return 0
+}
+
+// memory is the bytes that filters and indexes take.
+func (c *coldFiles) memory() (n int64) {
+	for _, f := range c.files {
+		n += f.Memory()
+	}
+	return n
+}
+
+// size is the bytes of the files.
+func (c *coldFiles) size() (n int64) {
+	for _, f := range c.files {
+		n += f.Size()
+	}
+	return n
+}
+
+// smallest is the first of the two neighbours that are smallest together.
+func (c *coldFiles) smallest() int {
+	at := 0
+	for i := range len(c.files) - 1 {
+		if c.files[i].Keys+c.files[i+1].Keys < c.files[at].Keys+c.files[at+1].Keys {
+			at = i
+		}
+	}
+	return at
+}
+
+// clean deletes the files that hold nothing live, while no merge reads them.
+func (c *coldFiles) clean(gens *window.Generations) error {
+	if c.wanted {
+		return nil
+	}
+	kept := c.files[:0:0]
+	for _, f := range c.files {
+		live := false
+		for _, g := range f.Generations {
+			live = live || gens.ByID(g.ID) != nil
+		}
+		if live {
+			kept = append(kept, f)
+			continue
+		}
+		if err := errors.Join(f.Close(), c.fs.Remove(f.Path())); err != nil {
+			return fmt.Errorf("delete expired %s: %w", f.Path(), err)
+		}
+	}
+	c.files = kept
+	if list := gens.List(); len(c.hidden) > 0 && len(list) > 0 {
+		maps.DeleteFunc(c.hidden, func(_ hapax.Fingerprint, id uint64) bool { return id < list[0].ID })
+	}
+	return nil
+}
+
+func (c *coldFiles) close() error {
+	var err error
+	for _, f := range c.files {
+		err = errors.Join(err, f.Close())
+	}
+	c.files = nil
+	return err
+}
+
+// allCold yields the identities of the cold files.
+func (l *Ledger) allCold(yield func(Sighting, error) bool) {
+	l.mu.Lock()
+	files := append([]*cold.File(nil), l.cold.files...)
+	l.mu.Unlock()
+	for _, f := range files {
+		for part := range f.Parts() {
+			var batch []cold.Entry
+			err := f.Part(part, func(e cold.Entry) { batch = append(batch, e) })
+			if err != nil {
+				yield(Sighting{}, err)
+				return
+			}
+			for _, e := range batch {
+				if s, ok := l.sightCold(f, e); ok && !yield(s, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// sightCold is the sighting of an entry that is live, and not newer in the table.
+func (l *Ledger) sightCold(f *cold.File, e cold.Entry) (s Sighting, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := l.gens.ByID(f.Generations[e.Generation].ID)
+	s.Fingerprint = e.Key.Fingerprint()
+	if g == nil || g.Number != 0 || l.cold.hidden.hides(s.Fingerprint, g.ID) {
+		return s, false
+	}
+	st := l.stripe(e.Key)
+	st.mu.Lock()
+	_, was := l.table.Find(e.Key)
+	hot := st.live[was]
+	st.mu.Unlock()
+	if hot {
+		return s, false
+	}
+	l.sighted(&s, g)
+	s.Digest = e.Digest
+	return s, true
+}
