@@ -53,6 +53,11 @@ func (r SequenceRules) Validate() error {
 // words is how many 64-bit words tell a producer's numbers apart.
 func (r SequenceRules) words() int { return max(r.Disorder/64, 1) }
 
+func (r SequenceRules) stride() int { return rowRing + r.words() }
+
+// Words is the most words that the rows of [Sequences] take.
+func (r SequenceRules) Words() int { return r.Producers * r.stride() }
+
 // What is kept of a producer is a row of words. The last ones are a ring in
 // which number n has bit n modulo Disorder, as in RFC 6479; numbers passed over
 // are cleared bit by bit instead of block by block, so that no block of the ring
@@ -60,14 +65,15 @@ func (r SequenceRules) words() int { return max(r.Disorder/64, 1) }
 const (
 	rowLow  = iota // of the fingerprint
 	rowHigh        // of the fingerprint
-	rowMeta        // epoch (32 bits) · changed (1 bit) · last (31 bits)
+	rowMeta        // epoch (32 bits) · in use · changed · last (30 bits)
 	rowTop         // highest number
 	rowRing        // its first word
 )
 
 const (
-	changed  = 1 << 31
-	lastMask = 1<<31 - 1 // seconds, modulo 68 years
+	inUse    = 1 << 31
+	changed  = 1 << 30
+	lastMask = 1<<30 - 1 // seconds, modulo 34 years
 )
 
 // row is a producer's words, in place.
@@ -157,7 +163,7 @@ func (r row) pass(disorder, distance uint64) {
 		clear(ring)
 		return
 	}
-	for at, n := r[rowTop]+1, distance; n > 0; {
+	for at, n := r[rowTop]+1, distance-1; n > 0; {
 		some := min(64-at%64, n)
 		ring[at/64&uint64(len(ring)-1)] &^= (^uint64(0) >> (64 - some)) << (at % 64)
 		at, n = at+some, n-some

@@ -14,45 +14,54 @@ import (
 // of the numbers below have come: memory grows with producers, not with
 // messages.
 //
-// A producer's row of words is in the shard that the upper half of its
-// fingerprint chooses, at its home, which the lower half chooses, or at the first
-// place behind it that was vacant. Beside the rows, a byte for each place holds
-// seven bits of the fingerprint, or 0 where there is no row: a look-up reads
-// eight of these at once and then, but for one in twenty, a single row. The
-// bytes of a million producers stay in the cache, so that each message costs one
+// A producer has a row of words, which stays where it is until the producer is
+// forgotten. To find it, the upper half of the producer's fingerprint chooses a
+// shard of the index, the lower half a home there, and at the home or the first
+// vacant place behind it stands the row's number. Beside the numbers, a byte for
+// each place holds seven bits of the fingerprint, 0 where it is vacant: a look-up
+// reads eight of these at once and then, but for one in thirty, a single row. The
+// index of a million producers stays in the cache, so that a message costs one
 // miss, and those of a batch overlap.
 //
-// A shard grows by a quarter when it is 7/8 full. There are so many shards that
-// none has much more than shardBytes to move, which takes some ten microseconds.
+// A shard grows by a quarter when it is 7/8 full. There are so many that none has
+// much more than shardProducers to place anew, which takes some ten microseconds.
 //
 // It is pure and holds no lock: now comes in by [Sequences.Advance]. Calls must
 // not overlap.
 type Sequences struct {
 	rules    SequenceRules
 	disorder uint64
-	stride   int // words a row
-	shards   []sequenceShard
-	used     int
-	now      uint32 // seconds, modulo 68 years
-	at       int64  // of which now was made: Unix seconds
-	idle     int32  // seconds; 0: never
-	slack    int32  // seconds that a row's last may lag behind
-	cursor   struct{ shard, at int }
+
+	grow   func(words int) ([]uint64, error)
+	words  []uint64 // rows
+	stride int      // words a row
+	made   int      // rows that are in use or free; the others never were
+	free   uint64   // first of the rows that are free, plus 1; each holds the next
+	cursor int      // of Sweep: a row
+
+	shards []sequenceShard
+	used   int
+
+	now   uint32 // seconds, modulo 34 years
+	at    int64  // of which now was made: Unix seconds
+	idle  int32  // seconds; 0: never
+	slack int32  // seconds that a row's last may lag behind
 
 	track   bool
-	touched []hapax.Fingerprint // rows with their changed bit set
+	touched []ProducerKey // rows with their changed bit set
 }
 
+// sequenceShard is a part of the index.
 type sequenceShard struct {
-	tags  []uint8  // of each place, and eight zeros
-	words []uint64 // rows
+	tags  []uint8 // of each place, and eight zeros
+	rows  []uint32
 	homes int
 	used  int
 }
 
 const (
-	shardBytes = 128 << 10
-	maxShards  = 1 << 16
+	shardProducers = 1 << 11
+	maxShards      = 1 << 16
 )
 
 // Producer is what is remembered of one.
@@ -60,16 +69,19 @@ type Producer struct {
 	Fingerprint hapax.Fingerprint
 	Epoch       uint32
 	Highest     uint64
-	Last        uint32   // when its last number came: Unix seconds, modulo 2^31
+	Last        uint32   // when its last number came: Unix seconds, modulo 2^30
 	Numbers     []uint64 // the ring of bits; of a strict sequence, the first number
 }
 
 // NewSequences returns an empty set. With track, [Sequences.Changed] tells which
 // producers have changed. The rules must be valid.
-func NewSequences(r SequenceRules, track bool) *Sequences {
-	s := &Sequences{rules: r, disorder: uint64(r.Disorder), stride: rowRing + r.words(), track: track}
-	n := r.Producers * s.stride * 8 / shardBytes
-	s.shards = make([]sequenceShard, min(max(n, 1), maxShards))
+//
+// Its rows are in the memory that grow returns: at least so many words in all,
+// the added ones zeroed and the others kept. It is never asked for more than
+// [SequenceRules.Words].
+func NewSequences(r SequenceRules, grow func(words int) ([]uint64, error), track bool) *Sequences {
+	s := &Sequences{rules: r, disorder: uint64(r.Disorder), stride: r.stride(), grow: grow, track: track}
+	s.shards = make([]sequenceShard, min(r.Producers/shardProducers+1, maxShards))
 	if r.Idle > 0 {
 		s.idle = int32((r.Idle + time.Second - 1) / time.Second)
 		s.slack = s.idle / 128
@@ -80,11 +92,11 @@ func NewSequences(r SequenceRules, track bool) *Sequences {
 // Len is the number of producers remembered, some of which may be idle by now.
 func (s *Sequences) Len() int { return s.used }
 
-// Bytes is the memory that rows and places take.
+// Bytes is the memory that rows and index take.
 func (s *Sequences) Bytes() int64 {
-	n := int64(0)
+	n := int64(s.made) * int64(s.stride) * 8
 	for i := range s.shards {
-		n += int64(cap(s.shards[i].words))*8 + int64(cap(s.shards[i].tags))
+		n += int64(cap(s.shards[i].rows))*4 + int64(cap(s.shards[i].tags))
 	}
 	return n
 }
@@ -105,8 +117,7 @@ func (s *Sequences) Advance(now int64) {
 // from the first to the highest are Duplicates, those below Stale, and one
 // further ahead is refused by [ErrGap]. A producer that finds no room is refused
 // by [ErrProducers]; refusals change nothing.
-func (s *Sequences) Admit(producer hapax.Fingerprint, epoch uint32, number uint64) (v hapax.Verdict, err error) {
-	k := s.key(producer)
+func (s *Sequences) Admit(k ProducerKey, epoch uint32, number uint64) (v hapax.Verdict, err error) {
 	r, ok := s.find(k)
 	switch {
 	case !ok:
@@ -126,25 +137,25 @@ func (s *Sequences) Admit(producer hapax.Fingerprint, epoch uint32, number uint6
 		}
 	}
 	if v == hapax.Fresh || s.idle > 0 && s.age(r) > s.slack {
-		s.change(producer, r)
+		s.change(k, r)
 	}
 	return v, nil
 }
 
 // change notes that the row is another, as of now.
-func (s *Sequences) change(producer hapax.Fingerprint, r row) {
+func (s *Sequences) change(k ProducerKey, r row) {
 	r.setLast(s.now)
 	if s.track && r[rowMeta]&changed == 0 {
 		r[rowMeta] |= changed
-		s.touched = append(s.touched, producer)
+		s.touched = append(s.touched, k)
 	}
 }
 
 // Changed returns the producers that have changed since it was last called, and
 // forgets that they have. Numbers is valid until the next call of any method.
 func (s *Sequences) Changed(yield func(Producer) bool) {
-	for _, f := range s.touched {
-		if r, ok := s.find(s.key(f)); ok {
+	for _, k := range s.touched {
+		if r, ok := s.find(k); ok {
 			r[rowMeta] &^= changed
 			if !yield(producerOf(r)) {
 				break
@@ -156,8 +167,7 @@ func (s *Sequences) Changed(yield func(Producer) bool) {
 
 // Touch loads the producer's row, so that the misses of a batch overlap. What it
 // returns is only there to keep the loads.
-func (s *Sequences) Touch(producer hapax.Fingerprint) uint64 {
-	k := s.key(producer)
+func (s *Sequences) Touch(k ProducerKey) uint64 {
 	sh := &s.shards[k.shard]
 	if sh.homes == 0 {
 		return 0
@@ -167,13 +177,13 @@ func (s *Sequences) Touch(producer hapax.Fingerprint) uint64 {
 	if match == 0 {
 		return 0
 	}
-	at := (home + bits.TrailingZeros64(match)/8) * s.stride
-	return sh.words[at] ^ sh.words[at+rowRing]
+	r := s.row(sh.rows[home+bits.TrailingZeros64(match)/8])
+	return r[rowLow] ^ r[rowRing]
 }
 
 // Get returns what is remembered of a producer. Numbers is a copy.
 func (s *Sequences) Get(producer hapax.Fingerprint) (Producer, bool) {
-	r, ok := s.find(s.key(producer))
+	r, ok := s.find(s.Key(producer))
 	if !ok || s.forgotten(r) {
 		return Producer{}, false
 	}
@@ -188,15 +198,10 @@ func (s *Sequences) LastAt(p Producer) int64 { return s.at - int64(since(s.now, 
 // All calls yield for each producer, in no order, until it returns false.
 // Numbers is valid until yield returns. The producers must not change meanwhile.
 func (s *Sequences) All(yield func(Producer) bool) {
-	for i := range s.shards {
-		sh := &s.shards[i]
-		for at, tag := range sh.tags {
-			if tag == 0 {
-				continue
-			}
-			if r := s.row(sh, at); !s.forgotten(r) && !yield(producerOf(r)) {
-				return
-			}
+	for n := range s.made {
+		r := s.row(uint32(n))
+		if r[rowMeta]&inUse != 0 && !s.forgotten(r) && !yield(producerOf(r)) {
+			return
 		}
 	}
 }
@@ -208,25 +213,24 @@ func producerOf(r row) Producer {
 	return Producer{Fingerprint: f, Epoch: r.epoch(), Highest: r[rowTop], Last: r.last(), Numbers: r[rowRing:]}
 }
 
-// Restore sets what is remembered of a producer, as Changed or All gave it. It
-// may exceed the rules' number of producers: what was remembered stays so. One
+// Restore sets what is remembered of a producer, as Changed or All gave it. One
 // that is idle by now is left out.
 func (s *Sequences) Restore(p Producer) error {
 	if err := s.check(p); err != nil {
 		return fmt.Errorf("%w: producer %v: %w", hapax.ErrCorrupt, p.Fingerprint, err)
 	}
-	k := s.key(p.Fingerprint)
+	k := s.Key(p.Fingerprint)
 	r, ok := s.find(k)
 	if !ok {
 		if s.idle > 0 && since(s.now, p.Last) > s.idle+s.slack {
 			return nil
 		}
 		var err error
-		if r, err = s.place(k); err != nil {
+		if r, err = s.insert(k); err != nil {
 			return err
 		}
 	}
-	r[rowMeta] = uint64(p.Epoch)<<32 | uint64(p.Last&lastMask)
+	r[rowMeta] = uint64(p.Epoch)<<32 | inUse | uint64(p.Last&lastMask)
 	r[rowTop] = p.Highest
 	copy(r[rowRing:], p.Numbers)
 	return nil
@@ -244,21 +248,22 @@ func (s *Sequences) check(p Producer) error {
 	return nil
 }
 
-// sequenceKey is a fingerprint as the shards hold it.
-type sequenceKey struct {
+// ProducerKey is a producer's fingerprint as one set of [Sequences] holds it.
+type ProducerKey struct {
 	shard     int
 	high, low uint64
 }
 
-func (s *Sequences) key(f hapax.Fingerprint) sequenceKey {
-	k := sequenceKey{high: binary.BigEndian.Uint64(f[:8]), low: binary.BigEndian.Uint64(f[8:])}
+// Key splits a producer's fingerprint.
+func (s *Sequences) Key(f hapax.Fingerprint) ProducerKey {
+	k := ProducerKey{high: binary.BigEndian.Uint64(f[:8]), low: binary.BigEndian.Uint64(f[8:])}
 	shard, _ := bits.Mul64(k.high, uint64(len(s.shards)))
 	k.shard = int(shard)
 	return k
 }
 
 // tag is what a key's place is marked with.
-func (k sequenceKey) tag() uint8 { return uint8(k.low) | 0x80 }
+func (k ProducerKey) tag() uint8 { return uint8(k.low) | 0x80 }
 
 // home is the place where a key would like to be.
 func (sh *sequenceShard) home(low uint64) int {
@@ -278,13 +283,13 @@ func matching(tags uint64, tag uint8) uint64 {
 	return (x - eachByte) &^ x & topBits
 }
 
-// row is the row at a place of the shard.
-func (s *Sequences) row(sh *sequenceShard, at int) row {
-	return row(sh.words[at*s.stride : (at+1)*s.stride])
+func (s *Sequences) row(n uint32) row {
+	at := int(n) * s.stride
+	return row(s.words[at : at+s.stride])
 }
 
 // find returns the producer's row, and whether there is one.
-func (s *Sequences) find(k sequenceKey) (row, bool) {
+func (s *Sequences) find(k ProducerKey) (row, bool) {
 	sh := &s.shards[k.shard]
 	if sh.homes == 0 {
 		return nil, false
@@ -293,7 +298,7 @@ func (s *Sequences) find(k sequenceKey) (row, bool) {
 	for at := sh.home(k.low); ; at += 8 {
 		tags := binary.LittleEndian.Uint64(sh.tags[at:])
 		for match := matching(tags, tag); match != 0; match &= match - 1 {
-			r := s.row(sh, at+bits.TrailingZeros64(match)/8)
+			r := s.row(sh.rows[at+bits.TrailingZeros64(match)/8])
 			if r[rowLow] == k.low && r[rowHigh] == k.high {
 				return r, true
 			}
@@ -305,124 +310,135 @@ func (s *Sequences) find(k sequenceKey) (row, bool) {
 }
 
 // insert adds a row for a producer that has none, if there may be one more.
-func (s *Sequences) insert(k sequenceKey) (row, error) {
+func (s *Sequences) insert(k ProducerKey) (row, error) {
 	if s.used >= s.rules.Producers {
 		s.Sweep(forcedSweep)
 		if s.used >= s.rules.Producers {
 			return nil, ErrProducers
 		}
 	}
-	return s.place(k)
+	at, err := s.makePlace(k)
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.makeRow()
+	if err != nil {
+		return nil, err
+	}
+	sh := &s.shards[k.shard]
+	sh.tags[at], sh.rows[at] = k.tag(), n
+	sh.used++
+	s.used++
+	r := s.row(n)
+	r[rowLow], r[rowHigh], r[rowMeta] = k.low, k.high, inUse
+	return r, nil
 }
 
-// place adds a row, growing its shard if it is full there.
-func (s *Sequences) place(k sequenceKey) (row, error) {
+// makeRow returns a row that is not in use.
+func (s *Sequences) makeRow() (uint32, error) {
+	if n := s.free; n > 0 {
+		s.free = s.row(uint32(n - 1))[rowTop]
+		return uint32(n - 1), nil
+	}
+	if (s.made+1)*s.stride > len(s.words) {
+		rows := min(s.made+s.made/8+64, s.rules.Producers)
+		words, err := s.grow(rows * s.stride)
+		if err != nil {
+			return 0, err
+		}
+		s.words = words
+	}
+	s.made++
+	return uint32(s.made - 1), nil
+}
+
+// makePlace returns a vacant place for a key, growing its shard if it is full.
+// Fingerprints that are hashes spread; some that do not must not make it grow
+// for ever.
+func (s *Sequences) makePlace(k ProducerKey) (int, error) {
 	sh := &s.shards[k.shard]
-	for {
+	for homes := sh.homes; ; {
 		if sh.used < sh.homes*7/8 {
-			if at, ok := s.vacant(sh, k.low); ok {
-				r := s.row(sh, at)
-				r[rowLow], r[rowHigh], r[rowMeta] = k.low, k.high, 0
-				sh.tags[at] = k.tag()
-				sh.used++
-				s.used++
-				return r, nil
+			if at, ok := sh.vacant(k.low); ok {
+				return at, nil
 			}
 		}
-		if err := s.grow(sh); err != nil {
-			return nil, err
+		if homes > 256 && sh.used < homes/4 {
+			return 0, ErrCrowded
 		}
+		homes += homes/4 + 4
+		s.spread(sh, homes)
 	}
 }
 
-// vacant is the first place from a key's home that has no row, if there is one.
-func (s *Sequences) vacant(sh *sequenceShard, low uint64) (at int, ok bool) {
+// vacant is the first place from a key's home that is vacant, if there is one.
+func (sh *sequenceShard) vacant(low uint64) (at int, ok bool) {
 	for at = sh.home(low); ; at += 8 {
 		if free := ^binary.LittleEndian.Uint64(sh.tags[at:]) & topBits; free != 0 {
 			at += bits.TrailingZeros64(free) / 8
-			return at, at*s.stride < len(sh.words)
+			return at, at < len(sh.rows)
 		}
 	}
 }
 
-// grow spreads the shard's rows over more homes. Fingerprints that are hashes
-// spread; some that do not must not make it grow for ever.
-func (s *Sequences) grow(sh *sequenceShard) error {
-	homes := sh.homes
-	for {
-		if homes > 256 && sh.used < homes/4 {
-			return ErrCrowded
-		}
-		homes += homes/4 + 4
-		if larger, ok := s.spread(sh, homes); ok {
-			*sh = larger
-			return nil
-		}
-	}
-}
-
-// spread copies the shard's rows to a shard of so many homes, if they fit it.
-func (s *Sequences) spread(sh *sequenceShard, homes int) (sequenceShard, bool) {
+// spread gives a shard so many homes, unless its rows do not fit them.
+func (s *Sequences) spread(sh *sequenceShard, homes int) {
 	places := homes + homes/32 + 4
-	to := sequenceShard{
-		tags:  make([]uint8, places+8),
-		words: make([]uint64, places*s.stride),
-		homes: homes, used: sh.used,
-	}
-	for from, tag := range sh.tags {
-		if tag == 0 {
+	to := sequenceShard{tags: make([]uint8, places+8), rows: make([]uint32, places), homes: homes, used: sh.used}
+	for from, n := range sh.rows {
+		if sh.tags[from] == 0 {
 			continue
 		}
-		r := s.row(sh, from)
-		at, ok := s.vacant(&to, r[rowLow])
+		at, ok := to.vacant(s.row(n)[rowLow])
 		if !ok {
-			return sequenceShard{}, false
+			return
 		}
-		copy(s.row(&to, at), r)
-		to.tags[at] = tag
+		to.tags[at], to.rows[at] = sh.tags[from], n
 	}
-	return to, true
+	*sh = to
 }
 
-// forcedSweep is how many places are looked at for an idle producer when a new
-// one finds no room.
+// forcedSweep is how many rows are looked at for an idle producer when a new one
+// finds no room.
 const forcedSweep = 1 << 12
 
-// Sweep looks at the next n places for producers that are idle, and forgets
-// them. Called with each batch, with twice the number of its entries or so, it
-// keeps idle producers from taking room.
+// Sweep looks at the next n rows for producers that are idle, and forgets them.
+// Called with each batch, with twice the number of its entries or so, it keeps
+// idle producers from taking room.
 func (s *Sequences) Sweep(n int) {
 	if s.idle == 0 {
 		return
 	}
-	for ; n > 0; n-- {
-		sh := &s.shards[s.cursor.shard]
-		if s.cursor.at >= len(sh.tags) {
-			s.cursor.at = 0
-			s.cursor.shard = (s.cursor.shard + 1) % len(s.shards)
-			continue
+	for range min(n, s.made) {
+		if s.cursor >= s.made {
+			s.cursor = 0
 		}
-		if sh.tags[s.cursor.at] != 0 && s.forgotten(s.row(sh, s.cursor.at)) {
-			s.remove(sh, s.cursor.at)
-		} else {
-			s.cursor.at++
+		if r := s.row(uint32(s.cursor)); r[rowMeta]&inUse != 0 && s.forgotten(r) {
+			s.remove(uint32(s.cursor), r)
 		}
+		s.cursor++
 	}
 }
 
-// remove takes a row out, and moves rows behind it up to where look-ups for them
-// do not end at the vacant place (Knuth, volume 3, algorithm 6.4R).
-func (s *Sequences) remove(sh *sequenceShard, at int) {
+// remove takes a row out of use. Places behind its own are moved up to where
+// look-ups for them do not end at the vacant one (Knuth, volume 3, 6.4R).
+func (s *Sequences) remove(n uint32, r row) {
+	k := s.Key(producerOf(r).Fingerprint)
+	sh := &s.shards[k.shard]
+	at := sh.home(k.low)
+	for sh.rows[at] != n || sh.tags[at] == 0 {
+		at++
+	}
 	for next := at + 1; sh.tags[next] != 0; next++ {
-		if r := s.row(sh, next); sh.home(r[rowLow]) <= at {
-			copy(s.row(sh, at), r)
-			sh.tags[at] = sh.tags[next]
+		if sh.home(s.row(sh.rows[next])[rowLow]) <= at {
+			sh.tags[at], sh.rows[at] = sh.tags[next], sh.rows[next]
 			at = next
 		}
 	}
 	sh.tags[at] = 0
 	sh.used--
 	s.used--
+	r[rowMeta], r[rowTop], s.free = 0, s.free, uint64(n)+1
 }
 
 // forgotten tells whether the producer has been idle for so long that it counts
@@ -434,4 +450,4 @@ func (s *Sequences) forgotten(r row) bool {
 func (s *Sequences) age(r row) int32 { return since(s.now, r.last()) }
 
 // since is the seconds from one time to another, negative if that is the later.
-func since(now, then uint32) int32 { return int32((now-then)<<1) >> 1 }
+func since(now, then uint32) int32 { return int32((now-then)<<2) >> 2 }
