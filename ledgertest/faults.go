@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 func faultChecks() []admitCheck {
 	return []admitCheck{
 		{name: "power lost before each operation forgets nothing acknowledged", disk: true, run: crashEverywhere},
+		{name: "power lost while a file is begun forgets nothing acknowledged", disk: true, run: crashAtNewFile},
 		{name: "power lost while opening forgets nothing acknowledged", disk: true, run: crashWhileOpening},
 		{name: "an operation that fails stops the ledger and forgets nothing", disk: true, run: failEverywhere},
 		{name: "a disk that stays broken stops the ledger and forgets nothing", disk: true, run: failForGood},
@@ -78,32 +80,47 @@ func rounds() int {
 	return 3
 }
 
-// crashEverywhere takes an image of the disk before every operation that changes
-// it, as kill -9 and as power loss would leave it, and opens each.
-func crashEverywhere(tb testing.TB, f AdmitFactory) {
-	g := newGround(tb, f)
-	rng := seeded(1)
-	type image struct {
-		left *vfs.Mem
-		then *history
-		what string
-	}
+// image is a disk as a crash would leave it, and what had been acknowledged.
+type image struct {
+	left *vfs.Mem
+	then *history
+	what string
+}
+
+// photograph has images taken before every operation that changes the disk, as
+// kill -9 and as power loss would leave it. Keep is told the operation, and says
+// which of the images to hold on to.
+func (g *ground) photograph(keep func(vfs.Op, []image) []image) (taken func() []image) {
 	var mu sync.Mutex
 	var images []image
+	n := 0
+	rng := seeded(1)
 	g.fault.SetHook(func(op vfs.Op, name string) error {
 		if !op.Changes() {
 			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		n++
 		then := g.shown.Load()
-		what := fmt.Sprintf("before operation %d (%v %s) of step %d", len(images)/3, op, filepath.Base(name), then.steps)
-		images = append(images,
+		what := fmt.Sprintf("before operation %d (%v %s) of step %d", n, op, filepath.Base(name), then.steps)
+		images = keep(op, append(images,
 			image{g.mem.PowerLoss(nil), then, "only what was synced is left " + what},
 			image{g.mem.PowerLoss(rng), then, "power lost " + what},
-			image{g.mem.KillCopy(), then, "killed " + what})
+			image{g.mem.KillCopy(), then, "killed " + what}))
 		return nil
 	})
+	return func() []image {
+		g.fault.SetHook(nil)
+		mu.Lock()
+		defer mu.Unlock()
+		return images
+	}
+}
+
+func crashEverywhere(tb testing.TB, f AdmitFactory) {
+	g := newGround(tb, f)
+	taken := g.photograph(func(_ vfs.Op, images []image) []image { return images })
 	l, err := g.open()
 	if err == nil {
 		err = g.play(l, rounds())
@@ -113,6 +130,46 @@ func crashEverywhere(tb testing.TB, f AdmitFactory) {
 	}
 	if err != nil {
 		tb.Fatalf("%v", err)
+	}
+	for _, i := range taken() {
+		g.check(i.left, i.then, i.what)
+	}
+}
+
+// crashAtNewFile works until the ledger begins another file, and checks the
+// images about that moment.
+func crashAtNewFile(tb testing.TB, f AdmitFactory) {
+	const about = 3 * 8 // images before it, and after
+	g := newGround(tb, f)
+	g.bulk = 5000
+	l, err := g.open()
+	if err != nil {
+		tb.Fatalf("open: %v", err)
+	}
+	var begun atomic.Bool
+	taken := g.photograph(func(op vfs.Op, images []image) []image {
+		if op == vfs.OpCreate {
+			begun.Store(true)
+		}
+		if begun.Load() {
+			return images[:min(len(images), 2*about)]
+		}
+		return images[max(0, len(images)-about):]
+	})
+	for round := 0; !begun.Load(); round++ {
+		if round == 1000 {
+			tb.Skip("the ledger keeps to one file")
+		}
+		if err := g.play(l, 1); err != nil {
+			tb.Fatalf("%v", err)
+		}
+	}
+	if err := g.play(l, 1); err != nil {
+		tb.Fatalf("%v", err)
+	}
+	images := taken()
+	if err := l.Close(); err != nil {
+		tb.Fatalf("close: %v", err)
 	}
 	for _, i := range images {
 		g.check(i.left, i.then, i.what)
@@ -174,11 +231,27 @@ func failForGood(tb testing.TB, f AdmitFactory) {
 	}
 }
 
+// calls is how often the script, on a disk that works, does these operations.
+func calls(tb testing.TB, f AdmitFactory, ops ...vfs.Op) int {
+	tb.Helper()
+	g := newGround(tb, f)
+	l, err := g.open()
+	if err == nil {
+		err = g.play(l, rounds())
+	}
+	if err == nil {
+		err = l.Close()
+	}
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	return g.fault.Count(ops...)
+}
+
 // failures plays the script once for each operation of a kind, which fails.
 func failures(tb testing.TB, f AdmitFactory, op vfs.Op, broken error, when func(int, error, ...vfs.Op) vfs.Hook) {
 	tb.Helper()
-	total := 1
-	for n := 0; n < total; n++ {
+	for n := range calls(tb, f, op) {
 		g := newGround(tb, f)
 		g.fault.SetHook(when(n, broken, op))
 		what := fmt.Sprintf("%v number %d failed", op, n)
@@ -186,7 +259,6 @@ func failures(tb testing.TB, f AdmitFactory, op vfs.Op, broken error, when func(
 		if err != nil {
 			wantBroken(tb, err, broken, what)
 			g.check(g.mem.KillCopy(), g.history, what)
-			total = max(total, g.fault.Count(op))
 			continue
 		}
 		if err = g.play(l, rounds()); err != nil {
@@ -198,7 +270,6 @@ func failures(tb testing.TB, f AdmitFactory, op vfs.Op, broken error, when func(
 		then := g.history.clone()
 		killed, lost := g.mem.KillCopy(), g.mem.PowerLoss(seeded(int64(n)))
 		_ = l.Close()
-		total = max(total, g.fault.Count(op))
 		g.check(killed, then, what+", then killed")
 		g.check(lost, then, what+", then power lost")
 		g.check(g.mem.KillCopy(), then, what+", then closed")
@@ -228,8 +299,9 @@ func stopped(tb testing.TB, l Admitter, broken error, what string) {
 }
 
 func noSpace(tb testing.TB, f AdmitFactory) {
-	for _, capacity := range []int64{64 << 10, 300_000, 1_000_001, 3 << 20} {
+	for _, capacity := range []int64{100, 2000, 64 << 10, 1_000_001, 3 << 20} {
 		g := newGround(tb, f)
+		g.alone, g.bulk = true, 300
 		g.mem.SetCapacity(capacity)
 		l, err := g.open()
 		if err == nil {
@@ -245,10 +317,10 @@ func noSpace(tb testing.TB, f AdmitFactory) {
 }
 
 func noFiles(tb testing.TB, f AdmitFactory) {
-	total := 1
-	for n := 0; n < total; n++ {
+	opens := []vfs.Op{vfs.OpCreate, vfs.OpOpen, vfs.OpOpenRW}
+	for n := range calls(tb, f, opens...) {
 		g := newGround(tb, f)
-		g.fault.SetHook(vfs.FailFrom(n, syscall.EMFILE, vfs.OpCreate, vfs.OpOpen, vfs.OpOpenRW))
+		g.fault.SetHook(vfs.FailFrom(n, syscall.EMFILE, opens...))
 		what := fmt.Sprintf("no file could be opened after %d", n)
 		l, err := g.open()
 		if err == nil {
@@ -258,7 +330,6 @@ func noFiles(tb testing.TB, f AdmitFactory) {
 		if err != nil && !errors.Is(err, syscall.EMFILE) {
 			tb.Fatalf("%s: %v: does not tell the cause", what, err)
 		}
-		total = max(total, g.fault.Count(vfs.OpCreate, vfs.OpOpen, vfs.OpOpenRW))
 		g.check(g.mem.KillCopy(), g.history, what)
 	}
 }

@@ -49,14 +49,16 @@ func (m *Model) Admitted(b *ledger.Batch) error {
 func (m *Model) may(name string, e ledger.Entry) verdicts {
 	m.bytes.all += e.Size
 	late := m.late(e)
-	if late == Gone {
-		return oneOf(hapax.Late)
+	set, met := m.mayAt(name, e)
+	switch {
+	case met && late != Kept: // what a position was told may be told again
+		return set | oneOf(hapax.Late)
+	case met || late == Kept:
+		return set
+	case late == Open:
+		return set | oneOf(hapax.Late, hapax.Fresh)
 	}
-	set := m.mayAt(name, e)
-	if late == Open {
-		set |= oneOf(hapax.Late, hapax.Fresh)
-	}
-	return set
+	return oneOf(hapax.Late)
 }
 
 // late moves the watermark and says whether e is too old: Gone is Late, Kept is
@@ -74,44 +76,51 @@ func (m *Model) late(e ledger.Entry) Recall {
 	return recall
 }
 
-// mayAt is may for an entry that is not late.
-func (m *Model) mayAt(name string, e ledger.Entry) verdicts {
+// mayAt is may for an entry that is not late, and whether its position was met
+// before.
+func (m *Model) mayAt(name string, e ledger.Entry) (set verdicts, met bool) {
 	src := m.from[name]
 	if name == "" || src == nil {
-		return m.mayNew(e)
+		return m.mayNew(e), false
 	}
 	if src.any && e.Offset <= src.confirmed {
 		set := oneOf(hapax.Duplicate) // done, whatever is still remembered
-		if m.conflicts(e) {
+		if m.digests && conflict(m.known[e.Fingerprint], e) {
 			set |= oneOf(hapax.Conflict)
 		}
-		return set
+		return set, true
 	}
 	first, met := src.admitted[e.Offset]
 	if !met || first.fp != e.Fingerprint {
-		return m.mayNew(e)
+		return m.mayNew(e), false
 	}
-	if !first.fresh {
-		return m.mayNew(e)
+	switch first.verdict {
+	case hapax.Duplicate, hapax.Conflict:
+		if m.Recall(e.Fingerprint) == Kept && m.holds[e.Fingerprint] == nil {
+			return m.mayNew(e), true
+		}
+		return m.mayNew(e) | oneOf(hapax.Duplicate, hapax.Conflict), true // of what was let go since
+	case hapax.Fresh, hapax.Redelivered:
+		if m.holds[e.Fingerprint] != nil {
+			return m.mayNew(e) | oneOf(hapax.Redelivered), true
+		}
+		if m.Recall(e.Fingerprint) == Kept {
+			return oneOf(hapax.Redelivered), true
+		}
+		return oneOf(hapax.Redelivered, hapax.Fresh), true // let go or forgotten: run it either way
 	}
-	if m.holds[e.Fingerprint] != nil {
-		return m.mayNew(e) | oneOf(hapax.Redelivered)
-	}
-	switch m.Recall(e.Fingerprint) {
-	case Kept:
-		return oneOf(hapax.Redelivered)
-	case Open:
-		return oneOf(hapax.Redelivered, hapax.Fresh)
-	}
-	return oneOf(hapax.Redelivered, hapax.Fresh) // let go or forgotten: run it either way
+	return m.mayNew(e), false
 }
 
 // mayNew is may for a position that was not met before, or for none.
 func (m *Model) mayNew(e ledger.Entry) verdicts {
 	if h := m.holds[e.Fingerprint]; h != nil && m.now <= h.deadline {
 		set := oneOf(hapax.InFlight)
-		if m.digests && e.Digest != 0 && h.digest != 0 && e.Digest != h.digest {
+		if e.Digest != 0 && h.digest != 0 && e.Digest != h.digest {
 			set = oneOf(hapax.Conflict)
+			if !m.digests {
+				set |= oneOf(hapax.InFlight) // a claim's digest costs nothing to keep
+			}
 		}
 		if h.shaken || m.now == h.deadline {
 			set |= oneOf(hapax.Fresh)
@@ -119,7 +128,7 @@ func (m *Model) mayNew(e ledger.Entry) verdicts {
 		return set
 	}
 	set := oneOf(hapax.Duplicate)
-	if m.conflicts(e) {
+	if m.digests && conflict(m.known[e.Fingerprint], e) {
 		set = oneOf(hapax.Conflict)
 	}
 	switch m.Recall(e.Fingerprint) {
@@ -131,9 +140,9 @@ func (m *Model) mayNew(e ledger.Entry) verdicts {
 	return set
 }
 
-func (m *Model) conflicts(e ledger.Entry) bool {
-	k := m.known[e.Fingerprint]
-	return m.digests && k != nil && k.digest != 0 && e.Digest != 0 && k.digest != e.Digest
+// conflict reports whether e is a copy of k with another payload.
+func conflict(k *memory, e ledger.Entry) bool {
+	return k != nil && k.digest != 0 && e.Digest != 0 && k.digest != e.Digest
 }
 
 // take goes on from the verdict that was given.
@@ -157,9 +166,10 @@ func (m *Model) take(name string, e ledger.Entry) {
 		src = &source{admitted: map[int64]admission{}}
 		m.from[name] = src
 	}
-	fresh := e.Verdict == hapax.Fresh || e.Verdict == hapax.Redelivered
-	if _, met := src.admitted[e.Offset]; !met || fresh {
-		src.admitted[e.Offset] = admission{e.Fingerprint, fresh}
+	first, met := src.admitted[e.Offset]
+	told := met && (first.verdict == hapax.Duplicate || first.verdict == hapax.Conflict)
+	if !told || e.Verdict == hapax.Fresh {
+		src.admitted[e.Offset] = admission{e.Fingerprint, e.Verdict}
 	}
 }
 
@@ -175,7 +185,7 @@ func (m *Model) remember(e ledger.Entry) {
 	early, late := m.span(e)
 	m.sight++
 	m.known[e.Fingerprint] = &memory{digest: e.Digest, early: early, late: late,
-		ordinal: m.ids, bytes: m.bytes, sight: m.sight}
+		ordinal: m.ids, bytes: m.bytes, size: e.Size, sight: m.sight}
 	m.ids++
 	delete(m.holds, e.Fingerprint) // its lease ran out, or it would be in flight
 }
@@ -230,6 +240,7 @@ func (m *Model) Forgotten(fp hapax.Fingerprint, existed bool) error {
 	}
 	if k := m.known[fp]; k != nil {
 		m.gone = append(m.gone, k.sight)
+		m.bytes.fresh -= k.size
 	}
 	delete(m.known, fp)
 	delete(m.holds, fp)

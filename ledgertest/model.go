@@ -39,6 +39,7 @@ type memory struct {
 	late    int64 // and at the latest
 	ordinal int64 // identities that had come before it
 	bytes   tally // bytes that had come up to and with it
+	size    int64 // of its message
 	sight   int64 // last sight, for renewed windows
 	shaken  bool  // a crash or a failure left it open whether it is remembered
 }
@@ -60,8 +61,8 @@ type source struct {
 
 // admission is how a position was first answered.
 type admission struct {
-	fp    hapax.Fingerprint
-	fresh bool
+	fp      hapax.Fingerprint
+	verdict hapax.Verdict
 }
 
 // Recall is what the model demands of an identity.
@@ -168,35 +169,32 @@ func (m *Model) byCount(k *memory) Recall {
 	if bounds(m.window) == 1 && n <= 1_000_000 {
 		slack = -1
 	}
+	var forgotten int64 // of those that came since; they may count or not
+	for _, sight := range m.gone {
+		if sight > k.sight {
+			forgotten++
+		}
+	}
+	others := m.ids - k.ordinal - 1
 	switch m.window.Kind {
 	case hapax.Renewed:
-		least, most := m.seenSince(k)
-		return spanned(between(least, n, slack), between(most, n, slack))
+		others = forgotten
+		for _, other := range m.known {
+			if other.sight > k.sight {
+				others++
+			}
+		}
 	case hapax.Tumbling:
 		age := m.ids - k.ordinal/n*n // identities since its window began
-		if age == n {
+		switch {
+		case len(m.gone) > 0: // which may have moved where windows begin
+			return min(Open, between(others-forgotten, n, slack))
+		case age == n:
 			return Open // full, and the next has not begun
 		}
 		return between(age, n, slack)
 	}
-	return between(m.ids-k.ordinal-1, n, slack)
-}
-
-// seenSince counts the other identities seen after k was last seen, without and
-// with those that were forgotten on request.
-func (m *Model) seenSince(k *memory) (least, most int64) {
-	for _, other := range m.known {
-		if other.sight > k.sight {
-			least++
-		}
-	}
-	most = least
-	for _, sight := range m.gone {
-		if sight > k.sight {
-			most++
-		}
-	}
-	return least, most
+	return spanned(between(others-forgotten, n, slack), between(others, n, slack))
 }
 
 func (m *Model) byBytes(k *memory) Recall {
