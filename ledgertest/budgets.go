@@ -11,12 +11,12 @@ import (
 
 func budgetChecks() []admitCheck {
 	return []admitCheck{
-		{name: "a memory-only ledger at its budget refuses and forgets nothing", run: memoryFull},
-		{name: "with Evict the oldest go early and are counted", run: evicts},
-		{name: "beyond its budget a ledger keeps every id on disk", disk: true, run: coldAnswers},
+		{name: "a memory-only ledger at its budget refuses and forgets nothing", on: inMemory, run: memoryFull},
+		{name: "with Evict the oldest go early and are counted", on: inMemory, run: evicts},
+		{name: "beyond its budget a ledger keeps every id on disk", on: onDisk, run: coldAnswers},
 		{name: "sources are bounded", run: sourcesBounded},
-		{name: "a disk budget refuses and forgets nothing", disk: true, run: diskFull},
-		{name: "files of what left the window are removed", disk: true, run: filesRemoved},
+		{name: "a disk budget refuses and forgets nothing", on: onDisk, run: diskFull},
+		{name: "files of what left the window are removed", on: onDisk, run: filesRemoved},
 	}
 }
 
@@ -56,7 +56,6 @@ func verdictsOf(t *trial, first, end int) map[hapax.Verdict]int {
 }
 
 func memoryFull(tb testing.TB, f AdmitFactory) {
-	f.Disk = nil
 	o := anHour()
 	t := sit(tb, f, o)
 	t.close()
@@ -87,7 +86,6 @@ func memoryFull(tb testing.TB, f AdmitFactory) {
 }
 
 func evicts(tb testing.TB, f AdmitFactory) {
-	f.Disk = nil
 	t := sit(tb, f, anHour())
 	t.close()
 	t.options.MaxMemory, t.options.Evict = smallBudget, true

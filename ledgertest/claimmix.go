@@ -15,7 +15,7 @@ func claimMixChecks() []admitCheck {
 		{name: "live claims are bounded", run: claimsBounded},
 		{name: "leases are bounded", run: leasesBounded},
 		{name: "receipts kept are bounded and the oldest go first", run: receiptsBounded},
-		{name: "after power loss commits hold, and claims or their end", disk: true, run: claimsAfterPowerLoss},
+		{name: "after power loss commits hold, and claims or their end", on: onDisk, run: claimsAfterPowerLoss},
 	}
 }
 

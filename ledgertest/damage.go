@@ -15,16 +15,16 @@ import (
 
 func damageChecks() []admitCheck {
 	return []admitCheck{
-		{name: "after a clean close any flipped byte is an error, never a wrong verdict", disk: true, run: flipAfterClose},
-		{name: "after a crash a flipped byte is an error or cuts the tail", disk: true, run: flipAfterCrash},
-		{name: "a file that is missing or cut short is an error, never a wrong verdict", disk: true, run: missingFiles},
+		{name: "after a clean close any flipped byte is an error, never a wrong verdict", on: onFaultyDisk, run: flipAfterClose},
+		{name: "after a crash a flipped byte is an error or cuts the tail", on: onFaultyDisk, run: flipAfterCrash},
+		{name: "a file that is missing or cut short is an error, never a wrong verdict", on: onFaultyDisk, run: missingFiles},
 	}
 }
 
 // flips are the places to flip in a file: all of them if there are few, else
 // the ends and a sample of the middle.
 func flips(size int) (at []int) {
-	most := 700
+	most := 450
 	if torture() || size <= most {
 		most = size
 	}

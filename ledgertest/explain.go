@@ -13,7 +13,7 @@ func explainChecks() []admitCheck {
 	return []admitCheck{
 		{name: "lookup tells what is remembered from what is not", run: lookups},
 		{name: "a forgotten identity is fresh again", run: forgets},
-		{name: "a forgotten identity stays forgotten", disk: true, run: forgetOutlives},
+		{name: "a forgotten identity stays forgotten", on: onDisk, run: forgetOutlives},
 		{name: "All lists exactly the live ones", run: lists},
 		{name: "All may be left early and does not block admits", run: listBesideAdmits},
 		{name: "every entry increments exactly one counter", run: counters},

@@ -17,13 +17,13 @@ import (
 
 func faultChecks() []admitCheck {
 	return []admitCheck{
-		{name: "power lost before each operation forgets nothing acknowledged", disk: true, run: crashEverywhere},
-		{name: "power lost while a file is begun forgets nothing acknowledged", disk: true, run: crashAtNewFile},
-		{name: "power lost while opening forgets nothing acknowledged", disk: true, run: crashWhileOpening},
-		{name: "an operation that fails stops the ledger and forgets nothing", disk: true, run: failEverywhere},
-		{name: "a disk that stays broken stops the ledger and forgets nothing", disk: true, run: failForGood},
-		{name: "a full disk is a clear error and forgets nothing", disk: true, run: noSpace},
-		{name: "too many open files are a clear error and forget nothing", disk: true, run: noFiles},
+		{name: "power lost before each operation forgets nothing acknowledged", on: onFaultyDisk, run: crashEverywhere},
+		{name: "power lost while a file is begun forgets nothing acknowledged", on: onFaultyDisk, run: crashAtNewFile},
+		{name: "power lost while opening forgets nothing acknowledged", on: onFaultyDisk, run: crashWhileOpening},
+		{name: "an operation that fails stops the ledger and forgets nothing", on: onFaultyDisk, run: failEverywhere},
+		{name: "a disk that stays broken stops the ledger and forgets nothing", on: onFaultyDisk, run: failForGood},
+		{name: "a full disk is a clear error and forgets nothing", on: onFaultyDisk, run: noSpace},
+		{name: "too many open files are a clear error and forget nothing", on: onFaultyDisk, run: noFiles},
 	}
 }
 
@@ -139,7 +139,7 @@ func crashEverywhere(tb testing.TB, f AdmitFactory) {
 // crashAtNewFile works until the ledger begins another file, and checks the
 // images about that moment.
 func crashAtNewFile(tb testing.TB, f AdmitFactory) {
-	const about = 3 * 8 // images before it, and after
+	const about = 3 * 6 // images before it, and after
 	g := newGround(tb, f)
 	g.bulk = 5000
 	l, err := g.open()

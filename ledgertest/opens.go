@@ -11,15 +11,15 @@ import (
 
 func openChecks() []admitCheck {
 	return []admitCheck{
-		{name: "what was admitted outlives a reopen", disk: true, run: admitsOutliveReopen},
-		{name: "what was admitted outlives kill -9", disk: true, run: admitsOutliveKill},
-		{name: "what was admitted outlives power loss", disk: true, run: admitsOutlivePowerLoss},
-		{name: "Written outlives kill -9, and after Sync power loss", disk: true, run: writtenAndSync},
-		{name: "the window goes on over reopens", disk: true, run: windowOverReopens},
-		{name: "two opens of one directory are an error", disk: true, run: twoOpens},
-		{name: "another window kind, identity or scope is an error naming both", disk: true, run: otherOptions},
-		{name: "another bound is taken over, or is an error naming both", disk: true, run: otherBounds},
-		{name: "a ledger opened read-only answers and changes nothing", disk: true, run: readOnly},
+		{name: "what was admitted outlives a reopen", on: onDisk, run: admitsOutliveReopen},
+		{name: "what was admitted outlives kill -9", on: onDisk, run: admitsOutliveKill},
+		{name: "what was admitted outlives power loss", on: onDisk, run: admitsOutlivePowerLoss},
+		{name: "Written outlives kill -9, and after Sync power loss", on: onDisk, run: writtenAndSync},
+		{name: "the window goes on over reopens", on: onDisk, run: windowOverReopens},
+		{name: "two opens of one directory are an error", on: onDisk, run: twoOpens},
+		{name: "another window kind, identity or scope is an error naming both", on: onDisk, run: otherOptions},
+		{name: "another bound is taken over, or is an error naming both", on: onDisk, run: otherBounds},
+		{name: "a ledger opened read-only answers and changes nothing", on: onDisk, run: readOnly},
 	}
 }
 

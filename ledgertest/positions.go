@@ -19,10 +19,10 @@ func positionChecks() []admitCheck {
 		{name: "sources do not share positions", run: sourcesApart},
 		{name: "an unconfirmed position with another message runs it", run: rewrittenSource},
 		{name: "positions without a source mean nothing", run: noSource},
-		{name: "positions outlive reopen and crash", disk: true, run: positionsOutlive},
-		{name: "a restarted reader misses nothing and runs nothing twice", disk: true, run: restartedReader},
+		{name: "positions outlive reopen and crash", on: onDisk, run: positionsOutlive},
+		{name: "a restarted reader misses nothing and runs nothing twice", on: onDisk, run: restartedReader},
 		{name: "checkpoints are given back", run: checkpoints},
-		{name: "checkpoints outlive reopen, crash and power loss", disk: true, run: checkpointsOutlive},
+		{name: "checkpoints outlive reopen, crash and power loss", on: onDisk, run: checkpointsOutlive},
 	}
 }
 

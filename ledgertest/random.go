@@ -15,7 +15,7 @@ import (
 func randomChecks() []admitCheck {
 	return []admitCheck{
 		{name: "random work agrees with the model", run: func(tb testing.TB, f AdmitFactory) { randomWork(tb, f, false) }},
-		{name: "random work with power loss agrees with the model", disk: true,
+		{name: "random work with power loss agrees with the model", on: onFaultyDisk,
 			run: func(tb testing.TB, f AdmitFactory) { randomWork(tb, f, true) }},
 	}
 }
