@@ -24,6 +24,8 @@ import (
 //	9 tokens      v reserved            tokens up to here may have been given out
 //	10 snapshot   v next generation     the frames before it in its file repeat what files before hold
 //	11 receipt    16 fingerprint · s receipt                          in a snapshot
+//	12 sequence   1 flags · [positions] · v window · producers …      what is remembered of these from now on
+//	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers
 const (
 	frameGeneration = 1 + iota
 	frameAdmit
@@ -36,6 +38,7 @@ const (
 	frameTokens
 	frameSnapshot
 	frameReceipt
+	frameSequence
 )
 
 const (
@@ -144,13 +147,7 @@ func (f *admitFrame) payload() []byte {
 	b := append(f.body[:0], flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.now))
 	if len(f.runs) > 0 {
-		b = appendString(b, f.source)
-		b = binary.AppendUvarint(b, uint64(len(f.runs)))
-		for _, r := range f.runs {
-			b = binary.AppendVarint(b, r.first)
-			b = binary.AppendUvarint(b, uint64(r.n))
-			b = append(b, r.fresh...)
-		}
+		b = f.appendPositions(b)
 	}
 	keys, sums := f.keys, f.sums
 	for _, bl := range f.blocks {
@@ -164,6 +161,17 @@ func (f *admitFrame) payload() []byte {
 		}
 	}
 	f.body = b
+	return b
+}
+
+func (f *admitFrame) appendPositions(b []byte) []byte {
+	b = appendString(b, f.source)
+	b = binary.AppendUvarint(b, uint64(len(f.runs)))
+	for _, r := range f.runs {
+		b = binary.AppendVarint(b, r.first)
+		b = binary.AppendUvarint(b, uint64(r.n))
+		b = append(b, r.fresh...)
+	}
 	return b
 }
 
@@ -282,9 +290,13 @@ func (b *readBlock) digest(i int) hapax.Digest {
 func readAdmit(r *reader) (flags byte, now int64, source string, runs []run) {
 	flags = r.byte("flags")
 	now = int64(r.fixed("time"))
-	if flags&admitPositions == 0 {
-		return flags, now, "", nil
+	if flags&admitPositions != 0 {
+		source, runs = readPositions(r)
 	}
+	return flags, now, source, runs
+}
+
+func readPositions(r *reader) (source string, runs []run) {
 	source = string(r.string("source"))
 	for range r.count(16, "runs") {
 		var p run
@@ -293,7 +305,7 @@ func readAdmit(r *reader) (flags byte, now int64, source string, runs []run) {
 		p.fresh = r.bytes((p.n+7)/8, "positions")
 		runs = append(runs, p)
 	}
-	return flags, now, source, runs
+	return source, runs
 }
 
 func (r *reader) block(flags byte) (b readBlock) {

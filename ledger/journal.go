@@ -31,6 +31,7 @@ type journal struct {
 	w     *segment.Writer
 	base  int64      // bytes in files before w: offsets in the log go on over files
 	files []*logFile // the last is w's
+	begun int64      // bytes of the snapshot that w begins with
 }
 
 // logFile is one file of the log.
@@ -81,17 +82,19 @@ func (j *journal) begin() error {
 	if err := j.snapshot(j); err != nil {
 		return err
 	}
+	j.begun = w.Size()
 	return w.Sync()
 }
 
-// roll seals the newest file and begins another, if the newest is large enough.
+// roll seals the newest file and begins another, if the newest is large enough:
+// above all, large beside the snapshot that the other begins with.
 func (j *journal) roll() error {
 	n := len(j.files)
 	total := int64(0)
 	for _, f := range j.files[:n-1] {
 		total += f.size
 	}
-	if j.w.Size() < min(max(total/64, minRoll), maxRoll) {
+	if j.w.Size()-j.begun < max(min(max(total/64, minRoll), maxRoll), 2*j.begun) {
 		return nil
 	}
 	last := j.w
@@ -259,6 +262,9 @@ func (l *Ledger) snapshot(j *journal) error {
 		frames = append(frames, func() (uint8, []byte) {
 			return frameReceipt, appendString(f[:], receipt)
 		})
+	}
+	if err := l.sequences.snapshot(j); err != nil {
+		return err
 	}
 	for _, frame := range frames {
 		kind, payload := frame()

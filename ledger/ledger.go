@@ -48,6 +48,8 @@ type Ledger struct {
 	closed   bool
 	failed   error // why nothing is served any more
 
+	sequences *sequences // nil before the first producer is met; under mu
+
 	stripes    [stripes]stripe
 	concurrent bool         // Admit needs stripes alone
 	timed      bool         // a timer, not each call, ends slices of time
@@ -324,6 +326,7 @@ func (l *Ledger) shut() error {
 	if l.mem != nil {
 		err = errors.Join(err, l.mem.release())
 	}
+	err = errors.Join(err, l.sequences.release())
 	if l.lock != nil {
 		err = errors.Join(err, l.lock.Close())
 	}

@@ -49,6 +49,9 @@ type Options struct {
 	// when a budget is reached. Every early leaver is counted and alarmed.
 	Evict bool
 
+	// Sequences is for producers that number their messages: see AdmitSequences.
+	Sequences SequenceOptions
+
 	Expect         int64         // identities to make room for at open; 0 grows from small
 	MaxClaims      int           // live claims at once (default 1 << 20)
 	MaxLease       time.Duration // longest lease (default 24 h)
@@ -72,6 +75,7 @@ func (o *Options) setDefaults() {
 	def(&o.MaxUnconfirmed, 1<<24)
 	def(&o.MaxReceipt, 64<<10)
 	def(&o.MaxReceipts, 64<<20)
+	def(&o.Sequences.MaxProducers, 1<<20)
 	if o.FS == nil {
 		o.FS = vfs.OS()
 	}
@@ -104,7 +108,7 @@ func (o *Options) validate() error {
 	case o.MaxReceipt > maxReceipt:
 		return fmt.Errorf("MaxReceipt %d: at most %d bytes", o.MaxReceipt, maxReceipt)
 	}
-	return nil
+	return o.Sequences.rules().Validate()
 }
 
 const (

@@ -175,6 +175,7 @@ type replay struct {
 	l        *Ledger
 	j        *journal
 	f        *logFile
+	at       int64                         // the frame's offset in it
 	gens     map[uint64]*window.Generation // of the file; nil: left the window
 	complete bool                          // the file's snapshot was complete
 }
@@ -190,6 +191,7 @@ func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 
 func (r *replay) frame(f segment.Frame) error {
 	b := &reader{b: f.Payload}
+	r.at = f.Offset
 	err := r.apply(f.Type, b)
 	if err == nil {
 		err = b.end()
@@ -232,9 +234,12 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameSnapshot:
 		l.gens.SkipTo(b.uvarint("generation"))
 		r.complete = true
+		r.j.begun = r.at
 	case frameReceipt:
 		f := b.fingerprint()
 		l.receipts.put(f, append(hapax.Receipt{}, b.string("receipt")...))
+	case frameSequence:
+		return r.sequences(b)
 	default:
 		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, kind)
 	}
@@ -248,6 +253,19 @@ func (r *replay) source(name string) *source {
 		r.l.sources[name] = s
 	}
 	return s
+}
+
+// positions notes the verdicts that a frame gave on positions.
+func (r *replay) positions(source string, runs []run) {
+	if len(runs) == 0 {
+		return
+	}
+	s := r.source(source)
+	for _, p := range runs {
+		for i := range p.n {
+			s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
+		}
+	}
 }
 
 // generation begins a generation again, unless it has left the window.
@@ -287,14 +305,7 @@ func (r *replay) of(id uint64) *window.Generation {
 
 func (r *replay) admit(b *reader) error {
 	flags, now, source, runs := readAdmit(b)
-	if len(runs) > 0 {
-		s := r.source(source)
-		for _, p := range runs {
-			for i := range p.n {
-				s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
-			}
-		}
-	}
+	r.positions(source, runs)
 	r.l.ended(r.l.gens.Advance(now), false)
 	for b.err == nil && len(b.b) > 0 {
 		block := b.block(flags)

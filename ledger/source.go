@@ -94,6 +94,25 @@ func (c *chunk) count() (n int) {
 // source finds the source of a batch and checks the entries' positions. It must
 // hold mu.
 func (l *Ledger) source(name string, entries []Entry) (*source, error) {
+	s, err := l.sourceFor(name, len(entries))
+	if err != nil {
+		return nil, err
+	}
+	for i := range entries {
+		if entries[i].Offset < 0 {
+			return nil, negative(name, entries[i].Offset)
+		}
+	}
+	return s, nil
+}
+
+func negative(name string, offset int64) error {
+	return fmt.Errorf("source %q: offset %d is negative", name, offset)
+}
+
+// sourceFor finds the source of a batch of n entries; it is nil if they have no
+// positions.
+func (l *Ledger) sourceFor(name string, n int) (*source, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -101,13 +120,8 @@ func (l *Ledger) source(name string, entries []Entry) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.noted+len(entries) > l.o.MaxUnconfirmed {
+	if s.noted+n > l.o.MaxUnconfirmed {
 		return nil, fmt.Errorf("%w: source %q has %d positions that are not confirmed; confirm them, or raise MaxUnconfirmed", hapax.ErrFull, name, s.noted)
-	}
-	for i := range entries {
-		if entries[i].Offset < 0 {
-			return nil, fmt.Errorf("source %q: offset %d is negative", name, entries[i].Offset)
-		}
 	}
 	return s, nil
 }

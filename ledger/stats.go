@@ -14,7 +14,8 @@ type Stats struct {
 	LiveCold    int64 // of these, in cold files
 	EvictedLive int64 // let go before their window ended
 	Claims      int64 // held, some of which may just have run out
-	Memory      int64 // bytes of table and filters
+	Producers   int64 // remembered by AdmitSequences, some of which may be idle by now
+	Memory      int64 // bytes of table, filters and producers
 	Disk        int64 // bytes of files
 
 	// Ages counts duplicates by the age of their first copy, to the width of a
@@ -72,6 +73,10 @@ func (l *Ledger) Stats() Stats {
 	}
 	for i := range s.Ages {
 		s.Ages[i] = l.stats.ages[i].Load()
+	}
+	if l.sequences != nil {
+		s.Producers = int64(l.sequences.rows.Len())
+		s.Memory += l.sequences.rows.Bytes()
 	}
 	if l.journal != nil {
 		s.Disk = l.journal.size() + l.cold.size()
