@@ -378,7 +378,7 @@ func (d *diary) Commit(ctx context.Context, c hapax.Claim, r hapax.Receipt) erro
 		return err
 	}
 	if d.known(c.Fingerprint) == nil {
-		d.write(ledger.Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: d.latest})
+		d.write(ledger.Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(d.latest, d.mark)})
 	}
 	d.boundReceipts()
 	return nil

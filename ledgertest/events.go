@@ -16,6 +16,7 @@ func eventChecks() []admitCheck {
 		{name: "disorder inside the window keeps every id", run: disorder},
 		{name: "an event from the future does not empty the window", run: fromTheFuture},
 		{name: "arrival does not move an event-time window", run: arrivalIsNoEvent},
+		{name: "a commit is never late", run: commitIsNotLate},
 	}
 }
 
@@ -137,4 +138,26 @@ func arrivalIsNoEvent(tb testing.TB, f AdmitFactory) {
 		t.event(hapax.Duplicate, i, -time.Duration(i)*time.Minute)
 	}
 	t.agree()
+}
+
+// commitIsNotLate: events ran ahead of the clock as far as Skew lets them. A
+// claim has no event time, and what was done must be remembered.
+func commitIsNotLate(tb testing.TB, f AdmitFactory) {
+	const w = time.Hour
+	for _, kind := range []hapax.WindowKind{hapax.First, hapax.Renewed, hapax.Tumbling} {
+		o := byEvent(w, 3*w)
+		o.Window.Kind = kind
+		t := sit(tb, f, o)
+		t.event(hapax.Fresh, 0, 3*w)
+		c, err := t.ledger.Claim(t.ctx, request("a", long))
+		if err != nil || c.Verdict != hapax.Fresh {
+			t.Fatalf("claim: %v, %v", c.Verdict, err)
+		}
+		if err := t.ledger.Commit(t.ctx, c, nil); err != nil {
+			t.Fatalf("%v: commit: %v", kind, err)
+		}
+		if c, err = t.ledger.Claim(t.ctx, request("a", long)); err != nil || c.Verdict != hapax.Duplicate {
+			t.Fatalf("%v: claim after the commit: %v, %v", kind, c.Verdict, err)
+		}
+	}
 }

@@ -92,7 +92,11 @@ func (m *Model) Recall(fp hapax.Fingerprint) Recall {
 	if k == nil {
 		return Gone
 	}
-	recall := min(m.byTime(k), m.byCount(k), m.byBytes(k))
+	others := min(m.byCount(k), m.byBytes(k))
+	if m.window.EventTime && others == Gone {
+		others = Open // oldest by its own time goes first, so it may stay as long as time lets it
+	}
+	recall := min(m.byTime(k), others)
 	if k.shaken {
 		recall = min(recall, Open)
 	}
