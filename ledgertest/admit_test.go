@@ -1,8 +1,12 @@
 package ledgertest
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hapaxmq/hapax"
 )
 
 func TestRunAdmit(t *testing.T) {
@@ -43,4 +47,29 @@ func TestAdmitCatches(t *testing.T) {
 			t.Errorf("no check %q noticed", name)
 		})
 	}
+}
+
+// boundReceipts lets the oldest receipt go when there are too many bytes.
+func (d *diary) boundReceipts() {
+	var kept []hapax.Fingerprint
+	sum := int64(0)
+	for fp, r := range d.shelf.state.records {
+		sum += int64(len(r.receipt))
+		kept = append(kept, fp)
+	}
+	if d.o.MaxReceipts == 0 || sum <= d.o.MaxReceipts {
+		return
+	}
+	oldest := slices.MinFunc(kept, func(a, b hapax.Fingerprint) int {
+		age := func(fp hapax.Fingerprint) uint64 {
+			if r := d.shelf.state.records[fp]; len(r.receipt) > 0 {
+				return r.token
+			}
+			return 1 << 63
+		}
+		return cmp.Compare(age(a), age(b))
+	})
+	r := d.shelf.state.records[oldest]
+	r.receipt = nil
+	d.shelf.state.records[oldest] = r
 }

@@ -172,7 +172,7 @@ func (d *diary) Admit(ctx context.Context, b *ledger.Batch) error {
 	return nil
 }
 
-const noteSize = 32
+const noteSize = 32 // bytes
 
 func (d *diary) room(n int, source string) error {
 	if d.o.MaxSources > 0 && source != "" && d.source[source] == nil && len(d.source) >= d.o.MaxSources {
@@ -382,30 +382,6 @@ func (d *diary) Commit(ctx context.Context, c hapax.Claim, r hapax.Receipt) erro
 	}
 	d.boundReceipts()
 	return nil
-}
-
-func (d *diary) boundReceipts() {
-	var kept []hapax.Fingerprint
-	sum := int64(0)
-	for fp, r := range d.shelf.state.records {
-		sum += int64(len(r.receipt))
-		kept = append(kept, fp)
-	}
-	if d.o.MaxReceipts == 0 || sum <= d.o.MaxReceipts {
-		return
-	}
-	oldest := slices.MinFunc(kept, func(a, b hapax.Fingerprint) int {
-		age := func(fp hapax.Fingerprint) uint64 {
-			if r := d.shelf.state.records[fp]; len(r.receipt) > 0 {
-				return r.token
-			}
-			return 1 << 63
-		}
-		return cmp.Compare(age(a), age(b))
-	})
-	r := d.shelf.state.records[oldest]
-	r.receipt = nil
-	d.shelf.state.records[oldest] = r
 }
 
 func (d *diary) Release(ctx context.Context, c hapax.Claim) error { return d.shelf.Release(ctx, c) }
