@@ -20,9 +20,10 @@ type SequenceOptions struct {
 	// 4096. 0 is strict: a number must be the one after the highest. It cannot
 	// be changed once the ledger remembers a producer.
 	Window int
-	// MaxProducers bounds the producers remembered at once (default 1 << 20),
-	// each at 40 bytes of memory and Window/8 (from Window 128 on), and some
-	// ten of index. When it is reached new ones are refused with hapax.ErrFull.
+	// MaxProducers bounds the producers remembered at once (default 1 << 20).
+	// Each takes 32 bytes of memory, its window (at least 64 bits) and up to
+	// ten bytes of index, beside MaxMemory; and on disk at most four times
+	// that. When it is reached new ones are refused with hapax.ErrFull.
 	MaxProducers int
 	// Idle is after how long without a message a producer is forgotten, at most
 	// 1/128 of that and two seconds late: from 1 s to 10 years. 0 is never.

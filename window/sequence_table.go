@@ -151,15 +151,18 @@ func (s *Sequences) change(k ProducerKey, r row) {
 	}
 }
 
-// Changed returns the producers that have changed since it was last called, and
-// forgets that they have. Numbers is valid until the next call of any method.
+// Changed yields the producers that have changed since it yielded them last.
+// Numbers is valid until the next call of any method.
 func (s *Sequences) Changed(yield func(Producer) bool) {
-	for _, k := range s.touched {
-		if r, ok := s.find(k); ok {
-			r[rowMeta] &^= changed
-			if !yield(producerOf(r)) {
-				break
-			}
+	for i, k := range s.touched {
+		r, ok := s.find(k)
+		if !ok {
+			continue
+		}
+		r[rowMeta] &^= changed
+		if !yield(producerOf(r)) {
+			s.touched = append(s.touched[:0], s.touched[i+1:]...)
+			return
 		}
 	}
 	s.touched = s.touched[:0]

@@ -132,6 +132,27 @@ func TestSequencesAgreeWithNaive(t *testing.T) {
 	}
 }
 
+// What Changed was not asked for any more it yields the next time.
+func TestSequencesChangedResumes(t *testing.T) {
+	s := newSequences(t, SequenceRules{Disorder: 64})
+	for i := range byte(3) {
+		_, _ = s.Admit(s.Key(hapax.Fingerprint{i}), 0, 1)
+		_, _ = s.Admit(s.Key(hapax.Fingerprint{i}), 0, 2)
+	}
+	for p := range s.Changed {
+		if p.Highest != 2 {
+			t.Fatal(p)
+		}
+		break
+	}
+	if n := len(slices.Collect(s.Changed)); n != 2 {
+		t.Fatalf("%d are left, want 2", n)
+	}
+	if n := len(slices.Collect(s.Changed)); n != 0 {
+		t.Fatalf("%d are left, want none", n)
+	}
+}
+
 // carry brings what changed in s to another.
 func carry(t *testing.T, s, to *Sequences) {
 	t.Helper()
@@ -389,9 +410,6 @@ func BenchmarkSequences(b *testing.B) {
 			for i := range keys {
 				keys[i] = randomFingerprint(r)
 				_, _ = s.Admit(s.Key(keys[i]), 0, 0)
-			}
-			for range s.Changed {
-				break
 			}
 			s.track = false
 			b.ReportMetric(float64(s.Bytes())/float64(producers), "B/producer")
