@@ -23,6 +23,7 @@ func table() []row {
 		{path: "identity", may: list(".")},
 		{path: "window", may: list("."), pure: true},
 		{path: "internal/arena"},
+		{path: "internal/lines"},
 		{path: "internal/vfs", files: true},
 
 		// Floor 2: the framed file.
@@ -33,9 +34,10 @@ func table() []row {
 
 		// Floor 4: what uses a ledger.
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
+		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
 		// Floor 6: the binary.
-		{path: "cmd/hapax", may: list(".", "identity", "window", "ledger", "audit", "internal/vfs"), files: true},
+		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq"), files: true},
 
 		// Beside: exams, tools and this package.
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs")},

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/hapaxmq/hapax/internal/lines"
+)
+
+// What compressed files begin with.
+const (
+	gzipMagic = "\x1f\x8b"
+	zstdMagic = "\x28\xb5\x2f\xfd"
+)
+
+// opened is an input of which nothing was read yet.
+type opened struct {
+	name    string
+	file    *os.File
+	info    fs.FileInfo // nil for standard input
+	regular bool
+	text    *bufio.Reader // its lines, decompressed; nil for a plain file, which is read by itself
+	closers []func() error
+}
+
+// inputs opens the files one after the other, each when its turn comes, and
+// closes them. No files, or "-", are standard input. Place, if it is not nil, may
+// say where to begin to read; what it leaves without a reader is left out.
+func (w *world) inputs(files []string, place func(*opened, *lines.Input) error) iter.Seq2[*lines.Input, error] {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	return func(yield func(*lines.Input, error) bool) {
+		for _, name := range files {
+			o, err := w.open(name)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			in := &lines.Input{Name: o.name, Reader: o.reader(), Live: !o.regular}
+			if place != nil {
+				err = place(o, in)
+			}
+			more := true
+			switch {
+			case err != nil:
+				more = yield(nil, err)
+			case in.Reader != nil:
+				more = yield(in, nil)
+			}
+			if err := o.close(); err != nil && more {
+				more = yield(nil, err)
+			}
+			if !more || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// checkInputs finds what is wrong with input files before anything is done.
+func checkInputs(files []string, outputs ...string) error {
+	stdin := 0
+	for _, name := range files {
+		if name == "-" {
+			stdin++
+			continue
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		if info.IsDir() {
+			return fmt.Errorf("%s is a directory: name the files in it", name)
+		}
+		for _, output := range outputs {
+			if other, err := os.Stat(output); output != "" && err == nil && info.Mode().IsRegular() && os.SameFile(info, other) {
+				return usage("%s is both an input and an output: write to another file", name)
+			}
+		}
+	}
+	if stdin > 1 {
+		return usage("standard input (-) is named twice")
+	}
+	return nil
+}
+
+func (w *world) open(name string) (*opened, error) {
+	if name == "-" {
+		o := &opened{name: "standard input", text: bufio.NewReaderSize(w.stdin, 64<<10)}
+		if f, ok := w.stdin.(*os.File); ok {
+			info, err := f.Stat()
+			o.regular = err == nil && info.Mode().IsRegular()
+		}
+		return o, o.decompress("")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	o := &opened{name: name, file: f, closers: []func() error{f.Close}}
+	if o.info, err = f.Stat(); err == nil {
+		o.regular = o.info.Mode().IsRegular()
+		o.text = bufio.NewReaderSize(f, 64<<10)
+		err = o.decompress(filepath.Ext(name))
+	}
+	if err != nil {
+		return nil, errors.Join(err, o.close())
+	}
+	return o, nil
+}
+
+// decompress puts a decompressor before the text if it begins like one's output.
+// A file that a suffix calls compressed must be. A plain file is read by itself.
+func (o *opened) decompress(suffix string) error {
+	switch {
+	case begins(o.text, gzipMagic) || strings.EqualFold(suffix, ".gz"):
+		z, err := gzip.NewReader(o.text)
+		if err != nil {
+			return fmt.Errorf("%s: read as gzip: %w", o.name, err)
+		}
+		o.text = bufio.NewReaderSize(z, 64<<10)
+	case begins(o.text, zstdMagic) || strings.EqualFold(suffix, ".zst"):
+		z, err := zstd.NewReader(o.text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
+		if err != nil {
+			return fmt.Errorf("%s: read as zstd: %w", o.name, err)
+		}
+		o.text = bufio.NewReaderSize(z, 64<<10)
+		o.closers = append([]func() error{func() error { z.Close(); return nil }}, o.closers...)
+	case o.regular && o.file != nil:
+		o.text = nil
+		if _, err := o.file.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begins waits for no more bytes than it needs to tell.
+func begins(r *bufio.Reader, magic string) bool {
+	for n := range len(magic) {
+		if b, err := r.Peek(n + 1); err != nil || b[n] != magic[n] {
+			return false
+		}
+	}
+	return true
+}
+
+func (o *opened) reader() io.Reader {
+	if o.text != nil {
+		return o.text
+	}
+	return o.file
+}
+
+func (o *opened) close() error {
+	var err error
+	for _, c := range o.closers {
+		err = errors.Join(err, c())
+	}
+	return err
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// stream is JSON lines in which every third repeats an id of before, some of them
+// with another payload, and what must become of them.
+type stream struct{ in, unique, duplicates, conflicts []byte }
+
+func newStream(r *rand.Rand, messages int) stream {
+	var in, unique, duplicates, conflicts bytes.Buffer
+	fresh := 0
+	for n := range messages {
+		id, payload, out := fresh, fresh, &unique
+		switch {
+		case fresh == 0 || r.IntN(3) > 0:
+			fresh++
+		case r.IntN(5) == 0:
+			id = r.IntN(fresh)
+			payload, out = n+messages, &conflicts
+		default:
+			id = r.IntN(fresh)
+			payload, out = id, &duplicates
+		}
+		line := fmt.Sprintf(`{"id":"%08x","payload":%d,"padding":%q}`+"\n", id, payload, strings.Repeat("-", id%100))
+		in.WriteString(line)
+		out.WriteString(line)
+	}
+	return stream{in.Bytes(), unique.Bytes(), duplicates.Bytes(), conflicts.Bytes()}
+}
+
+// TestKill kills hapax uniq at random moments, starts it again until it is done,
+// and demands each message once.
+func TestKill(t *testing.T) {
+	for _, stdin := range []bool{false, true} {
+		t.Run(fmt.Sprintf("stdin=%t", stdin), func(t *testing.T) {
+			t.Parallel()
+			killUntilDone(t, rand.New(rand.NewPCG(1, 2)), stdin, 100_000)
+		})
+	}
+}
+
+// TestTortureKill is the same for as long as HAPAX_TORTURE says.
+func TestTortureKill(t *testing.T) {
+	limit, err := time.ParseDuration(os.Getenv("HAPAX_TORTURE"))
+	if err != nil {
+		t.Skip("set HAPAX_TORTURE to a length of time")
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for start := time.Now(); time.Since(start) < limit; {
+		killUntilDone(t, r, r.IntN(2) == 0, 10_000+r.IntN(1_000_000))
+	}
+}
+
+func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
+	t.Helper()
+	hapax, err := exec.LookPath("hapax")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStream(r, messages)
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(path("in"), s.in, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{
+		"uniq", "--id", "json:id", "--checkpoint", "256KiB", "--ledger", path("ledger"),
+		"--out", path("out"), "--duplicates", path("duplicates"), "--conflicts", path("conflicts"),
+	}
+	if !stdin {
+		args = append(args, path("in"))
+	}
+	kills := 0
+	for patience := 20 * time.Millisecond; ; patience += 2 * time.Millisecond {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.Int64N(int64(patience))))
+		c := exec.CommandContext(ctx, hapax, args...) // kills with SIGKILL
+		if stdin {
+			c.Stdin = bytes.NewReader(s.in)
+		}
+		output, err := c.CombinedOutput()
+		cancel()
+		if err == nil {
+			break
+		}
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) && !errors.Is(err, context.DeadlineExceeded) || exit != nil && exit.ExitCode() >= 0 {
+			t.Fatalf("after %d kills: %v: %s", kills, err, output)
+		}
+		kills++
+		if closedCleanly(path("ledger")) {
+			break // it was about to exit
+		}
+	}
+	for name, want := range map[string][]byte{"out": s.unique, "duplicates": s.duplicates, "conflicts": s.conflicts} {
+		got, err := os.ReadFile(path(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("after %d kills, %s has %d bytes, want %d: %s", kills, name, len(got), len(want), difference(got, want))
+		}
+	}
+	t.Logf("done after %d kills", kills)
+}
+
+// difference shows the first line that differs.
+func difference(got, want []byte) string {
+	a, b := bytes.SplitAfter(got, []byte("\n")), bytes.SplitAfter(want, []byte("\n"))
+	for i := range min(len(a), len(b)) {
+		if !bytes.Equal(a[i], b[i]) {
+			return fmt.Sprintf("line %d is %.60q, want %.60q", i+1, a[i], b[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(a), len(b))
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// ledgerExport is hapax ledger export.
+type ledgerExport struct {
+	Dir  string `arg:"" help:"The ledger's directory."`
+	JSON bool   `name:"json" help:"Print JSON lines, which it does anyway."`
+}
+
+// Run prints every identity.
+func (c *ledgerExport) Run(w *world) error {
+	l, _, err := w.stored(c.Dir, true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(export(w, l), l.Close())
+}
+
+func export(w *world, l *ledger.Ledger) error {
+	out := bufio.NewWriterSize(w.stdout, 64<<10)
+	encoder := json.NewEncoder(out)
+	for s, err := range l.All() {
+		if err == nil {
+			err = w.ctx.Err()
+		}
+		if err == nil {
+			err = encoder.Encode(newSighting("", s, true))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}

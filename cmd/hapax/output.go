@@ -1,0 +1,99 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/uniq"
+)
+
+// outputs are where the lines of one run go.
+type outputs struct {
+	files []*os.File
+}
+
+// pipe is an output that nothing is known of once it is written.
+type pipe struct{ io.Writer }
+
+func (pipe) Sync() error { return nil }
+
+// create begins an output anew. With positions, one that the ledger knows is cut
+// to the length it had at its last checkpoint.
+func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
+	if info, err := os.Stat(name); p == nil || err == nil && !info.Mode().IsRegular() {
+		f, err := os.Create(name)
+		if err != nil {
+			return nil, err
+		}
+		o.files = append(o.files, f)
+		return &uniq.Output{Name: name, File: pipe{f}}, nil
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	length := p.outputs[path]
+	f, err := openAt(path, length)
+	if err != nil {
+		return nil, err
+	}
+	o.files = append(o.files, f)
+	open, err := cutTo(f, length)
+	if err != nil {
+		return nil, fmt.Errorf("go on with %s: %w", name, err)
+	}
+	return &uniq.Output{Name: name, Path: path, File: f, Length: length, Open: open}, nil
+}
+
+// openAt opens a file that must have a length, or creates it if that is 0.
+func openAt(path string, length int64) (*os.File, error) {
+	if length == 0 {
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		return f, vfs.OS().SyncDir(filepath.Dir(path))
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is gone, but the ledger remembers what was in its first %d bytes: "+
+			"put it back, or name another file for what is new", path, length)
+	}
+	return f, err
+}
+
+// cutTo cuts f and goes to its end. It tells whether its last line has no "\n".
+func cutTo(f *os.File, length int64) (open bool, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	if info.Size() < length {
+		return false, fmt.Errorf("it has %d bytes, but the ledger remembers what was in its first %d: "+
+			"put it back, or name another file for what is new", info.Size(), length)
+	}
+	if err := f.Truncate(length); err != nil {
+		return false, err
+	}
+	if _, err := f.Seek(length, io.SeekStart); err != nil || length == 0 {
+		return false, err
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], length-1); err != nil {
+		return false, err
+	}
+	return last[0] != '\n', nil
+}
+
+func (o *outputs) close() error {
+	var err error
+	for _, f := range o.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}

@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/hapaxmq/hapax/internal/lines"
+	"github.com/hapaxmq/hapax/ledger"
+	"github.com/hapaxmq/hapax/uniq"
+)
+
+// positions are what a ledger knows of inputs and outputs of earlier runs.
+//
+// A file is known by its device, its inode and a hash of its first bytes, under
+// the name "file:ID:BYTES:HASH". A pipe has no name of its own: if the run that
+// read it was killed, it is known again by its first line, and if not it leaves
+// its name, "pipe:NUMBER", to the next. Under "output:HASH" is the length of an
+// output that later checkpoints may know nothing of.
+type positions struct {
+	ledger  *ledger.Ledger
+	console *console
+	files   map[string][]known // by ID
+	pipes   []known            // by number
+	outputs map[string]int64   // length by path
+	used    map[string]bool    // names of this run
+}
+
+// known is an input or an output with a checkpoint.
+type known struct {
+	name   string
+	offset int64
+	note   uniq.Note
+}
+
+// openingBytes is how much of a file's beginning tells it from another one.
+const openingBytes = 4096
+
+func readPositions(l *ledger.Ledger, c *console) (*positions, error) {
+	p := &positions{
+		ledger: l, console: c,
+		files: map[string][]known{}, outputs: map[string]int64{}, used: map[string]bool{},
+	}
+	for _, c := range l.Checkpoints() {
+		kind, rest, _ := strings.Cut(c.Source, ":")
+		if kind != "file" && kind != "pipe" && kind != "output" {
+			continue // somebody else's
+		}
+		note, err := uniq.ParseNote(c.Note)
+		if err != nil {
+			return nil, fmt.Errorf("source %s: %w", c.Source, err)
+		}
+		for _, m := range note.Outputs {
+			p.outputs[m.Path] = max(p.outputs[m.Path], m.Length)
+		}
+		k := known{c.Source, c.Offset, note}
+		switch kind {
+		case "file":
+			fields := strings.Split(rest, ":")
+			id := strings.Join(fields[:max(len(fields)-2, 0)], ":")
+			p.files[id] = append(p.files[id], k)
+		case "pipe":
+			p.pipes = append(p.pipes, k)
+		}
+	}
+	return p, nil
+}
+
+// leavePipes lets go of the pipes that were read to their end by a run that was
+// closed: whatever comes next is another one.
+func (p *positions) leavePipes(ctx context.Context) error {
+	for i := range p.pipes {
+		k := &p.pipes[i]
+		if !k.note.Ended || k.note.Over {
+			continue
+		}
+		k.note.Over = true
+		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepOutputs gives each output a checkpoint of its own, before the inputs' go on
+// to tell of others.
+func (p *positions) keepOutputs(ctx context.Context) error {
+	for path, length := range p.outputs {
+		name := "output:" + hash([]byte(path))
+		if c, ok := p.ledger.Checkpoint(name); ok && c.Offset == length {
+			continue
+		}
+		if err := p.confirm(ctx, name, length, uniq.Note{Outputs: []uniq.Mark{{Path: path, Length: length}}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *positions) confirm(ctx context.Context, name string, offset int64, note uniq.Note) error {
+	b, err := note.Marshal()
+	if err == nil {
+		err = p.ledger.Confirm(ctx, ledger.Checkpoint{Source: name, Offset: offset, Note: b})
+	}
+	if err != nil {
+		return fmt.Errorf("write position of %s: %w", name, err)
+	}
+	return nil
+}
+
+// place lets an input go on where it was left. One that is read a second time in
+// this run needs no position: all its lines are remembered.
+func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err error) {
+	var k known
+	if o.info != nil && o.regular {
+		k, err = p.file(o)
+	} else {
+		k, err = p.pipe(ctx, o)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("read %s: %w", o.name, err)
+	case k.name == "":
+		in.Reader = nil
+		return nil
+	case p.used[k.name]:
+		return nil
+	}
+	p.used[k.name] = true
+	if err := p.skip(o, &k); err != nil {
+		return fmt.Errorf("%s: go on behind line %d: %w", o.name, k.note.Line, err)
+	}
+	if k.note.Line > 0 {
+		p.console.say("%s: going on behind line %s, where an earlier run ended", o.name, count(k.note.Line))
+	}
+	in.Line, in.Byte = k.note.Line, k.note.Byte
+	in.Origin = uniq.NewSource(k.name, k.offset+1, k.note)
+	return nil
+}
+
+// file finds a file's position, or gives it one. An empty file has none.
+func (p *positions) file(o *opened) (known, error) {
+	id := fileID(o.info, o.name)
+	for _, k := range p.files[id] {
+		fields := strings.Split(k.name, ":")
+		n, err := strconv.Atoi(fields[max(len(fields)-2, 0)])
+		if err != nil || n > openingBytes {
+			return known{}, fmt.Errorf("read position of %s: %q is no name of a file", o.name, k.name)
+		}
+		opening, err := openingOf(o.file, n)
+		if err != nil {
+			return known{}, err
+		}
+		if len(opening) == n && hash(opening) == fields[len(fields)-1] {
+			return k, nil
+		}
+	}
+	opening, err := openingOf(o.file, openingBytes)
+	if err != nil || len(opening) == 0 {
+		return known{}, err
+	}
+	k := known{name: fmt.Sprintf("file:%s:%d:%s", id, len(opening), hash(opening)), offset: -1}
+	p.files[id] = append(p.files[id], k)
+	return k, nil
+}
+
+// pipe finds the position of a pipe that was not read to its end, or gives this
+// one a position, at once: whatever comes next by this name begins alike.
+func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
+	opening, err := openingLine(o.text)
+	if err != nil || opening == "" {
+		return known{}, err
+	}
+	free := -1
+	for i, k := range p.pipes {
+		switch {
+		case p.used[k.name]:
+		case k.note.Over:
+			free = i
+		case k.note.Opening == opening:
+			return k, nil
+		}
+	}
+	k := known{name: fmt.Sprintf("pipe:%d", len(p.pipes))}
+	if free >= 0 {
+		k.name, k.offset = p.pipes[free].name, p.pipes[free].offset+1
+		p.pipes[free].note.Over = false
+	} else {
+		p.pipes = append(p.pipes, k)
+	}
+	k.note = uniq.Note{Opening: opening}
+	return k, p.confirm(ctx, k.name, k.offset, k.note)
+}
+
+// skip goes behind what was done of an input.
+func (p *positions) skip(o *opened, k *known) error {
+	n := &k.note
+	if o.text == nil {
+		if size := o.info.Size(); size < n.Byte {
+			return fmt.Errorf("it has %d bytes left of %d: put it back, or give what is new in it as a file of its own", size, n.Byte)
+		}
+		if err := p.grown(o, n); err != nil {
+			return err
+		}
+		_, err := o.file.Seek(n.Byte, io.SeekStart)
+		return err
+	}
+	sum := checksum(0)
+	if _, err := io.CopyN(&sum, o.text, n.Byte); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	} else if err != nil || uint32(sum) != n.Sum {
+		return errors.New("it is not what it was, though it begins alike: give what is new in it as a file of its own")
+	}
+	if n.Partial == nil {
+		return nil
+	}
+	next, err := o.text.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err != nil:
+		return err
+	case next[0] != '\n':
+		return errors.New(`that line had no "\n" and has grown: give what is new in it as a file of its own`)
+	}
+	n.Byte, n.Partial, n.Sum = n.Byte+1, nil, uniq.Checksum(n.Sum, next)
+	_, err = o.text.Discard(1)
+	return err
+}
+
+// grown looks at what came behind a last line that had no "\n" when it was read:
+// its end, or more of it. That makes it another line.
+func (p *positions) grown(o *opened, n *uniq.Note) error {
+	if n.Partial == nil || o.info.Size() == n.Byte {
+		return nil
+	}
+	var next [1]byte
+	if _, err := o.file.ReadAt(next[:], n.Byte); err != nil {
+		return err
+	}
+	if next[0] == '\n' {
+		n.Byte++
+	} else {
+		p.console.say(`%s:%d: had no "\n" when it was read and has grown: taken as another line`, o.name, n.Line)
+		n.Byte = *n.Partial
+		n.Line--
+	}
+	n.Partial = nil
+	return nil
+}
+
+// checksum is a writer that keeps a [uniq.Checksum] only.
+type checksum uint32
+
+func (c *checksum) Write(b []byte) (int, error) {
+	*c = checksum(uniq.Checksum(uint32(*c), b))
+	return len(b), nil
+}
+
+// openingOf returns the first bytes of a file, n if it has that many.
+func openingOf(f *os.File, n int) ([]byte, error) {
+	b := make([]byte, n)
+	n, err := f.ReadAt(b, 0)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return b[:n], err
+}
+
+// openingLine is a hash of the first line, as far as it belongs to the opening,
+// without taking it; "" for an empty input. It waits for no more than that.
+func openingLine(r *bufio.Reader) (string, error) {
+	for n := 1; ; n++ {
+		_, err := r.Peek(n)
+		n = min(r.Buffered(), openingBytes)
+		b, _ := r.Peek(n) // it is there
+		end := bytes.IndexByte(b, '\n')
+		switch {
+		case end >= 0:
+			return hash(b[:end]), nil
+		case err != nil && !errors.Is(err, io.EOF):
+			return "", err
+		case err != nil && n == 0:
+			return "", nil
+		case err != nil || n == openingBytes:
+			return hash(b), nil
+		}
+	}
+}
+
+func hash(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// The exit codes, which scripts may rely on.
+const (
+	exitOK       = 0
+	exitError    = 1 // an input, an output or a ledger
+	exitUsage    = 2 // the command line
+	exitConflict = 3 // a conflict, with --conflicts error
+	exitAbsent   = 4 // the ledger knows nothing of an id
+)
+
+var (
+	errUsage  = errors.New("usage")
+	errAbsent = errors.New("not remembered")
+)
+
+// usage is an error in the command line.
+func usage(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
+}
+
+// commands is the command line.
+type commands struct {
+	Uniq    uniqCommand    `cmd:"" help:"Let each line through once."`
+	Audit   auditCommand   `cmd:"" help:"Report what duplicates there are, and what it takes to catch them. Changes nothing."`
+	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// world is what a command works on.
+type world struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr *console
+}
+
+// run runs one command and returns its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	w := &world{ctx, stdin, stdout, newConsole(stderr)}
+	helped := false
+	parser, err := kong.New(&commands{},
+		kong.Name("hapax"),
+		kong.Description("Messages may arrive twice. Hapax lets each take effect once.\n\n"+
+			"Exit codes: 0 done; 1 an input, an output or a ledger is not as it should be; 2 the command line; "+
+			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered."),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.Help(help),
+	)
+	if err != nil {
+		return w.fail(err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	switch {
+	case helped:
+		return exitOK
+	case err != nil:
+		return w.fail(fmt.Errorf("%w: %w", errUsage, err))
+	}
+	return w.fail(command.Run(w))
+}
+
+// fail says what went wrong, if anything did, and returns the exit code.
+func (w *world) fail(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	text := strings.ReplaceAll(err.Error(), "hapax: ", "") // it says so once
+	switch {
+	case errors.Is(err, errUsage):
+		w.stderr.say("%s; see hapax --help", text)
+		return exitUsage
+	case errors.Is(err, errAbsent):
+		w.stderr.say("%s", text)
+		return exitAbsent
+	case errors.Is(err, context.Canceled):
+		w.stderr.say("interrupted")
+		return exitError
+	}
+	w.stderr.say("%s%s", text, advice(err))
+	if errors.Is(err, hapax.ErrConflict) {
+		return exitConflict
+	}
+	return exitError
+}
+
+// advice is what to do about an error, behind what it says.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, hapax.ErrMissing):
+		return " (--missing says what to do with such lines)"
+	case errors.Is(err, hapax.ErrConflict):
+		return " (--conflicts says what to do with such lines)"
+	case errors.Is(err, hapax.ErrFull):
+		return " (raise --max-memory, bound what is remembered by --window or --last, or keep it in a --ledger)"
+	}
+	return ""
+}
+
+// help prints the help of a command, with its examples at the end.
+func help(options kong.HelpOptions, ctx *kong.Context) error {
+	if err := kong.DefaultHelpPrinter(options, ctx); err != nil {
+		return err
+	}
+	if node := ctx.Selected(); node != nil {
+		if e, ok := node.Target.Addr().Interface().(interface{ examples() string }); ok {
+			_, err := fmt.Fprintf(ctx.Stdout, "\nExamples:\n%s", e.examples())
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/lines"
+	"github.com/hapaxmq/hapax/ledger"
+	"github.com/hapaxmq/hapax/uniq"
+)
+
+// uniqCommand is hapax uniq.
+type uniqCommand struct {
+	ID        string `placeholder:"SPEC" default:"line" help:"What names a message: line, json:PATH[,PATH…], content, content:-PATH[,PATH…], content:+PATH[,PATH…], cloudevents, or several joined by + (together) or | (the first that is there). Default: line."`
+	Scope     string `placeholder:"SPEC" help:"Where an identity must be unique: a SPEC as for --id, or =NAME for one scope by that name."`
+	Window    span   `placeholder:"DUR" help:"How long an identity is remembered, such as 90s, 24h or 7d. Default: for ever."`
+	Last      int64  `placeholder:"N" help:"Until how many other identities came it is remembered."`
+	EventTime string `placeholder:"PATH" help:"Measure --window by the time in this JSON field, RFC 3339 or a number of s, ms, µs or ns since 1970, instead of by the clock. Lines older than the window reaches back pass, and are counted as late."`
+
+	WindowKind string `placeholder:"KIND" enum:"first,renewed,tumbling" default:"first" help:"first: the window runs from the first copy (default); renewed: from the last one; tumbling: it is cut into aligned pieces."`
+
+	Ledger     string `placeholder:"DIR" help:"Remember over runs, in this directory."`
+	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: FILE is cut to the last checkpoint, and the inputs go on behind it."`
+	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
+	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
+	Missing    string `placeholder:"error|content|pass" enum:"error,content,pass" default:"error" help:"What to do with a line that has no identity: stop (default), name it by its content, or let it pass."`
+	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
+
+	Stats     bool `help:"Print to standard error how many lines were read, unique, duplicates, conflicts and without id."`
+	JSON      bool `name:"json" help:"Print the statistics as JSON."`
+	MaxLine   size `placeholder:"SIZE" default:"64MiB" help:"The longest line taken; a longer one is an error. Default: 64MiB."`
+	MaxMemory size `placeholder:"SIZE" help:"Memory for identities. When it is used up a ledger in a directory goes on from disk, and without one it is an error. Default: three quarters of the machine's."`
+
+	Checkpoint size `hidden:"" default:"64MiB" help:"Input between two checkpoints."`
+
+	Files []string `arg:"" optional:"" name:"file" help:"Lines to read, also as .gz or .zst. None, or -: standard input."`
+}
+
+func (*uniqCommand) examples() string {
+	return `  hapax uniq access.log > unique.log
+  hapax uniq --id json:order.id --duplicates again.jsonl orders-*.jsonl.gz
+  hapax uniq --id json:tenant,id --window 24h --event-time created_at events.jsonl
+  hapax uniq --id content:-received_at,attempt webhooks.jsonl
+  kafkacat … | hapax uniq --id cloudevents --ledger seen/ --out events.jsonl
+
+A line ends in "\n"; a "\r" before it is part of the line. Bytes are kept as they
+came, and the order too.
+
+With --ledger, a file that has grown since an earlier run is read on from where
+that one ended, whatever its name is now. Standard input that was not read to its
+end because of a kill is read again from its start, and what was done of it is
+left out.
+
+Without --out nothing can tell whether the output arrived. A second run prints
+only what is new; one that follows a kill may print again up to a second's worth
+of what was printed before.
+`
+}
+
+// Run lets each line through once.
+func (c *uniqCommand) Run(w *world) error {
+	o, window, err := c.options()
+	if err != nil {
+		return err
+	}
+	if err := checkInputs(c.Files, c.Out, c.Duplicates, c.conflictFile()); err != nil {
+		return err
+	}
+	expect, err := c.expect(w, o.Naming)
+	if err != nil {
+		return err
+	}
+	closed := closedCleanly(c.Ledger)
+	l, err := ledger.Open(c.Ledger, ledger.Options{
+		Window: window, Identity: o.Naming.Identity.String(), Scope: c.Scope, Digests: o.Naming.Digests,
+		Durability: ledger.Written, Expect: expect, MaxMemory: memoryFor(c.MaxMemory), MaxSources: 1 << 20, Logger: w.stderr.logger(),
+	})
+	if err != nil {
+		return err
+	}
+	o.Ledger = l
+	return errors.Join(c.run(w, l, closed, o), l.Close())
+}
+
+// closedCleanly tells whether the last run with a ledger got as far as closing
+// it: that leaves a file by this name, which opening takes away.
+func closedCleanly(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "clean"))
+	return dir != "" && err == nil
+}
+
+// expect is how many identities to make room for at once, 0 if nothing tells.
+func (c *uniqCommand) expect(w *world, n uniq.Naming) (int64, error) {
+	if c.EventTime != "" {
+		return 0, nil
+	}
+	n.Hasher, n.Digests = identity.NewHasher([16]byte{}).Scoped, false
+	namer, err := uniq.NewNamer(n)
+	if err != nil {
+		return 0, err
+	}
+	expect := w.expect(c.Files, namer)
+	if c.Last > 0 {
+		expect = min(expect, c.Last)
+	}
+	return expect, nil
+}
+
+func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Options) error {
+	var place func(*opened, *lines.Input) error
+	var p *positions
+	if c.Ledger != "" {
+		var err error
+		if p, err = readPositions(l, w.stderr); err != nil {
+			return err
+		}
+		if closed {
+			err = p.leavePipes(w.ctx)
+		}
+		if err = errors.Join(err, p.keepOutputs(w.ctx)); err != nil {
+			return err
+		}
+		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
+	}
+	var files outputs
+	if err := c.openOutputs(w, &files, p, &o); err != nil {
+		return errors.Join(err, files.close())
+	}
+	o.Progress = new(uniq.Progress)
+	o.Warn = func(text string) { w.stderr.say("warning: %s", text) }
+	watched := w.watch(o.Progress, c.Out == "")
+	start := time.Now()
+	err := uniq.Run(w.ctx, w.inputs(c.Files, place), o)
+	watched()
+	err = errors.Join(err, files.close())
+	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
+}
+
+// options turns flags into options, all but the ledger and the outputs.
+func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
+	o = uniq.Options{MaxLine: int(c.MaxLine), Mark: c.Mark, CheckpointBytes: int64(c.Checkpoint)}
+	if o.Naming, err = c.naming(); err != nil {
+		return o, w, err
+	}
+	switch c.Conflicts {
+	case "pass":
+		o.OnConflict = uniq.Pass
+	case "error":
+		o.OnConflict = uniq.Stop
+	}
+	if c.Mark && c.Duplicates != "" {
+		return o, w, usage("--mark lets duplicates through, and --duplicates takes them away: choose one")
+	}
+	names := map[string]bool{}
+	for _, name := range []string{c.Out, c.Duplicates, c.conflictFile()} {
+		if name != "" && names[name] {
+			return o, w, usage("%s is named for two outputs", name)
+		}
+		names[name] = true
+	}
+	w = hapax.Window{Time: time.Duration(c.Window), Count: c.Last, EventTime: c.EventTime != ""}
+	w.Unbounded = w.Time == 0 && w.Count == 0
+	if w.Kind, err = hapax.ParseWindowKind(c.WindowKind); err == nil {
+		err = w.Validate()
+	}
+	switch {
+	case c.EventTime != "" && c.Window == 0:
+		err = usage("--event-time needs --window")
+	case w.Kind != hapax.First && w.Unbounded:
+		err = usage("--window-kind %s needs --window or --last", c.WindowKind)
+	case err != nil:
+		err = usage("%w", err)
+	}
+	return o, w, err
+}
+
+func (c *uniqCommand) naming() (n uniq.Naming, err error) {
+	if n.Identity, err = identity.Parse(c.ID); err != nil {
+		return n, usage("--id: %w", err)
+	}
+	if n.Identity.IsSequence() {
+		return n, usage("--id %s: sequences are not kept by this command yet: name messages by json:PATH,PATH", c.ID)
+	}
+	if n.Scope, n.Within, err = parseScope(c.Scope); err != nil {
+		return n, err
+	}
+	if n.Missing, err = identity.ParseMissingPolicy(c.Missing); err != nil {
+		return n, usage("--missing: %w", err)
+	}
+	if c.EventTime != "" {
+		if n.EventTime, err = uniq.ParseEventTime(c.EventTime); err != nil {
+			return n, usage("--event-time: %w", err)
+		}
+	}
+	switch c.Conflicts {
+	case "off":
+	case "":
+		n.Digests = !conflictFree(n.Identity)
+	default:
+		n.Digests = true
+	}
+	return n, nil
+}
+
+// parseScope reads --scope: an identity of each message, or "=" and a name.
+func parseScope(text string) (*identity.Extractor, hapax.Scope, error) {
+	if name, constant := strings.CutPrefix(text, "="); constant || text == "" {
+		return nil, hapax.Scope(name), nil
+	}
+	x, err := identity.Parse(text)
+	if err != nil {
+		return nil, "", usage("--scope: %w", err)
+	}
+	return x, "", nil
+}
+
+// conflictFree tells whether the identity is the payload, or what counts of it.
+func conflictFree(x *identity.Extractor) bool {
+	spec := x.String()
+	return strings.HasPrefix(spec, "line") || strings.HasPrefix(spec, "content")
+}
+
+// conflictFile is the file that --conflicts names, if it does.
+func (c *uniqCommand) conflictFile() string {
+	switch c.Conflicts {
+	case "drop", "pass", "error", "off":
+		return ""
+	}
+	return c.Conflicts
+}
+
+func (c *uniqCommand) openOutputs(w *world, files *outputs, p *positions, o *uniq.Options) error {
+	o.Unique = &uniq.Output{Name: "standard output", File: pipe{w.stdout}}
+	for _, f := range []struct {
+		name string
+		to   **uniq.Output
+	}{{c.Out, &o.Unique}, {c.Duplicates, &o.Duplicates}, {c.conflictFile(), &o.Conflicts}} {
+		if f.name == "" {
+			continue
+		}
+		var err error
+		if *f.to, err = files.create(f.name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memoryFor is what a user allows, or most of what there is.
+func memoryFor(s size) int64 {
+	if s > 0 {
+		return int64(s)
+	}
+	return ram() / 4 * 3
+}

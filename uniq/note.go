@@ -1,0 +1,96 @@
+package uniq
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// Note is what a checkpoint in the ledger keeps of an input beside its offset:
+// where to go on, and how long the outputs were then.
+type Note struct {
+	Line    int64  `json:"line"`              // lines done
+	Byte    int64  `json:"byte"`              // bytes they had
+	Sum     uint32 `json:"sum"`               // CRC-32C of these bytes
+	Ended   bool   `json:"ended,omitempty"`   // the input had no more, then
+	Over    bool   `json:"over,omitempty"`    // and the run that read it was closed
+	Partial *int64 `json:"partial,omitempty"` // where its last line began, if that had no "\n"
+	Opening string `json:"opening,omitempty"` // tells one pipe's content from another's
+	Outputs []Mark `json:"outputs,omitempty"` // what was written so far
+}
+
+// Mark is the length of an output at a checkpoint.
+type Mark struct {
+	Path   string `json:"path"` // absolute
+	Length int64  `json:"length"`
+}
+
+// ParseNote reads what a checkpoint holds.
+func ParseNote(b []byte) (Note, error) {
+	var n Note
+	if err := json.Unmarshal(b, &n); err != nil {
+		return n, fmt.Errorf("read note of checkpoint: %w", err)
+	}
+	if n.Line < 0 || n.Byte < 0 || n.Partial != nil && (*n.Partial < 0 || *n.Partial >= n.Byte) {
+		return n, fmt.Errorf("read note of checkpoint: %s is out of range", b)
+	}
+	return n, nil
+}
+
+// Marshal is what [ParseNote] reads.
+func (n *Note) Marshal() ([]byte, error) {
+	b, err := json.Marshal(n)
+	if err != nil {
+		return nil, fmt.Errorf("write note of checkpoint: %w", err)
+	}
+	return b, nil
+}
+
+// Source is the place of an input in the ledger. It is a [lines.Input]'s Origin.
+type Source struct {
+	name  string
+	shift int64 // from the number of a line, counted from 0, to its offset
+	note  Note  // as far as was written
+}
+
+// NewSource is the source of that name, of which all offsets before first are
+// done. Note says where its reader stands.
+func NewSource(name string, first int64, note Note) *Source {
+	return &Source{name: name, shift: first - note.Line, note: note}
+}
+
+// written notes that the first n lines of a chunk are in the outputs.
+func (s *Source) written(c *Chunk, n int, outputs []*Output) {
+	end := c.Start(n)
+	note := &s.note
+	note.Line, note.Byte = c.Line+int64(n), c.Byte+int64(end)
+	note.Sum = Checksum(note.Sum, c.Text[:end])
+	note.Ended = c.Last && n == len(c.Ends)
+	if n > 0 {
+		note.Partial = nil
+		if c.Text[end-1] != '\n' {
+			partial := c.Byte + int64(c.Start(n-1))
+			note.Partial = &partial
+		}
+	}
+	note.Outputs = note.Outputs[:0]
+	for _, o := range outputs {
+		if o.Path != "" {
+			note.Outputs = append(note.Outputs, Mark{o.Path, o.Length})
+		}
+	}
+}
+
+// checkpoint is what the ledger is to keep of the source by now.
+func (s *Source) checkpoint() (ledger.Checkpoint, error) {
+	note, err := s.note.Marshal()
+	return ledger.Checkpoint{Source: s.name, Offset: s.note.Line + s.shift - 1, Note: note}, err
+}
+
+// Checksum adds bytes to a [Note]'s sum. It is there to notice an input that is
+// not the one it was, not one that was forged.
+func Checksum(sum uint32, b []byte) uint32 {
+	return crc32.Update(sum, crc32.MakeTable(crc32.Castagnoli), b)
+}

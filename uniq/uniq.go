@@ -1,0 +1,149 @@
+package uniq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"runtime"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/lines"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// Ledger is what a run needs of a [ledger.Ledger].
+type Ledger interface {
+	Hasher(s hapax.Scope) identity.Hasher
+	Admit(ctx context.Context, b *ledger.Batch) error
+	Confirm(ctx context.Context, c ledger.Checkpoint) error
+	Sync(ctx context.Context) error
+}
+
+// Action is what becomes of a conflict: a line that has the identity of an
+// earlier one and another payload.
+type Action uint8
+
+const (
+	// Drop counts it and warns of it; with an output for conflicts, it goes there.
+	Drop Action = iota
+	// Pass lets it through.
+	Pass
+	// Stop ends the run before it, with [hapax.ErrConflict].
+	Stop
+)
+
+// Options configure [Run].
+type Options struct {
+	Ledger Ledger
+	Naming Naming // its Hasher is the ledger's if nil
+
+	Unique     *Output
+	Duplicates *Output // nil: they are dropped
+	Conflicts  *Output // nil: OnConflict says
+	OnConflict Action
+	Mark       bool // let duplicates, and conflicts that are dropped, through with a mark
+
+	MaxLine int // bytes; default lines.DefaultMaxLine
+
+	// A checkpoint is written after so many bytes of input or so much time,
+	// whichever comes first (default 64 MiB, 1 s).
+	CheckpointBytes int64
+	CheckpointTime  time.Duration
+
+	Progress *Progress            // nil, or told of every chunk that was written
+	Warn     func(message string) // nil, or told of the first conflict that is dropped
+}
+
+func (o *Options) setDefaults() {
+	if o.Naming.Hasher == nil {
+		o.Naming.Hasher = o.Ledger.Hasher
+	}
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = 64 << 20
+	}
+	if o.CheckpointTime == 0 {
+		o.CheckpointTime = time.Second
+	}
+	if o.Progress == nil {
+		o.Progress = new(Progress)
+	}
+	if o.Warn == nil {
+		o.Warn = func(string) {}
+	}
+}
+
+// Run writes each line of the inputs once, in order. Inputs whose Origin is a
+// [*Source] have checkpoints in the ledger.
+//
+// An error in a line, or a conflict on which to stop, ends the run after all
+// lines before it were written, and it names file and line. So does the end of
+// ctx, after the lines in hand. In each case what was written has a checkpoint on
+// return. It has none after a failure of the ledger or of an output.
+func Run(ctx context.Context, inputs iter.Seq2[*lines.Input, error], o Options) error {
+	o.setDefaults()
+	namer, err := NewNamer(o.Naming)
+	if err != nil {
+		return err
+	}
+	reading := lines.Options{Workers: runtime.GOMAXPROCS(0), MaxLine: o.MaxLine}
+	r := lines.Start(ctx, inputs, reading, namer.Name)
+	defer r.Close()
+	judging, stop := context.WithCancel(ctx)
+	judged := make(chan verdicts, reading.Workers)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		judge(judging, o.Ledger, r, judged)
+	}()
+	w := newWriter(ctx, &o, r)
+	err = w.writeAll(ctx, judged)
+	stop()
+	<-ended
+	return errors.Join(err, w.commits.close())
+}
+
+// verdicts are a chunk that the ledger was asked about, or the error that came
+// with it or instead of it.
+type verdicts struct {
+	chunk *Chunk
+	err   error
+	fatal bool // the ledger failed: the chunk has no verdicts
+}
+
+// judge asks the ledger about all chunks, in order, until an error.
+func judge(ctx context.Context, l Ledger, r *lines.Reader[*Named], out chan<- verdicts) {
+	for {
+		var v verdicts
+		v.chunk, v.err = r.Next(ctx)
+		if v.chunk != nil {
+			if err := admit(ctx, l, v.chunk); err != nil {
+				v.err, v.fatal = err, true
+			}
+		}
+		select {
+		case out <- v:
+		case <-ctx.Done():
+			return
+		}
+		if v.err != nil {
+			return
+		}
+	}
+}
+
+func admit(ctx context.Context, l Ledger, c *Chunk) error {
+	if len(c.Notes.Entries) == 0 {
+		return nil
+	}
+	b := ledger.Batch{Entries: c.Notes.Entries}
+	if source, ok := c.Input.Origin.(*Source); ok {
+		b.Source = source.name
+	}
+	if err := l.Admit(ctx, &b); err != nil {
+		return fmt.Errorf("%s: remember lines: %w", c.Input.At(c.Line+1), err)
+	}
+	return nil
+}
