@@ -19,14 +19,18 @@ type Naming struct {
 	Missing   identity.MissingPolicy
 	Digests   bool                              // of each line, to tell conflicts
 	Hasher    func(hapax.Scope) identity.Hasher // the ledger's
+	Numbered  bool                              // Identity is a sequence, and asked about as one
 	KeepIDs   bool                              // in Named.ID, for people
 }
 
 // Named are the lines of a chunk as a ledger is asked about them.
 type Named struct {
-	Entries []ledger.Entry // of the lines that have an identity, in order
-	Without []int32        // the lines that have none, where these pass
-	Content int            // lines without an identity that are named by their content
+	Entries []ledger.Entry         // of the lines that have an identity, in order
+	Numbers []ledger.SequenceEntry // beside Entries, if they are Numbered
+	Without []int32                // the lines that have none, where these pass
+	Content int                    // lines without an identity that are named by their content
+
+	refused error // why the first number that has no verdict was refused
 
 	ids                      []byte // with KeepIDs, of Entries
 	idEnds                   []int
@@ -144,7 +148,17 @@ func (n *Namer) name(named *Named, e *ledger.Entry, value []byte) (has bool, err
 			hasher = n.Hasher(hapax.Scope(named.scope))
 		}
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case n.Numbered:
+		var q hapax.Sequence
+		if q, named.id, err = n.Identity.Sequence(named.id[:0], &m); err == nil {
+			named.Numbers = append(named.Numbers, ledger.SequenceEntry{
+				Producer: hasher.Fingerprint(q.Producer), Epoch: q.Epoch, Number: q.Number, Offset: e.Offset,
+			})
+			return true, nil
+		}
+	default:
 		named.id, err = n.Identity.Append(named.id[:0], &m)
 	}
 	if err != nil {
@@ -171,6 +185,7 @@ func (n *Namer) name(named *Named, e *ledger.Entry, value []byte) (has bool, err
 // reset makes room for a new chunk, and lets go of what a very long line took.
 func (named *Named) reset() {
 	named.Entries, named.Without, named.Content = named.Entries[:0], named.Without[:0], 0
+	named.Numbers, named.refused = named.Numbers[:0], nil
 	named.ids, named.idEnds = named.ids[:0], named.idEnds[:0]
 	for _, scratch := range []*[]byte{&named.id, &named.scope, &named.event, &named.digest} {
 		if cap(*scratch) > 1<<20 {

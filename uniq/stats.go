@@ -8,6 +8,7 @@ type Stats struct {
 	Unique     int64 `json:"unique"` // first copies, and lines that pass without an identity
 	Duplicates int64 `json:"duplicates"`
 	Conflicts  int64 `json:"conflicts"`  // same identity as before, other payload
+	Stale      int64 `json:"stale"`      // with a number too low to tell
 	Late       int64 `json:"late"`       // older than the window reaches back; they pass
 	WithoutID  int64 `json:"without_id"` // passed, or named by their content
 	Bytes      int64 `json:"bytes"`      // of the lines read
@@ -18,6 +19,7 @@ func (s *Stats) add(o Stats) {
 	s.Unique += o.Unique
 	s.Duplicates += o.Duplicates
 	s.Conflicts += o.Conflicts
+	s.Stale += o.Stale
 	s.Late += o.Late
 	s.WithoutID += o.WithoutID
 	s.Bytes += o.Bytes

@@ -18,20 +18,26 @@ import (
 type Ledger interface {
 	Hasher(s hapax.Scope) identity.Hasher
 	Admit(ctx context.Context, b *ledger.Batch) error
+	AdmitSequences(ctx context.Context, b *ledger.SequenceBatch) error
 	Confirm(ctx context.Context, c ledger.Checkpoint) error
 	Sync(ctx context.Context) error
 }
 
-// Action is what becomes of a conflict: a line that has the identity of an
-// earlier one and another payload.
+// ErrStale is a line of a sequence of which nothing tells whether it is a copy.
+var ErrStale = errors.New("its number is too low to tell whether it is a copy")
+
+// Action is what becomes of a line that may be no copy: a conflict, which has the
+// identity of an earlier line and another payload, or a stale one, whose number
+// is too low to tell.
 type Action uint8
 
 const (
-	// Drop counts it and warns of it; with an output for conflicts, it goes there.
+	// Drop counts it. Of a conflict it warns; with an output for conflicts, it
+	// goes there.
 	Drop Action = iota
 	// Pass lets it through.
 	Pass
-	// Stop ends the run before it, with [hapax.ErrConflict].
+	// Stop ends the run before it, for a conflict with [hapax.ErrConflict].
 	Stop
 )
 
@@ -44,6 +50,7 @@ type Options struct {
 	Duplicates *Output // nil: they are dropped
 	Conflicts  *Output // nil: OnConflict says
 	OnConflict Action
+	OnStale    Action
 	Mark       bool // let duplicates, and conflicts that are dropped, through with a mark
 
 	MaxLine int // bytes; default lines.DefaultMaxLine
@@ -138,12 +145,30 @@ func admit(ctx context.Context, l Ledger, c *Chunk) error {
 	if len(c.Notes.Entries) == 0 {
 		return nil
 	}
-	b := ledger.Batch{Entries: c.Notes.Entries}
-	if source, ok := c.Input.Origin.(*Source); ok {
-		b.Source = source.name
+	source := ""
+	if s, ok := c.Input.Origin.(*Source); ok {
+		source = s.name
 	}
-	if err := l.Admit(ctx, &b); err != nil {
+	var err error
+	if len(c.Notes.Numbers) > 0 {
+		err = admitNumbers(ctx, l, source, c.Notes)
+	} else {
+		err = l.Admit(ctx, &ledger.Batch{Source: source, Entries: c.Notes.Entries})
+	}
+	if err != nil {
 		return fmt.Errorf("%s: remember lines: %w", c.Input.At(c.Line+1), err)
 	}
 	return nil
+}
+
+func admitNumbers(ctx context.Context, l Ledger, source string, named *Named) error {
+	err := l.AdmitSequences(ctx, &ledger.SequenceBatch{Source: source, Entries: named.Numbers})
+	var refused *ledger.RefusedError
+	if errors.As(err, &refused) {
+		named.refused, err = refused.Err, nil
+	}
+	for i := range named.Numbers {
+		named.Entries[i].Verdict = named.Numbers[i].Verdict
+	}
+	return err
 }

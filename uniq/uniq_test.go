@@ -43,7 +43,6 @@ func open(t testing.TB, o ledger.Options) *ledger.Ledger {
 // naive does with maps what a run must do.
 type naive struct {
 	id, missing, conflicts         string
-	mark                           bool
 	unique, duplicates, conflicted strings.Builder
 	stats                          uniq.Stats
 	seen                           map[string]string // payload by id

@@ -206,15 +206,28 @@ func (w *writer) other(c *Chunk, i int, line []byte, verdict hapax.Verdict, stat
 		return nil, nil
 	case hapax.Conflict:
 		return w.conflict(c, i, line, stats)
+	case hapax.Stale:
+		if o.OnStale == Stop {
+			return fmt.Errorf("%s: %w", at(c, i), ErrStale), nil
+		}
+		stats.Stale++
+		if o.OnStale == Pass {
+			return nil, o.Unique.add(line)
+		}
+		return nil, nil
+	case 0:
+		return fmt.Errorf("%s: %w", at(c, i), c.Notes.refused), nil
 	}
-	return fmt.Errorf("%s: %w: the ledger says that it is %v", c.Input.At(c.Line+int64(i)+1), hapax.ErrInFlight, verdict), nil
+	return fmt.Errorf("%s: %w", at(c, i), hapax.ErrInFlight), nil
 }
+
+// at is where line i of a chunk stands.
+func at(c *Chunk, i int) string { return c.Input.At(c.Line + int64(i) + 1) }
 
 func (w *writer) conflict(c *Chunk, i int, line []byte, stats *Stats) (stopped, err error) {
 	o := w.o
-	at := func() string { return c.Input.At(c.Line + int64(i) + 1) }
 	if o.OnConflict == Stop {
-		return fmt.Errorf("%s: %w", at(), hapax.ErrConflict), nil
+		return fmt.Errorf("%s: %w", at(c, i), hapax.ErrConflict), nil
 	}
 	stats.Conflicts++
 	switch {
@@ -227,7 +240,7 @@ func (w *writer) conflict(c *Chunk, i int, line []byte, stats *Stats) (stopped, 
 	}
 	if !w.warned {
 		w.warned = true
-		o.Warn(at() + ": dropped: a line before it has the same identity and another payload")
+		o.Warn(at(c, i) + ": dropped: a line before it has the same identity and another payload")
 	}
 	return nil, nil
 }

@@ -29,11 +29,26 @@ func (w *world) stored(dir string, readOnly bool) (*ledger.Ledger, ledger.Info, 
 	if err != nil {
 		return nil, info, err
 	}
-	l, err := ledger.Open(dir, ledger.Options{
-		Window: info.Window, Identity: info.Identity, Scope: info.Scope, Digests: info.Digests,
-		MaxMemory: memoryFor(0), MaxSources: 1 << 20, ReadOnly: readOnly, Logger: w.stderr.logger(),
-	})
+	o := w.ledgerOptions(memoryFor(0))
+	o.Window, o.Identity, o.Scope, o.Digests = info.Window, info.Identity, info.Scope, info.Digests
+	o.ReadOnly, o.Sequences.Idle = readOnly, info.Window.Time
+	l, err := ledger.Open(dir, o)
 	return l, info, err
+}
+
+const (
+	// disorder is how many numbers of a producer are told apart one by one.
+	disorder = 1024
+	// producerBytes is what that takes of memory, with all else about a producer.
+	producerBytes = 32 + disorder/8 + 10
+)
+
+// ledgerOptions are those that do not depend on what is remembered.
+func (w *world) ledgerOptions(memory int64) ledger.Options {
+	return ledger.Options{
+		MaxMemory: memory, MaxSources: 1 << 20, Logger: w.stderr.logger(),
+		Sequences: ledger.SequenceOptions{Window: disorder, MaxProducers: int(min(memory/producerBytes, 1<<24))},
+	}
 }
 
 // ids are identities as an operator types them.
@@ -76,13 +91,23 @@ func (c *ids) fingerprints(l *ledger.Ledger, info ledger.Info) ([]identified, er
 	}
 	hasher := l.Hasher(scope)
 	for _, text := range c.IDs {
-		id, err := x.AppendID(nil, text)
+		id, err := appendID(x, text)
 		if err != nil {
 			return nil, usage("id %q of the kind %s: %w", text, info.Identity, err)
 		}
 		all = append(all, identified{text, hasher.Fingerprint(id)})
 	}
 	return all, nil
+}
+
+// appendID is what the ledger hashes of what an operator types: of a sequence, the
+// producer.
+func appendID(x *identity.Extractor, text string) ([]byte, error) {
+	if x.IsSequence() {
+		q, _, err := x.Sequence(nil, &hapax.Message{Value: []byte(text)})
+		return q.Producer, err
+	}
+	return x.AppendID(nil, text)
 }
 
 // scope is that of the ids: the ledger's only one, or that of a message.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hapaxmq/hapax/ledger"
 )
@@ -31,6 +32,9 @@ func (c *ledgerForget) Run(w *world) error {
 }
 
 func (c *ledgerForget) forget(w *world, l *ledger.Ledger, info ledger.Info) error {
+	if strings.HasPrefix(info.Identity, "sequence:") {
+		return usage("the ledger keeps numbers (%s), of which none can be forgotten by itself", info.Identity)
+	}
 	all, err := c.fingerprints(l, info)
 	if err != nil {
 		return err

@@ -37,15 +37,13 @@ func (c *ledgerLookup) lookup(w *world, l *ledger.Ledger, info ledger.Info) erro
 	}
 	absent := 0
 	for _, id := range all {
-		s, known, err := l.Lookup(w.ctx, id.fingerprint)
+		out, err := lookUp(w.ctx, l, info, id)
 		if err != nil {
 			return err
 		}
-		if !known {
+		if !out.Known {
 			absent++
 		}
-		s.Fingerprint = id.fingerprint
-		out := newSighting(id.text, s, known)
 		if c.JSON {
 			err = w.printJSON(out)
 		} else {

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/uniq"
 )
 
 // The exit codes, which scripts may rely on.
@@ -108,6 +109,8 @@ func advice(err error) string {
 		return " (--missing says what to do with such lines)"
 	case errors.Is(err, hapax.ErrConflict):
 		return " (--conflicts says what to do with such lines)"
+	case errors.Is(err, uniq.ErrStale):
+		return " (--stale says what to do with such lines)"
 	case errors.Is(err, hapax.ErrFull):
 		return " (raise --max-memory, bound what is remembered by --window or --last, or keep it in a --ledger)"
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -19,6 +21,26 @@ type sighting struct {
 	Source      string     `json:"source,omitempty"`
 	Offset      *int64     `json:"offset,omitempty"`
 	Copies      int64      `json:"copies,omitempty"`
+	Epoch       uint32     `json:"epoch,omitempty"` // of a producer
+	Highest     *uint64    `json:"highest,omitempty"`
+	Last        *time.Time `json:"last,omitempty"`
+}
+
+// lookUp asks the ledger about a message's id or, if it keeps numbers, about its
+// producer.
+func lookUp(ctx context.Context, l *ledger.Ledger, info ledger.Info, id identified) (sighting, error) {
+	if !strings.HasPrefix(info.Identity, "sequence:") {
+		s, known, err := l.Lookup(ctx, id.fingerprint)
+		s.Fingerprint = id.fingerprint
+		return newSighting(id.text, s, known), err
+	}
+	p, known, err := l.Producer(id.fingerprint)
+	s := sighting{ID: id.text, Fingerprint: id.fingerprint.String(), Known: known}
+	if known {
+		last := p.Last.UTC()
+		s.State, s.Epoch, s.Highest, s.Last = "producer", p.Epoch, &p.Highest, &last
+	}
+	return s, err
 }
 
 func newSighting(id string, s ledger.Sighting, known bool) sighting {
@@ -48,6 +70,9 @@ func (s sighting) String() string {
 	}
 	if !s.Known {
 		return name + ": not remembered"
+	}
+	if s.Highest != nil {
+		return fmt.Sprintf("%s: highest number %d, epoch %d, last seen %s", name, *s.Highest, s.Epoch, s.Last.Format(time.RFC3339))
 	}
 	text := name + ": "
 	if s.State == hapax.InFlight.String() {

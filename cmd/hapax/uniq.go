@@ -16,7 +16,7 @@ import (
 
 // uniqCommand is hapax uniq.
 type uniqCommand struct {
-	ID        string `placeholder:"SPEC" default:"line" help:"What names a message: line, json:PATH[,PATH…], content, content:-PATH[,PATH…], content:+PATH[,PATH…], cloudevents, or several joined by + (together) or | (the first that is there). Default: line."`
+	ID        string `placeholder:"SPEC" default:"line" help:"What names a message: line, json:PATH[,PATH…], content, content:-PATH[,PATH…], content:+PATH[,PATH…], cloudevents, sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH], or several joined by + (together) or | (the first that is there). Default: line."`
 	Scope     string `placeholder:"SPEC" help:"Where an identity must be unique: a SPEC as for --id, or =NAME for one scope by that name."`
 	Window    span   `placeholder:"DUR" help:"How long an identity is remembered, such as 90s, 24h or 7d. Default: for ever."`
 	Last      int64  `placeholder:"N" help:"Until how many other identities came it is remembered."`
@@ -29,6 +29,7 @@ type uniqCommand struct {
 	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
 	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
 	Missing    string `placeholder:"error|content|pass" enum:"error,content,pass" default:"error" help:"What to do with a line that has no identity: stop (default), name it by its content, or let it pass."`
+	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
 	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
 
 	Stats     bool `help:"Print to standard error how many lines were read, unique, duplicates, conflicts and without id."`
@@ -76,10 +77,11 @@ func (c *uniqCommand) Run(w *world) error {
 		return err
 	}
 	closed := closedCleanly(c.Ledger)
-	l, err := ledger.Open(c.Ledger, ledger.Options{
-		Window: window, Identity: o.Naming.Identity.String(), Scope: c.Scope, Digests: o.Naming.Digests,
-		Durability: ledger.Written, Expect: expect, MaxMemory: memoryFor(c.MaxMemory), MaxSources: 1 << 20, Logger: w.stderr.logger(),
-	})
+	settings := w.ledgerOptions(memoryFor(c.MaxMemory))
+	settings.Window, settings.Expect, settings.Durability = window, expect, ledger.Written
+	settings.Identity, settings.Scope, settings.Digests = o.Naming.Identity.String(), c.Scope, o.Naming.Digests
+	settings.Sequences.Idle = window.Time
+	l, err := ledger.Open(c.Ledger, settings)
 	if err != nil {
 		return err
 	}
@@ -96,7 +98,7 @@ func closedCleanly(dir string) bool {
 
 // expect is how many identities to make room for at once, 0 if nothing tells.
 func (c *uniqCommand) expect(w *world, n uniq.Naming) (int64, error) {
-	if c.EventTime != "" {
+	if c.EventTime != "" || n.Numbered {
 		return 0, nil
 	}
 	n.Hasher, n.Digests = identity.NewHasher([16]byte{}).Scoped, false
@@ -156,6 +158,7 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 	if c.Mark && c.Duplicates != "" {
 		return o, w, usage("--mark lets duplicates through, and --duplicates takes them away: choose one")
 	}
+	o.OnStale = map[string]uniq.Action{"error": uniq.Stop, "pass": uniq.Pass, "drop": uniq.Drop}[c.Stale]
 	names := map[string]bool{}
 	for _, name := range []string{c.Out, c.Duplicates, c.conflictFile()} {
 		if name != "" && names[name] {
@@ -183,8 +186,9 @@ func (c *uniqCommand) naming() (n uniq.Naming, err error) {
 	if n.Identity, err = identity.Parse(c.ID); err != nil {
 		return n, usage("--id: %w", err)
 	}
-	if n.Identity.IsSequence() {
-		return n, usage("--id %s: sequences are not kept by this command yet: name messages by json:PATH,PATH", c.ID)
+	n.Numbered = n.Identity.IsSequence()
+	if n.Numbered && (c.Last != 0 || c.EventTime != "" || c.WindowKind != "first" || c.Missing == "content" || c.Conflicts != "" && c.Conflicts != "off") {
+		return n, usage("--id %s keeps no ids: it goes with --window, and not with --last, --event-time, --window-kind, --conflicts or --missing content", c.ID)
 	}
 	if n.Scope, n.Within, err = parseScope(c.Scope); err != nil {
 		return n, err
@@ -200,7 +204,7 @@ func (c *uniqCommand) naming() (n uniq.Naming, err error) {
 	switch c.Conflicts {
 	case "off":
 	case "":
-		n.Digests = !conflictFree(n.Identity)
+		n.Digests = !conflictFree(n.Identity) && !n.Numbered
 	default:
 		n.Digests = true
 	}
