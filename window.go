@@ -55,7 +55,8 @@ type Window struct {
 	// EventTime measures Time by the messages' own times instead of by their
 	// arrival. The watermark, the latest event time seen, moves at most to the
 	// arrival time plus Skew, so that one message from the future cannot empty
-	// the window.
+	// the window. Count and Bytes then say how much must have come before an
+	// identity may go; which go first is by their own times.
 	EventTime bool
 	Skew      time.Duration
 

@@ -63,6 +63,9 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 			return err
 		}
 	}
+	if l.live.Load() >= l.most() {
+		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
+	}
 	k := window.KeyOf(e.Fingerprint)
 	st := l.stripe(k)
 	st.mu.Lock()
@@ -104,6 +107,9 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 		if err := l.catchUp(); err != nil {
 			return err
 		}
+	}
+	if l.live.Load()+int64(len(entries)) > l.most() {
+		return l.admitInOrder(&Batch{Entries: entries})
 	}
 	w := pieces.Get().(*piece)
 	defer pieces.Put(w)
@@ -238,7 +244,7 @@ func (l *Ledger) admitContested(e *Entry) error {
 	if err := l.turn(now); err != nil {
 		return err
 	}
-	if err := l.makeRoom(1); err != nil {
+	if err := l.makeRoomFor([]Entry{*e}); err != nil {
 		return err
 	}
 	l.lockAll()

@@ -291,19 +291,17 @@ func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
 }
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.
-func (l *Ledger) rewarm(e *Entry, k window.Key, first, gen *window.Generation) error {
+func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) error {
 	p, err := l.insert(k, gen.Number)
 	if err != nil {
 		return err
 	}
-	if l.o.Digests {
-		l.table.SetSide(k, p, uint64(e.Digest))
-	}
-	l.gens.Add(first, -1, -e.Size)
+	l.setSide(k, p, e.Fingerprint, d)
+	l.gens.Remove(first, 1, 0)
 	l.cold.live--
 	l.live.Add(1)
-	l.frame.renewed(gen, e)
-	if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
+	l.frame.renewed(gen, e, d)
+	if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
 		l.ended(gone, false)
 		l.publishLocked()
 	}

@@ -64,24 +64,22 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	}
 	c = hapax.Claim{Fingerprint: f, Digest: r.Digest}
 	k := window.KeyOf(f)
-	st := l.stripe(k)
-	st.mu.Lock()
-	defer st.mu.Unlock()
+	l.lockAll()
+	defer l.unlockAll()
 	p, was := l.table.Find(k)
-	if was != window.Claimed && st.live[was] {
-		return l.answered(c, k, p), false, nil
+	if was != window.Claimed && l.known(k) {
+		return l.claimCopy(c, now)
 	}
 	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
 		c.Deadline = time.Unix(0, held.Deadline)
-		if c.Verdict = hapax.InFlight; differ(held.Digest, r.Digest) {
-			c.Verdict = hapax.Conflict
-		}
+		e := Entry{Digest: r.Digest}
+		l.claimed(&e, held)
+		c.Verdict = e.Verdict
 		return c, false, nil
 	}
 	if was == 0 {
-		p, err = l.table.Insert(k, window.Claimed, &st.live)
-		if err != nil {
-			return c, false, fmt.Errorf("%w: %w", hapax.ErrFull, err)
+		if p, err = l.insert(k, window.Claimed); err != nil {
+			return c, false, err
 		}
 	}
 	held, err := l.claims.Take(f, r.Digest, now+int64(r.Lease))
@@ -90,22 +88,27 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 		return c, false, fmt.Errorf("%w: %d claims are live; raise MaxClaims", hapax.ErrFull, l.claims.Len())
 	}
 	l.table.Mark(k, p, window.Claimed)
+	l.stats.fresh.Add(1)
 	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
 	reserves, err = l.logClaim(f, held)
 	return c, reserves, err
 }
 
-// answered is the claim on an identity that is remembered.
-func (l *Ledger) answered(c hapax.Claim, k window.Key, p window.Place) hapax.Claim {
-	if differ(l.digest(k, p), c.Digest) {
-		c.Verdict = hapax.Conflict
-		l.stats.conflicts.Add(1)
-		return c
+// claimCopy is the claim on an identity that is remembered: a copy of it came.
+func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, bool, error) {
+	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
+	l.frame.begin(now, "")
+	err := l.admitEntry(&e, window.KeyOf(c.Fingerprint), now)
+	if err == nil && l.journal != nil && !l.frame.empty() {
+		err = l.appendFrame()
 	}
-	c.Verdict = hapax.Duplicate
-	c.Receipt = slices.Clone(l.receipts.get(c.Fingerprint))
-	l.stats.duplicates.Add(1)
-	return c
+	if err != nil {
+		return c, false, l.fail(err)
+	}
+	if c.Verdict = e.Verdict; c.Verdict == hapax.Duplicate {
+		c.Receipt = slices.Clone(l.receipts.get(c.Fingerprint))
+	}
+	return c, false, nil
 }
 
 // beginClaim is what Claim, Extend, Commit and Release begin with, under mu.
@@ -234,7 +237,7 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 	if err != nil {
 		return 0, err
 	}
-	e := &Entry{Fingerprint: c.Fingerprint, Digest: h.Digest, Time: now}
+	e := &Entry{Fingerprint: c.Fingerprint, Digest: h.Digest, Time: max(now, l.gens.Watermark())}
 	l.lockAll()
 	gen, err := l.generationOf(e, now)
 	if err == nil {
@@ -267,7 +270,7 @@ func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	if err := l.release(c); err != nil || l.journal == nil {
 		return err
 	}
-	return l.settled(l.journal.flush(l.journal.end()))
+	return l.settled(l.journal.wait(l.journal.end()))
 }
 
 func (l *Ledger) release(c hapax.Claim) error {

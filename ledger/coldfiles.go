@@ -63,6 +63,19 @@ func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Genera
 // freezing tells whether the keys of a generation are being copied to a file.
 func (c *coldFiles) freezing(gen *window.Generation) bool { return c.moving[gen.ID] }
 
+// forget hides an identity of a cold file, and tells of which generation.
+func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*window.Generation, error) {
+	gen, _, ok, err := c.find(window.KeyOf(f), gens)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if gen.Number == 0 {
+		gens.Remove(gen, 1, 0)
+		c.live--
+	}
+	return gen, c.hide(f, gen.ID)
+}
+
 // hide makes an identity as if no generation up to id in a cold file held it.
 func (c *coldFiles) hide(f hapax.Fingerprint, id uint64) error {
 	if c.hidden == nil {

@@ -14,7 +14,7 @@ import (
 //	1 generation  v id · v start · v end                          before its first use in a file
 //	2 admit       1 flags · 8 time · [positions] · blocks …
 //	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
-//	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest]
+//	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest, but for copies]
 //	3 confirm     s source · v offset · s note
 //	4 source      confirm's fields · v chunks · chunks × (v number · 8 × (8 admitted · 8 fresh))  in a snapshot
 //	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
@@ -61,7 +61,7 @@ type admitFrame struct {
 	runs    []run
 	blocks  []block
 	keys    []byte // of all blocks, one after the other
-	sums    []byte // digests, of fresh blocks only
+	sums    []byte // digests, but for copies
 	head    []byte
 	body    []byte
 }
@@ -88,9 +88,14 @@ func (f *admitFrame) begin(now int64, source string) {
 
 func (f *admitFrame) empty() bool { return len(f.blocks) == 0 && len(f.runs) == 0 }
 
-func (f *admitFrame) key(gen *window.Generation, e *Entry)     { f.add(blockFresh, gen, e) }
-func (f *admitFrame) renewed(gen *window.Generation, e *Entry) { f.add(blockRenewed, gen, e) }
-func (f *admitFrame) copied(gen *window.Generation, e *Entry)  { f.add(blockCopies, gen, e) }
+func (f *admitFrame) key(gen *window.Generation, e *Entry) { f.add(blockFresh, gen, e) }
+
+// renewed adds an identity whose digest is d: e may have none.
+func (f *admitFrame) renewed(gen *window.Generation, e *Entry, d hapax.Digest) {
+	f.add(blockRenewed, gen, &Entry{Fingerprint: e.Fingerprint, Digest: d})
+}
+
+func (f *admitFrame) copied(gen *window.Generation, e *Entry) { f.add(blockCopies, gen, e) }
 
 func (f *admitFrame) add(kind uint8, gen *window.Generation, e *Entry) {
 	last := len(f.blocks) - 1
@@ -102,7 +107,7 @@ func (f *admitFrame) add(kind uint8, gen *window.Generation, e *Entry) {
 	b.n++
 	b.bytes += e.Size
 	f.keys = append(f.keys, e.Fingerprint[:]...)
-	if f.digests && kind == blockFresh {
+	if f.digests && kind != blockCopies {
 		f.sums = binary.LittleEndian.AppendUint64(f.sums, uint64(e.Digest))
 	}
 }
@@ -156,7 +161,7 @@ func (f *admitFrame) payload() []byte {
 		b = binary.AppendUvarint(b, uint64(bl.n))
 		b = binary.AppendVarint(b, bl.bytes)
 		b, keys = append(b, keys[:16*bl.n]...), keys[16*bl.n:]
-		if f.digests && bl.kind == blockFresh {
+		if f.digests && bl.kind != blockCopies {
 			b, sums = append(b, sums[:8*bl.n]...), sums[8*bl.n:]
 		}
 	}
@@ -314,7 +319,7 @@ func (r *reader) block(flags byte) (b readBlock) {
 	b.n = r.count(128, "keys")
 	b.bytes = r.varint("bytes")
 	b.keys = r.bytes(16*b.n, "keys")
-	if flags&admitDigests != 0 && b.kind == blockFresh {
+	if flags&admitDigests != 0 && b.kind != blockCopies {
 		b.sums = r.bytes(8*b.n, "digests")
 	}
 	if b.kind > blockCopies {

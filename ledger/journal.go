@@ -97,6 +97,20 @@ func (j *journal) roll() error {
 	if j.w.Size()-j.begun < max(min(max(total/64, minRoll), maxRoll), 2*j.begun) {
 		return nil
 	}
+	return j.rollNow()
+}
+
+// drop deletes the files that hold nothing live, the newest too.
+func (j *journal) drop() error {
+	if f := j.files[len(j.files)-1]; len(f.gens) == 0 && len(f.ends) > 0 {
+		return j.rollNow()
+	}
+	return j.clean()
+}
+
+// rollNow seals the newest file and begins another.
+func (j *journal) rollNow() error {
+	n := len(j.files)
 	last := j.w
 	if err := last.Seal(); err != nil {
 		return err
@@ -149,8 +163,11 @@ func (j *journal) wait(end int64) error {
 // flush returns once the log up to end is with the operating system.
 func (j *journal) flush(end int64) error {
 	w, base := j.newest()
-	if end <= base || base+w.Flushed() >= end {
-		return w.Err()
+	if end <= base {
+		return nil
+	}
+	if base+w.Flushed() >= end {
+		return j.unlessSealed(end, w.Err())
 	}
 	return j.unlessSealed(end, w.Flush())
 }
@@ -158,8 +175,11 @@ func (j *journal) flush(end int64) error {
 // sync returns once the log up to end is durable.
 func (j *journal) sync(end int64) error {
 	w, base := j.newest()
-	if end <= base || base+w.Synced() >= end {
-		return w.Err()
+	if end <= base {
+		return nil
+	}
+	if base+w.Synced() >= end {
+		return j.unlessSealed(end, w.Err())
 	}
 	return j.unlessSealed(end, w.Sync())
 }
@@ -224,28 +244,43 @@ func (j *journal) clean() error {
 	return nil
 }
 
-// size is the bytes of all files, zeros written ahead not counted.
+// size is the bytes of all files, zeros written ahead not counted. It must hold
+// the ledger's mu.
 func (j *journal) size() int64 {
-	total := j.w.Size()
-	for _, f := range j.files[:len(j.files)-1] {
+	var total int64
+	for _, f := range j.files {
 		total += f.size
+	}
+	if j.w != nil {
+		total += j.w.Size() - j.files[len(j.files)-1].size
 	}
 	return total
 }
 
-// close seals the newest file if the log is sound, and closes it.
+// close seals the newest file if the log is sound, closes it, and marks the
+// close as clean.
 func (j *journal) close(sound bool) error {
 	if j.w == nil {
 		return nil
 	}
-	var err error
-	if sound {
-		err = j.w.Seal()
+	if !sound {
+		_ = j.w.Close() // it says again what failed
+		return nil
 	}
-	if closing := j.w.Close(); sound {
-		err = errors.Join(err, closing)
+	if err := j.w.Seal(); err != nil {
+		return err
 	}
-	return err
+	j.mu.Lock()
+	j.base += j.w.Size() // who still waits is told that it is durable
+	j.mu.Unlock()
+	if err := j.w.Close(); err != nil {
+		return err
+	}
+	c := clean{Newest: j.newestNumber(), Size: j.w.Size()}
+	for _, f := range j.files {
+		c.Files = append(c.Files, f.number)
+	}
+	return writeText(j.fs, j.dir, cleanName, c)
 }
 
 // snapshot appends everything that is not an identity, for a new file.

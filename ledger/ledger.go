@@ -171,7 +171,7 @@ func (l *Ledger) turn(now int64) error {
 	if !l.o.Window.EventTime {
 		l.ended(l.gens.Advance(now), false)
 		var err error
-		if l.current, err = l.generation(0, false); err != nil {
+		if l.current, err = l.generation(0, 0, false); err != nil {
 			return err
 		}
 	}
@@ -189,25 +189,23 @@ func (l *Ledger) turnIfDue(now int64) error {
 	return l.turn(now)
 }
 
-// clock is the time that a frame carries: of the window's own kind.
-func (l *Ledger) clock(now int64) int64 {
-	if l.o.Window.EventTime {
-		return l.gens.Watermark()
-	}
-	return now
-}
-
-// generation is gens.At, with a sweep where it needs one.
-func (l *Ledger) generation(t int64, locked bool) (*window.Generation, error) {
-	gen, err := l.gens.At(t)
+// generation is gens.At, with a sweep where it needs one. A tumbling window ends
+// with the beginning of the next. What changes is yet to be published.
+func (l *Ledger) generation(t, size int64, locked bool) (*window.Generation, error) {
+	gen, err := l.gens.At(t, size)
 	if !errors.Is(err, window.ErrNumbers) {
 		l.wantScrub(locked)
+		if w := l.o.Window; w.Kind == hapax.Tumbling && w.Count+w.Bytes != 0 && gen != l.current {
+			for err == nil && len(l.gens.List()) > 1 {
+				l.ended([]*window.Generation{l.gens.Evict()}, false)
+			}
+		}
 		return gen, err
 	}
 	l.finishSweep(locked)
 	l.beginScrub(locked)
 	l.finishSweep(locked)
-	return l.gens.At(t)
+	return l.gens.At(t, size)
 }
 
 // ended notes that generations have left the window.

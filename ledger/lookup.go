@@ -90,8 +90,10 @@ func (l *Ledger) sighted(s *Sighting, g *window.Generation) {
 
 // explain reads the log for the frame that first held the identity.
 func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
-	if err := l.settled(l.journal.flush(l.journal.end())); err != nil {
-		return err
+	if !l.o.ReadOnly {
+		if err := l.settled(l.journal.flush(l.journal.end())); err != nil {
+			return err
+		}
 	}
 	l.mu.Lock()
 	var files []logFile
@@ -216,20 +218,17 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	}
 	gen, ok := l.forgetInTable(f)
 	hidden := uint64(0)
-	if !ok || gen != nil && l.cold.freezing(gen) {
-		first, _, cold, err := l.cold.find(window.KeyOf(f), l.gens)
-		if err != nil {
-			return 0, false, err
-		}
-		if cold {
-			gen = first
-		}
-		if cold || ok {
+	switch {
+	case !ok:
+		if gen, err = l.cold.forget(f, l.gens); gen != nil {
 			hidden, ok = gen.ID, true
-			if err := l.cold.hide(f, hidden); err != nil {
-				return 0, false, err
-			}
 		}
+	case gen != nil && l.cold.freezing(gen): // it is in the file that is being made
+		hidden = gen.ID
+		err = l.cold.hide(f, hidden)
+	}
+	if err != nil {
+		return 0, false, err
 	}
 	if !ok || l.journal == nil {
 		return 0, ok, nil
@@ -264,7 +263,7 @@ func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 	l.receipts.drop(f)
 	gen := l.gens.ByNumber(was)
 	if gen != nil {
-		l.gens.Add(gen, -1, 0)
+		l.gens.Remove(gen, 1, 0)
 		l.live.Add(-1)
 	}
 	return gen, true

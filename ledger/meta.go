@@ -52,8 +52,9 @@ type meta struct {
 
 // clean is the file clean.
 type clean struct {
-	Newest uint64 `json:"newest"`
-	Size   int64  `json:"size"`
+	Newest uint64   `json:"newest"`
+	Size   int64    `json:"size"`
+	Files  []uint64 `json:"files"`
 }
 
 // Info is what a ledger's directory says of it.

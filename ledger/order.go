@@ -36,18 +36,21 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if l.o.ReadOnly {
 		return 0, errReadOnly
 	}
-	if err := l.makeRoom(len(b.Entries)); err != nil {
-		return 0, err
-	}
 	now := l.now()
 	if err := l.turnIfDue(now); err != nil {
+		return 0, err
+	}
+	if l.concurrent {
+		l.settle()
+	}
+	if err := l.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}
 	src, err := l.source(b.Source, b.Entries)
 	if err != nil {
 		return 0, err
 	}
-	l.frame.begin(l.clock(now), b.Source)
+	l.frame.begin(now, b.Source)
 	l.lockAll()
 	err = l.admitEntries(b.Entries, src, now)
 	l.unlockAll()
@@ -60,6 +63,9 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 
 func (l *Ledger) finishBatch(n int) (end int64, err error) {
 	if l.journal != nil {
+		if l.o.Window.EventTime {
+			l.frame.now = l.gens.Watermark()
+		}
 		if !l.frame.empty() {
 			if err := l.appendFrame(); err != nil {
 				return 0, l.fail(err)
@@ -118,9 +124,13 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
 	if src == nil {
 		return l.admitEntry(e, k, now)
 	}
+	if l.o.Window.EventTime {
+		l.event(e, now)
+	}
 	seen, fresh := src.seen(e.Offset)
+	known := seen && l.known(k)
 	switch {
-	case !seen:
+	case e.Offset > src.confirmed && !known:
 		if err := l.admitEntry(e, k, now); err != nil {
 			return err
 		}
@@ -128,6 +138,12 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
 			src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
 			l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
 		}
+	case e.Offset <= src.confirmed:
+		e.Verdict = hapax.Duplicate
+		l.stats.duplicates.Add(1)
+	case l.gens.Late(e.Time):
+		e.Verdict = hapax.Late
+		l.stats.late.Add(1)
 	case fresh:
 		e.Verdict = hapax.Redelivered
 		l.stats.redelivered.Add(1)
@@ -135,6 +151,15 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
 		e.Verdict = l.again(e, k)
 	}
 	return nil
+}
+
+// known tells whether the identity is remembered.
+func (l *Ledger) known(k window.Key) bool {
+	if _, was := l.table.Find(k); was != window.Claimed && l.stripe(k).live[was] {
+		return true
+	}
+	_, _, ok, _ := l.cold.find(k, l.gens) // an error comes again when it is admitted
+	return ok
 }
 
 // again is the verdict on a position that was a copy when it was first admitted.
@@ -185,7 +210,7 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
 		}
 		l.copyOf(e, d, first, now)
 		if e.Verdict == hapax.Duplicate && l.o.Window.Kind == hapax.Renewed {
-			return l.rewarm(e, k, first, gen)
+			return l.rewarm(e, k, d, first, gen)
 		}
 		return nil
 	}
@@ -218,33 +243,35 @@ func (l *Ledger) insert(k window.Key, number uint8) (window.Place, error) {
 // generationOf is the generation that the entry belongs to.
 func (l *Ledger) generationOf(e *Entry, now int64) (*window.Generation, error) {
 	if !l.o.Window.EventTime {
-		if l.gens.Room(l.current) > 0 && l.gens.RoomBytes(l.current) > 0 {
+		if l.gens.Fits(l.current, e.Size) {
 			return l.current, nil
 		}
-		gen, err := l.generation(0, true)
+		gen, err := l.generation(0, e.Size, true)
 		if err != nil {
 			return nil, err
-		}
-		if l.o.Window.Kind == hapax.Tumbling && gen != l.current && l.current != nil {
-			for len(l.gens.List()) > 1 {
-				l.ended([]*window.Generation{l.gens.Evict()}, false)
-			}
 		}
 		l.current = gen
 		l.publishLocked()
 		return gen, nil
 	}
+	t := l.event(e, now)
+	before := l.gens.Newest()
+	gen, err := l.generation(t, e.Size, true)
+	if err == nil && l.gens.Newest() != before {
+		l.publishLocked()
+	}
+	return gen, err
+}
+
+// event moves the watermark on to an event and returns its time, which is not
+// further ahead of its arrival than the window allows.
+func (l *Ledger) event(e *Entry, now int64) int64 {
 	t := min(e.Time, now+int64(l.o.Window.Skew))
 	if t > l.gens.Watermark() {
 		l.ended(l.gens.Advance(t), false)
 		l.publishLocked()
 	}
-	before := l.gens.Newest()
-	gen, err := l.generation(t, true)
-	if err == nil && l.gens.Newest() != before {
-		l.publishLocked()
-	}
-	return gen, err
+	return t
 }
 
 // claimed is the verdict on an identity that somebody is working on.
@@ -272,12 +299,7 @@ func (l *Ledger) remember(e *Entry, k window.Key, p window.Place, gen *window.Ge
 // keep accounts for an identity that has just been put into the table.
 func (l *Ledger) keep(e *Entry, k window.Key, p window.Place, gen *window.Generation) {
 	l.live.Add(1)
-	if l.recency != nil {
-		l.table.SetSide(k, p, uint64(l.recency.Push(e.Fingerprint, e.Digest)))
-		l.trim()
-	} else if l.o.Digests {
-		l.table.SetSide(k, p, uint64(e.Digest))
-	}
+	l.setSide(k, p, e.Fingerprint, e.Digest)
 	if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
 		l.ended(gone, false)
 		l.publishLocked()
@@ -297,7 +319,7 @@ func (l *Ledger) trim() {
 		}
 		l.table.Mark(k, p, 0)
 		if gen := l.gens.ByNumber(was); gen != nil {
-			l.gens.Add(gen, -1, 0)
+			l.gens.Remove(gen, 1, 0)
 			l.live.Add(-1)
 		}
 	}
@@ -319,23 +341,23 @@ func (l *Ledger) copyOf(e *Entry, d hapax.Digest, first *window.Generation, now 
 	}
 }
 
-// renew makes the window of an identity run anew.
+// renew makes the window of an identity run anew. Its bytes came when it did.
 func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *window.Generation) {
 	if l.recency != nil {
 		l.recency.Touch(uint32(l.table.Side(k, p)))
-	} else if gen.ID <= first.ID || gen.End < first.End {
+	} else if gen.End < first.End || gen.End == first.End && gen.ID <= first.ID {
 		return
 	}
 	if first != gen {
 		l.table.Mark(k, p, gen.Number)
-		l.gens.Add(first, -1, -e.Size)
-		if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
+		l.gens.Remove(first, 1, 0)
+		if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
 			l.ended(gone, false)
 			l.publishLocked()
 		}
 	}
 	if l.journal != nil {
-		l.frame.renewed(gen, e)
+		l.frame.renewed(gen, e, l.digest(k, p))
 	}
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,6 +93,11 @@ func (l *Ledger) closedCleanly(files []*logFile) (bool, error) {
 	if n := len(files); n == 0 || files[n-1].number != c.Newest || files[n-1].size != c.Size {
 		return false, fmt.Errorf("%w: the newest file of the log is not the one that was closed, %s of %d bytes: restore it from a backup",
 			hapax.ErrCorrupt, logPath(l.dir, c.Newest), c.Size)
+	}
+	for i, number := range c.Files {
+		if len(files) != len(c.Files) || files[i].number != number {
+			return false, fmt.Errorf("%w: the log's files are not those that were closed: restore %s from a backup", hapax.ErrCorrupt, logPath(l.dir, number))
+		}
 	}
 	return true, nil
 }
@@ -227,7 +233,8 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		f := b.fingerprint()
 		l.forgetInTable(f)
 		if hidden := b.uvarint("generation"); hidden != 0 {
-			return l.cold.hide(f, hidden)
+			_, err := l.cold.forget(f, l.gens)
+			return errors.Join(err, l.cold.hide(f, hidden))
 		}
 	case frameTokens:
 		l.reserved = max(l.reserved, b.uvarint("tokens"))
@@ -357,11 +364,6 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 	st := l.stripe(k)
 	p, was := l.table.Find(k)
 	live := was != 0 && st.live[was]
-	if !live && b.kind == blockRenewed {
-		if _, _, ok, err := l.cold.find(k, l.gens); !ok || err != nil {
-			return 0, err // it was forgotten since
-		}
-	}
 	switch {
 	case was == 0:
 		var err error
@@ -379,7 +381,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 	default:
 		l.table.Mark(k, p, gen.Number)
 		if first := l.gens.ByNumber(was); live && first != nil {
-			l.gens.Add(first, -1, 0)
+			l.gens.Remove(first, 1, 0)
 			l.live.Add(-1)
 			if l.recency != nil {
 				l.recency.Touch(uint32(l.table.Side(k, p)))
@@ -393,6 +395,9 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 
 // setSide keeps an identity's digest, or its place in the order, beside it.
 func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d hapax.Digest) {
+	if !l.o.Digests {
+		d = 0
+	}
 	if l.recency != nil {
 		l.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
 		l.trim()
@@ -420,6 +425,9 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) {
 			return
 		}
 	case was != window.Claimed && l.stripe(k).live[was]:
+		// It had left the window by what the next frame will say.
+		l.forgetInTable(f)
+		r.claim(f, h)
 		return
 	default:
 		l.table.Mark(k, p, window.Claimed)
@@ -436,13 +444,9 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 		return nil
 	}
 	l.receipts.put(e.Fingerprint, receipt)
-	b := readBlock{kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:]}
-	if err := r.block(&b, gen); err != nil {
-		return err
+	b := readBlock{
+		kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:],
+		sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
 	}
-	k := window.KeyOf(e.Fingerprint)
-	if p, was := l.table.Find(k); was == gen.Number && l.recency == nil && l.o.Digests {
-		l.table.SetSide(k, p, uint64(e.Digest))
-	}
-	return nil
+	return r.block(&b, gen)
 }

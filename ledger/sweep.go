@@ -135,9 +135,6 @@ func (l *Ledger) growNow() error {
 // a cold file, or by letting them go if that is allowed. It must hold mu, which
 // it lets go of while it waits, and no stripe.
 func (l *Ledger) makeRoom(n int) error {
-	if err := l.makeDiskRoom(); err != nil {
-		return err
-	}
 	if l.journal != nil && l.live.Load()+int64(n) > int64(chillAt*float64(l.most())) {
 		l.wantChill()
 	}
@@ -159,12 +156,42 @@ func (l *Ledger) makeRoom(n int) error {
 	return nil
 }
 
-// makeDiskRoom keeps the files within their budget.
-func (l *Ledger) makeDiskRoom() error {
+// makeRoomFor is makeRoom for the entries that are not known yet, who alone need
+// any.
+func (l *Ledger) makeRoomFor(entries []Entry) error {
+	if l.live.Load()+int64(len(entries)) <= int64(chillAt*float64(l.most())) && l.o.MaxDisk == 0 {
+		return nil
+	}
+	fresh := 0
+	l.lockAll()
+	for i := range entries {
+		if !l.known(window.KeyOf(entries[i].Fingerprint)) {
+			fresh++
+		}
+	}
+	l.unlockAll()
+	if fresh == 0 {
+		return nil
+	}
+	if err := l.makeDiskRoom(fresh); err != nil {
+		return err
+	}
+	return l.makeRoom(fresh)
+}
+
+// makeDiskRoom keeps the files within their budget while n more identities come.
+func (l *Ledger) makeDiskRoom(n int) error {
 	if l.o.MaxDisk == 0 || l.journal == nil {
 		return nil
 	}
-	for l.journal.size()+l.cold.size() > l.o.MaxDisk {
+	const margin = 64 << 10 // frames' headers, snapshots, a seal
+	most := l.o.MaxDisk - int64(n)*24 - margin
+	if l.journal.size()+l.cold.size() > most {
+		if err := errors.Join(l.journal.drop(), l.cold.clean(l.gens)); err != nil {
+			return l.fail(err)
+		}
+	}
+	for l.journal.size()+l.cold.size() > most {
 		if !l.o.Evict {
 			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict",
 				hapax.ErrFull, l.journal.size()+l.cold.size(), l.o.MaxDisk)
@@ -172,7 +199,7 @@ func (l *Ledger) makeDiskRoom() error {
 		if err := l.evict(); err != nil {
 			return err
 		}
-		if err := errors.Join(l.journal.clean(), l.cold.clean(l.gens)); err != nil {
+		if err := errors.Join(l.journal.drop(), l.cold.clean(l.gens)); err != nil {
 			return l.fail(err)
 		}
 	}

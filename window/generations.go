@@ -17,6 +17,8 @@ type Generation struct {
 	End    int64  // end of its slice; math.MaxInt64 where time bounds nothing
 	Count  int64  // identities
 	Bytes  int64  // of their messages
+
+	first, last uint64 // which calls of Add were the first and the last into it
 }
 
 // Generations cuts a window into generations and says which are live. It is
@@ -38,6 +40,7 @@ type Generations struct {
 	numbers   [256]numberState
 	free      int
 	newest    uint64 // ID given out last
+	adds      uint64 // calls of Add
 	watermark int64
 }
 
@@ -129,10 +132,11 @@ func (g *Generations) Expires(gen *Generation) (int64, bool) {
 	return at, at != math.MaxInt64
 }
 
-// At returns the generation for a message of time t: of its arrival, or of the
-// event, which is at most the watermark. It begins one where needed. [ErrLate]
+// At returns the generation for a message of size bytes and of time t: of its
+// arrival, or of the event, which is at most the watermark. It begins one where
+// needed. [ErrLate]
 // and [ErrNumbers] change nothing.
-func (g *Generations) At(t int64) (*Generation, error) {
+func (g *Generations) At(t, size int64) (*Generation, error) {
 	if !g.window.EventTime {
 		t = g.watermark
 	}
@@ -144,7 +148,7 @@ func (g *Generations) At(t int64) (*Generation, error) {
 			return nil, ErrLate
 		}
 	}
-	if gen := g.open(start, end); gen != nil {
+	if gen := g.open(start, end, size); gen != nil {
 		return gen, nil
 	}
 	if len(g.list) >= mostLive {
@@ -165,12 +169,12 @@ func (g *Generations) stretch(end int64) *Generation {
 	return gen
 }
 
-// LimitGeneration sets how many identities go into one generation of a window
-// without bounds, so that the oldest of them can be moved elsewhere.
+// LimitGeneration sets how many identities go into one generation, so that the
+// oldest can leave while the newest come.
 func (g *Generations) LimitGeneration(n int64) { g.most = max(n, 1) }
 
 // open is the generation that takes messages of the slice, if there is one.
-func (g *Generations) open(start, end int64) *Generation {
+func (g *Generations) open(start, end, size int64) *Generation {
 	for i := len(g.list) - 1; i >= 0; i-- {
 		gen := g.list[i]
 		switch {
@@ -178,7 +182,7 @@ func (g *Generations) open(start, end int64) *Generation {
 			continue
 		case g.width != 0 && gen.End < end:
 			return nil
-		case g.full(gen) && len(g.list) < mostLive:
+		case !g.Fits(gen, size) && len(g.list) < mostLive:
 			return nil
 		}
 		return gen
@@ -186,27 +190,24 @@ func (g *Generations) open(start, end int64) *Generation {
 	return nil
 }
 
-func (g *Generations) full(gen *Generation) bool {
-	return g.Room(gen) <= 0 || g.bytes != 0 && gen.Bytes >= g.bytes
+// Fits tells whether the generation takes one more message of size bytes.
+func (g *Generations) Fits(gen *Generation, size int64) bool {
+	return g.Room(gen) > 0 && (g.bytes == 0 || gen.Count == 0 || gen.Bytes+size <= g.bytes)
 }
 
 // Room is how many identities fit the generation.
 func (g *Generations) Room(gen *Generation) int64 {
 	switch {
-	case g.count != 0:
+	case g.window.Kind == hapax.Tumbling && g.count != 0:
 		return g.count - gen.Count
+	case g.window.Kind == hapax.Tumbling && g.bytes != 0:
+		return math.MaxInt64
+	case g.count != 0:
+		return min(g.count, g.most) - gen.Count
 	case g.width == 0 && g.bytes == 0: // for ever: generations double
 		return min(g.most, max(1<<16, g.Count()-gen.Count)) - gen.Count
 	}
-	return math.MaxInt64
-}
-
-// RoomBytes is how many bytes of messages fit the generation.
-func (g *Generations) RoomBytes(gen *Generation) int64 {
-	if g.bytes == 0 {
-		return math.MaxInt64
-	}
-	return g.bytes - gen.Bytes
+	return g.most - gen.Count
 }
 
 func (g *Generations) begin(start, end int64) (*Generation, error) {
@@ -252,56 +253,80 @@ func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error)
 	return &gen, nil
 }
 
+// Late tells whether an event of time t is older than the window reaches back.
+func (g *Generations) Late(t int64) bool {
+	return g.window.EventTime && g.Ended(floorTo(t, g.width)+g.width)
+}
+
 // Ended tells whether a generation that ends then has left the window by time.
 func (g *Generations) Ended(end int64) bool {
 	return g.ends(&Generation{End: end}) <= g.watermark
 }
 
-// Add counts identities into a generation, or out of it if n is negative, and
-// returns the generations that ended by it, oldest first.
+// Remove counts identities out of a generation.
+func (g *Generations) Remove(gen *Generation, n, bytes int64) {
+	gen.Count -= n
+	gen.Bytes -= bytes
+}
+
+// Add counts identities into a generation and returns the generations that ended
+// by it, oldest first.
 func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
 	gen.Count += n
 	gen.Bytes += bytes
 	if g.count == 0 && g.bytes == 0 {
 		return nil
 	}
-	tumbling := g.window.Kind == hapax.Tumbling
-	var count, size int64 // of the generations after the one looked at
-	for _, later := range g.list {
-		count += later.Count
-		size += later.Bytes
+	g.adds++
+	if gen.first == 0 {
+		gen.first = g.adds
 	}
+	gen.last = g.adds
+	tumbling := g.window.Kind == hapax.Tumbling
 	return g.expire(func(i int, gen *Generation) bool {
-		count -= gen.Count
-		size -= gen.Bytes
-		if i == len(g.list)-1 {
-			return false
+		if tumbling {
+			return i < len(g.list)-1
 		}
-		return tumbling ||
-			g.count != 0 && count >= g.window.Count ||
-			g.bytes != 0 && size >= g.window.Bytes
+		if gen.first == 0 && g.window.EventTime {
+			return false // restored, and yet to be filled
+		}
+		count, size := g.after(i, gen)
+		return g.count != 0 && count >= g.window.Count || g.bytes != 0 && size >= g.window.Bytes
 	})
 }
 
-// expire ends the oldest generations for which ended holds.
-func (g *Generations) expire(ended func(int, *Generation) bool) []*Generation {
-	n := 0
-	for n < len(g.list) && ended(n, g.list[n]) {
-		n++
+// after counts the identities that came after all those of a generation. By
+// event time the generations are not in the order in which they came.
+func (g *Generations) after(i int, gen *Generation) (count, size int64) {
+	for j, later := range g.list {
+		if j > i && !g.window.EventTime || later.first > gen.last {
+			count += later.Count
+			size += later.Bytes
+		}
 	}
-	return g.drop(n)
+	return count, size
 }
 
-func (g *Generations) drop(n int) []*Generation {
-	if n == 0 {
-		return nil
+// expire ends the generations for which ended holds: the oldest, and by event
+// time, where they did not come in their order, others too.
+func (g *Generations) expire(ended func(int, *Generation) bool) (gone []*Generation) {
+	for i, gen := range g.list {
+		if ended(i, gen) {
+			gone = append(gone, gen)
+		} else if !g.window.EventTime {
+			break
+		}
 	}
-	gone := slices.Clone(g.list[:n])
-	g.list = slices.Delete(g.list, 0, n)
 	for _, gen := range gone {
-		g.retire(gen)
+		g.remove(gen)
 	}
 	return gone
+}
+
+func (g *Generations) remove(gen *Generation) {
+	at := slices.Index(g.list, gen)
+	g.list = slices.Delete(g.list, at, at+1)
+	g.retire(gen)
 }
 
 // Evict ends the oldest generation before its window did, if it is not the only
@@ -310,7 +335,9 @@ func (g *Generations) Evict() *Generation {
 	if len(g.list) < 2 {
 		return nil
 	}
-	return g.drop(1)[0]
+	gone := g.list[0]
+	g.remove(gone)
+	return gone
 }
 
 // Chill takes the number from a generation whose keys have left the table for a
