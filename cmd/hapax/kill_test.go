@@ -88,6 +88,7 @@ func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
 	for patience := 20 * time.Millisecond; ; patience += 2 * time.Millisecond {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.Int64N(int64(patience))))
 		c := exec.CommandContext(ctx, hapax, args...) // kills with SIGKILL
+		c.Env = append(os.Environ(), "GORACE="+noLinger)
 		if stdin {
 			c.Stdin = bytes.NewReader(s.in)
 		}

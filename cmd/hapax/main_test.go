@@ -10,6 +10,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// noLinger is GORACE for children: else each waits a second at its end for races.
+const noLinger = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"hapax": main})
 }
@@ -18,6 +21,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", noLinger)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"unescape": unescape,
 			"compress": compress,
