@@ -11,7 +11,7 @@ const (
 	stripes = 16
 	// lineDebt is how many lines a sweep passes for each identity admitted: it
 	// ends before the table has filled up by another few percent.
-	lineDebt = 10
+	lineDebt = 16
 	// payment is the debt in lines at which a caller sweeps.
 	payment = 512
 )

@@ -1,5 +1,7 @@
 package window
 
+import "math/bits"
+
 // A sweep passes over the whole table, a block at a time, from the last block to
 // the first. There are two kinds.
 //
@@ -17,10 +19,13 @@ package window
 // A block that has become too long is laid out anew as two. Expired entries are
 // left behind, so a growth is a scrub too.
 type sweep struct {
-	active  bool
-	grows   bool
-	edge    int // blocks of the old layout from here on are swept
-	scratch []moved
+	active bool
+	grows  bool
+	edge   int // blocks of the old layout from here on are swept
+
+	lines []Line // scratch: the block that is moving
+	sides []Side
+	left  []moved // scratch: entries whose place in the next layout is taken
 }
 
 type moved struct {
@@ -29,8 +34,13 @@ type moved struct {
 	side   uint64
 }
 
-// fullest is the load at which the table wants to grow.
-const fullest = 0.90
+const (
+	// fullest is the load at which the table wants to grow.
+	fullest = 0.90
+	// roomy is the load of a table that holds what it was made for: few keys
+	// have to move for a new one, and it takes less than 20 bytes a key.
+	roomy = 0.83
+)
 
 // Grown is the number of lines the table will have after the next growth.
 func (t *Table) Grown() int { return t.grown().lines() }
@@ -59,7 +69,7 @@ func (t *Table) BeginGrowth() error {
 func (t *Table) BeginScrub() { t.begin(false) }
 
 func (t *Table) begin(grows bool) {
-	t.sweep = sweep{active: true, grows: grows, edge: shards << t.now.bits, scratch: t.sweep.scratch}
+	t.sweep.active, t.sweep.grows, t.sweep.edge = true, grows, shards<<t.now.bits
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
@@ -101,10 +111,10 @@ func (t *Table) leave(shard int, live *Live) {
 	if !t.shards[shard].spills {
 		return
 	}
-	t.sweep.scratch = t.sweep.scratch[:0]
+	t.sweep.left = t.sweep.left[:0]
 	for k, e := range t.spill[shard] {
 		if live[e.number] {
-			t.sweep.scratch = append(t.sweep.scratch, moved{k, e.number, e.side})
+			t.sweep.left = append(t.sweep.left, moved{k, e.number, e.side})
 		}
 	}
 	clear(t.spill[shard])
@@ -112,10 +122,10 @@ func (t *Table) leave(shard int, live *Live) {
 	t.reinsert(live)
 }
 
-// reinsert puts the entries of scratch into the table and loses none: one that
+// reinsert puts the entries left over into the table and loses none: one that
 // finds no place is spilled, bound or no bound.
 func (t *Table) reinsert(live *Live) {
-	for _, m := range t.sweep.scratch {
+	for _, m := range t.sweep.left {
 		p, err := t.Insert(m.key, m.number, live)
 		if err != nil {
 			t.spill[m.key.shard][m.key] = spilled{number: m.number}
@@ -138,21 +148,64 @@ func (t *Table) scrubBlock(block int, live *Live) {
 }
 
 // moveBlock moves the live entries of a block to where the next layout has it.
+// An entry in the first of its lines goes to the first again, one in the second
+// to the second: both lie as far into the block as before, so that the lines are
+// written in their order. The few whose line is full by then find a place as a
+// new key does.
 func (t *Table) moveBlock(shard, block int, live *Live) {
-	t.sweep.scratch = t.sweep.scratch[:0]
-	from := block * int(t.now.block)
-	for line := from; line < from+int(t.now.block); line++ {
-		for slot := range slots {
-			p := Place{line, slot}
-			k, number := t.keyAt(uint8(shard), p)
-			if number != 0 && live[number] {
-				t.sweep.scratch = append(t.sweep.scratch, moved{k, number, t.Side(k, p)})
-			}
-		}
-	}
+	t.lift(block)
 	per := int(t.next.block) << (t.next.bits - t.now.bits)
 	clear(t.lines[block*per : (block+1)*per])
 	t.shards[shard].moving = true
 	t.sweep.edge = block
+	t.sweep.left = t.sweep.left[:0]
+	for i := range t.sweep.lines {
+		l := &t.sweep.lines[i]
+		for slot := range slots {
+			number := uint8(l[2*slot+1])
+			if number == 0 || !live[number] {
+				continue
+			}
+			k := Key{home: l[2*slot], rest: l[2*slot+1] &^ numberBits, shard: uint8(shard)}
+			to, other := t.next.places(k)
+			if at, _ := bits.Mul64(k.home<<t.now.bits, uint64(t.now.block)); int(at) != i {
+				to = other
+			}
+			p, ok := t.firstEmpty(to)
+			if !ok {
+				m := moved{key: k, number: number}
+				if t.sides != nil {
+					m.side = t.sweep.sides[i][slot]
+				}
+				t.sweep.left = append(t.sweep.left, m)
+				continue
+			}
+			t.put(p, k, number)
+			if t.sides != nil {
+				t.sides[p.line][p.slot] = t.sweep.sides[i][slot]
+			}
+		}
+	}
 	t.reinsert(live)
+}
+
+// lift copies a block to the scratch lines.
+func (t *Table) lift(block int) {
+	from := block * int(t.now.block)
+	to := from + int(t.now.block)
+	t.sweep.lines = append(t.sweep.lines[:0], t.lines[from:to]...)
+	if t.sides != nil {
+		t.sweep.sides = append(t.sweep.sides[:0], t.sides[from:to]...)
+	}
+}
+
+// firstEmpty is the first place of a line that was never written.
+func (t *Table) firstEmpty(line int) (Place, bool) {
+	l := &t.lines[line]
+	for slot := range slots {
+		if l[2*slot+1] == 0 {
+			return Place{line, slot}, true
+		}
+	}
+	return Place{}, false
 }

@@ -154,10 +154,10 @@ func (k Key) Words() (home, rest uint64) { return k.home, k.rest }
 // Shard is the shard that holds the key.
 func (k Key) Shard() uint8 { return k.shard }
 
-// NewTable returns a table with room for about capacity keys, at least a
-// thousand.
+// NewTable returns a table with room for capacity keys, and for a thousand at
+// least, before it wants to grow.
 func NewTable(mem Memory, capacity int) (*Table, error) {
-	t := &Table{mem: mem, now: layoutFor(int(float64(capacity)/(shards*slots*fullest)) + 2)}
+	t := &Table{mem: mem, now: layoutFor(int(float64(capacity)/(shards*slots*roomy)) + 2)}
 	t.next = t.now
 	lines, sides, err := mem.Grow(t.now.lines())
 	if err != nil {
