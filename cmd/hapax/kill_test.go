@@ -46,7 +46,7 @@ func TestKill(t *testing.T) {
 	for _, stdin := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stdin=%t", stdin), func(t *testing.T) {
 			t.Parallel()
-			killUntilDone(t, rand.New(rand.NewPCG(1, 2)), stdin, 50_000)
+			killUntilDone(t, rand.New(rand.NewPCG(1, 2)), stdin, 100_000) // enough for the ledger to begin a second file
 		})
 	}
 }
