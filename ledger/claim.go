@@ -124,10 +124,8 @@ func (l *Ledger) beginClaim() (now int64, err error) {
 		return 0, err
 	}
 	l.claims.Expire(now, l.unclaim)
-	if l.journal != nil {
-		if err := l.journal.roll(); err != nil {
-			return 0, l.fail(err)
-		}
+	if err := l.roll(); err != nil {
+		return 0, err
 	}
 	return now, l.pay()
 }

@@ -46,6 +46,9 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if err := l.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}
+	if err := l.roll(); err != nil {
+		return 0, err
+	}
 	src, err := l.source(b.Source, b.Entries)
 	if err != nil {
 		return 0, err
@@ -80,12 +83,22 @@ func (l *Ledger) finishBatch(n int) (end int64, err error) {
 	return end, nil
 }
 
-// appendFrame appends the batch's frame, and before it a new file or what the
-// file does not know of the frame's generations.
-func (l *Ledger) appendFrame() error {
-	if err := l.journal.roll(); err != nil {
-		return err
+// roll begins a new file of the log where it is time to. It comes before the
+// batch changes anything: the file's snapshot must not know of what is not in
+// the log yet.
+func (l *Ledger) roll() error {
+	if l.journal == nil {
+		return nil
 	}
+	if err := l.journal.roll(); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// appendFrame appends the batch's frame, and before it what its file does not
+// know of the frame's generations.
+func (l *Ledger) appendFrame() error {
 	for _, b := range l.frame.blocks {
 		if err := l.journal.use(b.gen); err != nil {
 			return err

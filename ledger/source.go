@@ -23,7 +23,9 @@ type source struct {
 	confirmed int64 // -1: none
 	note      []byte
 	chunks    map[int64]*chunk // by offset / chunkSize
-	noted     int              // positions in chunks
+	last      *chunk           // used last, number lastAt: positions come in order
+	lastAt    int64
+	noted     int // positions in chunks
 }
 
 const chunkSize = 512
@@ -40,7 +42,7 @@ func (s *source) seen(offset int64) (seen, fresh bool) {
 	if offset <= s.confirmed {
 		return true, false
 	}
-	c := s.chunks[offset/chunkSize]
+	c := s.chunk(offset / chunkSize)
 	if c == nil {
 		return false, false
 	}
@@ -48,12 +50,19 @@ func (s *source) seen(offset int64) (seen, fresh bool) {
 	return c.admitted[word]&bit != 0, c.fresh[word]&bit != 0
 }
 
+func (s *source) chunk(at int64) *chunk {
+	if s.last == nil || s.lastAt != at {
+		s.last, s.lastAt = s.chunks[at], at
+	}
+	return s.last
+}
+
 // noteVerdict keeps the verdict on a position above the confirmed one.
 func (s *source) noteVerdict(offset int64, fresh bool) {
 	if offset <= s.confirmed {
 		return
 	}
-	c := s.chunks[offset/chunkSize]
+	c := s.chunk(offset / chunkSize)
 	if c == nil {
 		c = new(chunk)
 		s.chunks[offset/chunkSize] = c
@@ -75,6 +84,7 @@ func (s *source) confirm(offset int64, note []byte) {
 	}
 	s.note = slices.Clone(note)
 	s.confirmed = offset
+	s.last = nil
 	maps.DeleteFunc(s.chunks, func(at int64, c *chunk) bool {
 		if at*chunkSize+chunkSize-1 > offset {
 			return false

@@ -160,6 +160,16 @@ func sizes(t *tree) (found []string) {
 	return found
 }
 
+// wide are the types that may have more methods, each with its reason. The list
+// is to become shorter.
+func wide() map[string]string {
+	return map[string]string{
+		"ledger: type Ledger":      "one lock guards all it does; its files are its rooms",
+		"window: type Generations": "it will part with its numbers",
+		"window: type Table":       "it will part with its sweep",
+	}
+}
+
 // methods bounds types.
 func methods(t *tree) (found []string) {
 	count := map[string]int{}
@@ -172,6 +182,9 @@ func methods(t *tree) (found []string) {
 				return
 			}
 			name := s.dir + ": type " + receiver(f.Recv.List[0].Type)
+			if _, ok := wide()[name]; ok {
+				return
+			}
 			if count[name]++; count[name] == maxMethods+1 {
 				found = append(found, fmt.Sprintf("%s has more than %d methods: it is two types", name, maxMethods))
 			}
