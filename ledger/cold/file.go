@@ -24,6 +24,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math/bits"
 	"sort"
 	"sync"
 	"unsafe"
@@ -133,11 +134,7 @@ func (f *File) findInPage(r *span, at int, k window.Key) (e Entry, ok bool, err 
 		page = new([pageSize]byte)
 	}
 	defer f.buffer.Put(page)
-	offset := r.offset + int64(at)*pageSize
-	if _, err := f.file.ReadAt(page[:], offset); err != nil {
-		return e, false, fmt.Errorf("read cold file: %w", err)
-	}
-	n, err := f.check(page[:], offset)
+	n, err := f.readPage(r, at, page[:])
 	if err != nil {
 		return e, false, err
 	}
@@ -147,14 +144,32 @@ func (f *File) findInPage(r *span, at int, k window.Key) (e Entry, ok bool, err 
 		return e, false, nil
 	}
 	e = f.decode(page[pageHead+i*size:], k.Shard())
+	if int(e.Generation) >= len(f.Generations) {
+		return e, false, f.damagedAt(r.page(at), "an entry of no generation")
+	}
 	return e, e.Key == k, nil
+}
+
+func (f *File) damagedAt(offset int64, what string) error {
+	return fmt.Errorf("%w: %s at offset %d: %s: restore it from a backup", hapax.ErrCorrupt, f.path, offset, what)
+}
+
+// page is the offset of a page.
+func (r *span) page(at int) int64 { return r.offset + int64(at)*pageSize }
+
+// readPage reads a page of a range and returns its number of entries.
+func (f *File) readPage(r *span, at int, page []byte) (int, error) {
+	if _, err := f.file.ReadAt(page, r.page(at)); err != nil {
+		return 0, fmt.Errorf("read cold file: %w", err)
+	}
+	return f.check(page, r.page(at))
 }
 
 // check verifies a page and returns its number of entries.
 func (f *File) check(page []byte, offset int64) (int, error) {
 	n := int(binary.LittleEndian.Uint16(page[4:]))
 	if binary.LittleEndian.Uint32(page) != pageSum(page, offset) || n > perPage(f.entry()) {
-		return 0, fmt.Errorf("%w: page at offset %d of %s: restore it from a backup", hapax.ErrCorrupt, offset, f.path)
+		return 0, f.damagedAt(offset, "page does not match its checksum")
 	}
 	return n, nil
 }
@@ -227,19 +242,28 @@ func (f *File) Load() error {
 		if r.fuse != nil || r.filter == 0 {
 			continue
 		}
-		b := make([]byte, r.filter)
-		if _, err := f.file.ReadAt(b, r.offset+int64(r.pages)*pageSize); err != nil {
-			return fmt.Errorf("read filter of %s: %w", f.path, err)
-		}
-		fuse, err := decodeFilter(b, r.sum)
+		fuse, err := f.readFilter(r)
 		if err != nil {
-			return fmt.Errorf("filter %d of %s: %w", i, f.path, err)
+			return err
 		}
 		f.mu.Lock()
 		r.fuse = fuse
 		f.mu.Unlock()
 	}
 	return nil
+}
+
+func (f *File) readFilter(r *span) (*xorfilter.BinaryFuse[uint16], error) {
+	b := make([]byte, r.filter)
+	at := r.page(r.pages)
+	if _, err := f.file.ReadAt(b, at); err != nil {
+		return nil, fmt.Errorf("read filter of %s: %w", f.path, err)
+	}
+	fuse, err := decodeFilter(b, r.sum)
+	if err != nil {
+		return nil, fmt.Errorf("filter of %s at offset %d: %w", f.path, at, err)
+	}
+	return fuse, nil
 }
 
 // Parts is how many parts the file has: ranges of fingerprints, in order.
@@ -251,16 +275,16 @@ func (f *File) Part(i int, visit func(Entry)) error {
 	page := make([]byte, pageSize)
 	shard := uint8(i >> (f.bits - 8))
 	for at := range r.pages {
-		offset := r.offset + int64(at)*pageSize
-		if _, err := f.file.ReadAt(page, offset); err != nil {
-			return fmt.Errorf("read cold file: %w", err)
-		}
-		n, err := f.check(page, offset)
+		n, err := f.readPage(r, at, page)
 		if err != nil {
 			return err
 		}
 		for j := range n {
-			visit(f.decode(page[pageHead+j*f.entry():], shard))
+			e := f.decode(page[pageHead+j*f.entry():], shard)
+			if int(e.Generation) >= len(f.Generations) {
+				return f.damagedAt(r.page(at), "an entry of no generation")
+			}
+			visit(e)
 		}
 	}
 	return nil
@@ -303,6 +327,13 @@ func decodeFilter(b []byte, sum uint32) (*xorfilter.BinaryFuse[uint16], error) {
 	}
 	for i := range x.Fingerprints {
 		x.Fingerprints[i] = binary.LittleEndian.Uint16(b[filterHead+2*i:])
+	}
+	// Contains relies on this: it looks at three segments in a row.
+	segment := uint64(x.SegmentLength)
+	if bits.OnesCount64(segment) != 1 || x.SegmentLengthMask != x.SegmentLength-1 || x.SegmentCount == 0 ||
+		uint64(x.SegmentCountLength) != uint64(x.SegmentCount)*segment ||
+		uint64(len(b)) != filterHead+2*(uint64(x.SegmentCountLength)+2*segment) {
+		return nil, fmt.Errorf("%w: its parts do not fit together: restore the file from a backup", hapax.ErrCorrupt)
 	}
 	return x, nil
 }

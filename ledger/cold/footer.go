@@ -22,6 +22,8 @@ const (
 	magic    = "hapaxcld"
 	version  = 1
 	headSize = 32
+
+	rangeSize = 24 // bytes of a range in the footer, its pages not counted
 )
 
 func encodeHead(footer int64, length int) []byte {
@@ -135,11 +137,14 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 	for range replaced {
 		f.Replaces = append(f.Replaces, r.u64())
 	}
+	if len(r.b) < rangeSize<<f.bits {
+		return damaged("its footer has another length")
+	}
 	f.ranges = make([]span, 1<<f.bits)
 	for i := range f.ranges {
 		s := &f.ranges[i]
 		s.offset, s.pages, s.filter, s.sum = int64(r.u64()), int(r.u32()), int64(r.u64()), r.u32()
-		if s.pages > len(r.b)/8 || s.filter > math.MaxInt32 || s.pages > 0 && s.offset+int64(s.pages)*pageSize+s.filter > limit {
+		if s.pages > len(r.b)/8 || !s.within(limit) {
 			return damaged("its footer makes no sense")
 		}
 		s.first = make([]uint64, s.pages)
@@ -151,6 +156,16 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 		return damaged("its footer has another length")
 	}
 	return nil
+}
+
+// within tells whether the range lies behind the head and before limit.
+func (s *span) within(limit int64) bool {
+	if s.pages == 0 {
+		return s.filter == 0
+	}
+	pages := int64(s.pages) * pageSize
+	return s.offset >= headSize && s.filter >= filterHead && s.filter <= math.MaxInt32 &&
+		s.offset <= limit && pages <= limit-s.offset && s.filter <= limit-s.offset-pages
 }
 
 type footerReader struct {

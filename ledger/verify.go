@@ -1,0 +1,272 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger/cold"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// Report is what [Verify] read.
+type Report struct {
+	Info       Info
+	Files      int   // of the log and cold ones
+	Frames     int64 // of the log
+	Identities int64 // first copies in the log and keys of cold files; an identity may be in both
+	Bytes      int64 // of all files
+	Torn       int64 // bytes at the end of the log that were never acknowledged: the next Open cuts them
+	Clean      bool  // the ledger was closed, and every byte is under a checksum that proves it
+}
+
+// Verify reads every byte of the ledger in dir, which nobody may have open: it
+// takes the ledger's LOCK, and makes that file if it is missing. It changes
+// nothing else, and needs the memory of a few buffers.
+//
+// A nil error means that Open finds nothing to refuse. Of a ledger that was
+// closed it means more: no byte of its files has changed since. Of one that was
+// not, what the last sync did not cover may be Torn. Any other error names the
+// file and what is wrong with it; damage is a [hapax.ErrCorrupt].
+func Verify(fsys vfs.FS, dir string) (Report, error) {
+	v := verifier{fs: fsys, dir: dir, disorder: -1}
+	if err := v.run(); err != nil {
+		return v.report, fmt.Errorf("verify ledger %s: %w", dir, err)
+	}
+	return v.report, nil
+}
+
+// verifier is one Verify under way.
+type verifier struct {
+	fs       vfs.FS
+	dir      string
+	report   Report
+	disorder int // window of the sequence frames, -1 before the first
+
+	// Of the file of the log that is read.
+	gens     map[uint64]bool // introduced
+	complete bool            // its snapshot is
+}
+
+func (v *verifier) run() error {
+	if _, err := v.fs.Stat(filepath.Join(v.dir, metaName)); err != nil {
+		return fmt.Errorf("there is no ledger: %w", err)
+	}
+	lock, err := v.fs.Lock(filepath.Join(v.dir, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("%w: close it there first", err)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(v.files(), lock.Close())
+}
+
+// files checks one file after the other.
+func (v *verifier) files() error {
+	if err := v.meta(); err != nil {
+		return err
+	}
+	logs, err := listLogs(v.fs, v.dir)
+	if err != nil {
+		return err
+	}
+	l := &Ledger{o: Options{FS: v.fs}, dir: v.dir} // it reads its own files
+	if err := l.readSecret(); err != nil {
+		return err
+	}
+	if v.report.Clean, err = l.closedCleanly(logs); err != nil {
+		return err
+	}
+	for i, f := range logs {
+		if err := v.log(f, i < len(logs)-1 || v.report.Clean); err != nil {
+			return err
+		}
+	}
+	return v.others()
+}
+
+// meta checks what the ledger says of itself.
+func (v *verifier) meta() error {
+	var m meta
+	path := filepath.Join(v.dir, metaName)
+	if err := readText(v.fs, path, &m); err != nil {
+		return err
+	}
+	if m.Format > format {
+		return fmt.Errorf("%s: format %d was written by a newer version; this one reads up to %d", path, m.Format, format)
+	}
+	var err error
+	if v.report.Info, err = m.info(); err == nil {
+		err = v.report.Info.Window.Validate()
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w: restore it from a backup", hapax.ErrCorrupt, path, err)
+	}
+	return nil
+}
+
+// log checks a file of the log and every frame of it.
+func (v *verifier) log(f *logFile, mustBeSealed bool) error {
+	v.gens, v.complete = make(map[uint64]bool), false
+	report, err := segment.Scan(v.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, func(frame segment.Frame) error {
+		if err := v.frame(frame); err != nil {
+			return fmt.Errorf("%s at offset %d: %w: restore it from a backup", f.path, frame.Offset, err)
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case report.Header.Sequence != f.number:
+		return fmt.Errorf("%w: %s was written as file %d of the log: give it its name back", hapax.ErrCorrupt, f.path, report.Header.Sequence)
+	case mustBeSealed && !v.complete:
+		return fmt.Errorf("%w: %s does not begin with a snapshot: restore it from a backup", hapax.ErrCorrupt, f.path)
+	}
+	v.report.Files++
+	v.report.Frames += report.Frames
+	v.report.Torn += report.Torn
+	return nil
+}
+
+// frame checks a frame as replay does, and what replay takes for granted.
+func (v *verifier) frame(f segment.Frame) error {
+	b := &reader{b: f.Payload}
+	switch f.Type {
+	case frameGeneration:
+		v.gens[b.uvarint("generation")] = true
+		if start, end := b.varint("start"), b.varint("end"); end < start {
+			b.fail("end behind its start")
+		}
+	case frameAdmit:
+		v.admit(b)
+	case frameConfirm:
+		if c := readCheckpoint(b); c.Offset < 0 {
+			b.fail("position")
+		}
+	case frameSource:
+		if _, s := readSource(b); s.confirmed < -1 {
+			b.fail("position")
+		}
+	case frameClaim:
+		readClaim(b)
+	case frameRelease:
+		b.fingerprint()
+	case frameCommit:
+		_, gen, _ := readCommit(b)
+		v.introduced(b, gen)
+		v.report.Identities++
+	case frameForget:
+		b.fingerprint()
+		b.uvarint("generation")
+	case frameTokens:
+		b.uvarint("tokens")
+	case frameSnapshot:
+		b.uvarint("generation")
+		v.complete = true
+	case frameReceipt:
+		b.fingerprint()
+		b.string("receipt")
+	case frameSequence:
+		v.sequences(b)
+	default:
+		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, f.Type)
+	}
+	return b.end()
+}
+
+// introduced checks that the file has said what the generation is.
+func (v *verifier) introduced(b *reader, gen uint64) {
+	if b.err == nil && !v.gens[gen] {
+		b.fail("generation that is known")
+	}
+}
+
+func (v *verifier) admit(b *reader) {
+	flags, _, _, runs := readAdmit(b)
+	want := flags & admitPositions
+	if v.report.Info.Digests {
+		want |= admitDigests
+	}
+	if flags != want {
+		b.fail("known flags")
+	}
+	checkRuns(b, runs)
+	for b.err == nil && len(b.b) > 0 {
+		block := b.block(flags)
+		v.introduced(b, block.gen)
+		if block.kind == blockFresh {
+			v.report.Identities += int64(block.n)
+		}
+	}
+}
+
+func checkRuns(b *reader, runs []run) {
+	for _, r := range runs {
+		if r.first < 0 || r.first+int64(r.n) < r.first {
+			b.fail("position")
+		}
+	}
+}
+
+func (v *verifier) sequences(b *reader) {
+	_, runs, disorder := readSequences(b)
+	checkRuns(b, runs)
+	if v.disorder < 0 && disorder <= window.MaxDisorder {
+		v.disorder = int(disorder)
+	}
+	rules := window.SequenceRules{Disorder: v.disorder, Producers: 1}
+	if b.err == nil && (disorder != uint64(v.disorder) || rules.Validate() != nil) {
+		b.fail("window of the ledger")
+	}
+	if b.err != nil {
+		return
+	}
+	p := window.Producer{Numbers: make([]uint64, max(v.disorder/64, 1))}
+	for b.err == nil && len(b.b) > 0 {
+		readProducer(b, &p)
+	}
+}
+
+// others checks the cold files and counts the bytes of all files.
+func (v *verifier) others() error {
+	names, err := v.fs.List(v.dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		path := filepath.Join(v.dir, name)
+		size, err := v.fs.Stat(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		v.report.Bytes += size
+		if strings.HasSuffix(name, cold.Suffix) {
+			if err := v.cold(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (v *verifier) cold(path string) error {
+	f, err := cold.Open(v.fs, path)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Check(), f.Close()); err != nil {
+		return err
+	}
+	if path != cold.Path(v.dir, f.Number) {
+		return fmt.Errorf("%w: %s was written as %s: give it its name back", hapax.ErrCorrupt, path, cold.Path(v.dir, f.Number))
+	}
+	v.report.Files++
+	v.report.Identities += f.Keys
+	return nil
+}
