@@ -356,18 +356,25 @@ func (l *Ledger) copyOf(e *Entry, d hapax.Digest, first *window.Generation, now 
 
 // renew makes the window of an identity run anew. Its bytes came when it did.
 func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *window.Generation) {
+	w := l.o.Window
+	if gen.End < first.End || gen.End == first.End && gen.ID <= first.ID {
+		if l.recency == nil && (!w.EventTime || w.Count+w.Bytes == 0) {
+			return
+		}
+		gen = first // an older event is a sight all the same
+	}
 	if l.recency != nil {
 		l.recency.Touch(uint32(l.table.Side(k, p)))
-	} else if gen.End < first.End || gen.End == first.End && gen.ID <= first.ID {
-		return
 	}
+	moved := int64(0)
 	if first != gen {
 		l.table.Mark(k, p, gen.Number)
 		l.gens.Remove(first, 1, 0)
-		if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
-			l.ended(gone, false)
-			l.publishLocked()
-		}
+		moved = 1
+	}
+	if gone := l.gens.Add(gen, moved, 0); len(gone) > 0 {
+		l.ended(gone, false)
+		l.publishLocked()
 	}
 	if l.journal != nil {
 		l.frame.renewed(gen, e, l.digest(k, p))
