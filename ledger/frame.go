@@ -57,12 +57,12 @@ const (
 type admitFrame struct {
 	digests bool
 	now     int64
+	marked  int64 // the watermark that the last frame carried
 	source  string
 	runs    []run
 	blocks  []block
 	keys    []byte // of all blocks, one after the other
 	sums    []byte // digests, but for copies
-	head    []byte
 	body    []byte
 }
 

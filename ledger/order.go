@@ -66,10 +66,12 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 
 func (l *Ledger) finishBatch(n int) (end int64, err error) {
 	if l.journal != nil {
-		if l.o.Window.EventTime {
-			l.frame.now = l.gens.Watermark()
+		moved := false
+		if mark := l.gens.Watermark(); l.o.Window.EventTime {
+			moved, l.frame.now = mark > l.frame.marked, mark
+			l.frame.marked = mark
 		}
-		if !l.frame.empty() {
+		if moved || !l.frame.empty() {
 			if err := l.appendFrame(); err != nil {
 				return 0, l.fail(err)
 			}
