@@ -163,7 +163,7 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
 		e.Verdict = hapax.Redelivered
 		l.stats.redelivered.Add(1)
 	default:
-		e.Verdict = l.again(e, k)
+		e.Verdict = l.again(e, k, now)
 	}
 	return nil
 }
@@ -177,14 +177,20 @@ func (l *Ledger) known(k window.Key) bool {
 	return ok
 }
 
-// again is the verdict on a position that was a copy when it was first admitted.
-func (l *Ledger) again(e *Entry, k window.Key) hapax.Verdict {
+// again is the verdict on a position that was a copy when it was first admitted,
+// of an identity that is remembered.
+func (l *Ledger) again(e *Entry, k window.Key, now int64) hapax.Verdict {
 	p, was := l.table.Find(k)
 	if l.stripe(k).live[was] && differ(l.digest(k, p), e.Digest) {
 		l.stats.conflicts.Add(1)
 		return hapax.Conflict
 	}
 	l.stats.duplicates.Add(1)
+	if first := l.gens.ByNumber(was); first != nil && l.o.Window.Kind == hapax.Renewed {
+		if gen, err := l.generationOf(e, now); err == nil {
+			l.renew(e, k, p, first, gen)
+		}
+	}
 	return hapax.Duplicate
 }
 
