@@ -96,75 +96,94 @@ func TestTableAllBitsDecide(t *testing.T) {
 // the reuse of generation numbers.
 func TestTableAgreesWithMap(t *testing.T) {
 	for _, sides := range []bool{false, true} {
-		r := rand.New(rand.NewPCG(5, 6))
-		table := newTable(t, 0, sides)
-		type entry struct {
-			number uint8
-			side   uint64
+		m := &tableAndMap{
+			r: rand.New(rand.NewPCG(5, 6)), sides: sides, table: newTable(t, 0, sides),
+			model: map[hapax.Fingerprint]entry{}, live: Live{1: true}, number: 1,
 		}
-		model := map[hapax.Fingerprint]entry{}
-		var live Live
-		number := uint8(1)
-		live[1] = true
-		var known []hapax.Fingerprint
 		for op := range 400_000 {
-			f := randomFingerprint(r)
-			if len(known) > 0 && r.IntN(3) == 0 {
-				f = known[r.IntN(len(known))]
-			}
-			k := KeyOf(f)
-			want, ok := model[f]
-			switch r.IntN(20) {
-			case 0:
-				p, got := table.Find(k)
-				if ok != live[got] || ok && (got != want.number || sides && table.Side(k, p) != want.side) {
-					t.Fatalf("op %d: find: got %d, want %v", op, got, want)
-				}
-				if ok {
-					table.Mark(k, p, 0)
-					delete(model, f)
-				}
-			default:
-				p, was, err := table.Admit(k, number, &live)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if ok != (was != 0) || ok && was != want.number {
-					t.Fatalf("op %d: admit: got %d, want %v", op, was, want)
-				}
-				if !ok {
-					side := r.Uint64()
-					table.SetSide(k, p, side)
-					model[f] = entry{number, side}
-					known = append(known, f)
-				}
-			}
-			sweepSome(t, table, 10, len(model), &live)
-			if op%5000 == 4999 { // a new generation; some old ones end
-				for number = 1; live[number] || !table.reusable(number); number++ {
-				}
-				live[number] = true
-				for n := 1; n < 256; n++ {
-					if live[n] && uint8(n) != number && r.IntN(12) == 0 {
-						live[n] = false
-						for f, e := range model {
-							if e.number == uint8(n) {
-								delete(model, f)
-							}
-						}
-						if _, ok := table.Sweeping(); !ok {
-							table.BeginScrub()
-						}
-						for table.Step(&live) > 0 {
-						}
-					}
-				}
+			m.step(t, op)
+			sweepSome(t, m.table, 10, len(m.model), &m.live)
+			if op%5000 == 4999 {
+				m.nextGeneration()
 			}
 		}
-		for f, e := range model {
-			if _, got := table.Find(KeyOf(f)); got != e.number {
+		for f, e := range m.model {
+			if _, got := m.table.Find(KeyOf(f)); got != e.number {
 				t.Fatalf("%v: got %d, want %d", f, got, e.number)
 			}
+		}
+	}
+}
+
+type entry struct {
+	number uint8
+	side   uint64
+}
+
+// tableAndMap is a table, and the map it is to agree with.
+type tableAndMap struct {
+	r      *rand.Rand
+	sides  bool
+	table  *Table
+	model  map[hapax.Fingerprint]entry
+	known  []hapax.Fingerprint
+	live   Live
+	number uint8 // of the current generation
+}
+
+// step finds and removes a key, or admits one: a known one every third time.
+func (m *tableAndMap) step(t *testing.T, op int) {
+	f := randomFingerprint(m.r)
+	if len(m.known) > 0 && m.r.IntN(3) == 0 {
+		f = m.known[m.r.IntN(len(m.known))]
+	}
+	k := KeyOf(f)
+	want, ok := m.model[f]
+	if m.r.IntN(20) == 0 {
+		p, got := m.table.Find(k)
+		if ok != m.live[got] || ok && (got != want.number || m.sides && m.table.Side(k, p) != want.side) {
+			t.Fatalf("op %d: find: got %d, want %v", op, got, want)
+		}
+		if ok {
+			m.table.Mark(k, p, 0)
+			delete(m.model, f)
+		}
+		return
+	}
+	p, was, err := m.table.Admit(k, m.number, &m.live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok != (was != 0) || ok && was != want.number {
+		t.Fatalf("op %d: admit: got %d, want %v", op, was, want)
+	}
+	if !ok {
+		side := m.r.Uint64()
+		m.table.SetSide(k, p, side)
+		m.model[f] = entry{m.number, side}
+		m.known = append(m.known, f)
+	}
+}
+
+// nextGeneration begins one, and some old ones end.
+func (m *tableAndMap) nextGeneration() {
+	for m.number = 1; m.live[m.number] || !m.table.reusable(m.number); m.number++ {
+	}
+	m.live[m.number] = true
+	for n := 1; n < 256; n++ {
+		if !m.live[n] || uint8(n) == m.number || m.r.IntN(12) != 0 {
+			continue
+		}
+		m.live[n] = false
+		for f, e := range m.model {
+			if e.number == uint8(n) {
+				delete(m.model, f)
+			}
+		}
+		if _, ok := m.table.Sweeping(); !ok {
+			m.table.BeginScrub()
+		}
+		for m.table.Step(&m.live) > 0 {
 		}
 	}
 }
