@@ -29,6 +29,7 @@ type settings struct {
 	MaxMemory int64            // 0: enough
 	Window    time.Duration    // 0: 24 h
 	Clock     func() time.Time `json:"-"`
+	Expect    int64            // identities to make room for; 0: grow from small
 }
 
 func openEngine(s settings) (*engine, error) {
@@ -39,6 +40,7 @@ func openEngine(s settings) (*engine, error) {
 		Durability: ledger.Written,
 		MaxMemory:  s.MaxMemory,
 		Clock:      s.Clock,
+		Expect:     s.Expect,
 	}
 	if s.Synced {
 		o.Durability = ledger.Synced

@@ -154,6 +154,14 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 	return nil
 }
 
+// numbers are those of the files.
+func (c *coldFiles) numbers() (n []uint64) {
+	for _, f := range c.files {
+		n = append(n, f.Number)
+	}
+	return n
+}
+
 func (c *coldFiles) close() error {
 	var err error
 	for _, f := range c.files {

@@ -258,8 +258,8 @@ func (j *journal) size() int64 {
 }
 
 // close seals the newest file if the log is sound, closes it, and marks the
-// close as clean.
-func (j *journal) close(sound bool) error {
+// close as clean: these were the files, and the cold files.
+func (j *journal) close(sound bool, cold []uint64) error {
 	if j.w == nil {
 		return nil
 	}
@@ -276,7 +276,7 @@ func (j *journal) close(sound bool) error {
 	if err := j.w.Close(); err != nil {
 		return err
 	}
-	c := clean{Newest: j.newestNumber(), Size: j.w.Size()}
+	c := clean{Newest: j.newestNumber(), Size: j.w.Size(), Cold: cold}
 	for _, f := range j.files {
 		c.Files = append(c.Files, f.number)
 	}

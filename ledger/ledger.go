@@ -318,7 +318,7 @@ func (l *Ledger) closeStripes() {
 func (l *Ledger) shut() error {
 	var err error
 	if l.journal != nil {
-		err = l.journal.close(l.failed == nil)
+		err = l.journal.close(l.failed == nil, l.cold.numbers())
 	}
 	err = errors.Join(err, l.cold.close())
 	if l.mem != nil {

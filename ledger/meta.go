@@ -47,6 +47,7 @@ type meta struct {
 	Bytes    int64         `json:"bytes"`
 	Event    bool          `json:"event_time"`
 	Skew     time.Duration `json:"skew_ns"`
+	Key      string        `json:"key"` // a fingerprint that the secret makes: no other secret opens the ledger
 	Created  time.Time     `json:"created"`
 }
 
@@ -55,6 +56,7 @@ type clean struct {
 	Newest uint64   `json:"newest"`
 	Size   int64    `json:"size"`
 	Files  []uint64 `json:"files"`
+	Cold   []uint64 `json:"cold"`
 }
 
 // Info is what a ledger's directory says of it.
@@ -142,8 +144,17 @@ func (l *Ledger) readMeta(logs int) error {
 	if err := m.agree(&l.o); err != nil {
 		return err
 	}
-	return l.readSecret()
+	if err := l.readSecret(); err != nil {
+		return err
+	}
+	if m.Key != l.key() {
+		return fmt.Errorf("%w: the file %q is another ledger's: restore it from a backup", hapax.ErrCorrupt, secretName)
+	}
+	return nil
 }
+
+// key is what a ledger knows its secret by.
+func (l *Ledger) key() string { return l.hasher.Fingerprint([]byte("hapax")).String() }
 
 func (l *Ledger) readSecret() error {
 	var text string
@@ -176,7 +187,9 @@ func (l *Ledger) makeMeta(logs int) error {
 	if err := writeText(l.o.FS, l.dir, secretName, hex.EncodeToString(secret[:])); err != nil {
 		return err
 	}
-	return writeText(l.o.FS, l.dir, metaName, metaOf(&l.o, time.Unix(0, l.now())))
+	m := metaOf(&l.o, time.Unix(0, l.now()))
+	m.Key = l.key()
+	return writeText(l.o.FS, l.dir, metaName, m)
 }
 
 // writeText replaces a file by a value as JSON, with a checksum behind it.

@@ -12,6 +12,7 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
 )
 
@@ -97,6 +98,11 @@ func (l *Ledger) closedCleanly(files []*logFile) (bool, error) {
 	for i, number := range c.Files {
 		if len(files) != len(c.Files) || files[i].number != number {
 			return false, fmt.Errorf("%w: the log's files are not those that were closed: restore %s from a backup", hapax.ErrCorrupt, logPath(l.dir, number))
+		}
+	}
+	for _, number := range c.Cold {
+		if _, err := l.o.FS.Stat(cold.Path(l.dir, number)); err != nil {
+			return false, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
 		}
 	}
 	return true, nil
