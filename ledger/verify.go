@@ -34,7 +34,7 @@ type Report struct {
 // not, what the last sync did not cover may be Torn. Any other error names the
 // file and what is wrong with it; damage is a [hapax.ErrCorrupt].
 func Verify(fsys vfs.FS, dir string) (Report, error) {
-	v := verifier{fs: fsys, dir: dir, disorder: -1}
+	v := verifier{fs: fsys, dir: dir}
 	if err := v.run(); err != nil {
 		return v.report, fmt.Errorf("verify ledger %s: %w", dir, err)
 	}
@@ -43,10 +43,12 @@ func Verify(fsys vfs.FS, dir string) (Report, error) {
 
 // verifier is one Verify under way.
 type verifier struct {
-	fs       vfs.FS
-	dir      string
-	report   Report
-	disorder int // window of the sequence frames, -1 before the first
+	fs     vfs.FS
+	dir    string
+	report Report
+
+	producers *window.Sequences // checks what the log remembers of them; nil before the first
+	disorder  uint64            // their window
 
 	// Of the file of the log that is read.
 	gens     map[uint64]bool // introduced
@@ -69,15 +71,12 @@ func (v *verifier) run() error {
 
 // files checks one file after the other.
 func (v *verifier) files() error {
-	if err := v.meta(); err != nil {
+	l := &Ledger{o: Options{FS: v.fs}, dir: v.dir} // it reads its own files
+	if err := v.meta(l); err != nil {
 		return err
 	}
 	logs, err := listLogs(v.fs, v.dir)
 	if err != nil {
-		return err
-	}
-	l := &Ledger{o: Options{FS: v.fs}, dir: v.dir} // it reads its own files
-	if err := l.readSecret(); err != nil {
 		return err
 	}
 	if v.report.Clean, err = l.closedCleanly(logs); err != nil {
@@ -91,8 +90,8 @@ func (v *verifier) files() error {
 	return v.others()
 }
 
-// meta checks what the ledger says of itself.
-func (v *verifier) meta() error {
+// meta checks what the ledger says of itself, and its secret.
+func (v *verifier) meta(l *Ledger) error {
 	var m meta
 	path := filepath.Join(v.dir, metaName)
 	if err := readText(v.fs, path, &m); err != nil {
@@ -107,6 +106,12 @@ func (v *verifier) meta() error {
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w: restore it from a backup", hapax.ErrCorrupt, path, err)
+	}
+	if err := l.readSecret(); err != nil {
+		return err
+	}
+	if m.Key != l.key() {
+		return fmt.Errorf("%w: %s is another ledger's: restore it from a backup", hapax.ErrCorrupt, filepath.Join(v.dir, secretName))
 	}
 	return nil
 }
@@ -217,19 +222,21 @@ func checkRuns(b *reader, runs []run) {
 func (v *verifier) sequences(b *reader) {
 	_, runs, disorder := readSequences(b)
 	checkRuns(b, runs)
-	if v.disorder < 0 && disorder <= window.MaxDisorder {
-		v.disorder = int(disorder)
+	rules := window.SequenceRules{Disorder: int(min(disorder, window.MaxDisorder+1)), Producers: 1}
+	if b.err == nil && rules.Validate() == nil && v.producers == nil {
+		v.disorder = disorder
+		v.producers = window.NewSequences(rules, func(words int) ([]uint64, error) { return make([]uint64, words), nil }, false)
 	}
-	rules := window.SequenceRules{Disorder: v.disorder, Producers: 1}
-	if b.err == nil && (disorder != uint64(v.disorder) || rules.Validate() != nil) {
+	if v.producers == nil || disorder != v.disorder {
 		b.fail("window of the ledger")
-	}
-	if b.err != nil {
-		return
 	}
 	p := window.Producer{Numbers: make([]uint64, max(v.disorder/64, 1))}
 	for b.err == nil && len(b.b) > 0 {
 		readProducer(b, &p)
+		// There is room for one: all others are only checked.
+		if err := v.producers.Restore(p); b.err == nil && errors.Is(err, hapax.ErrCorrupt) {
+			b.err = err
+		}
 	}
 }
 
