@@ -60,9 +60,6 @@ func (v *verifier) run() error {
 		return fmt.Errorf("there is no ledger: %w", err)
 	}
 	lock, err := v.fs.Lock(filepath.Join(v.dir, lockName))
-	if errors.Is(err, vfs.ErrLocked) {
-		return fmt.Errorf("%w: close it there first", err)
-	}
 	if err != nil {
 		return err
 	}
