@@ -100,7 +100,7 @@ func TestTableAgreesWithMap(t *testing.T) {
 			r: rand.New(rand.NewPCG(5, 6)), sides: sides, table: newTable(t, 0, sides),
 			model: map[hapax.Fingerprint]entry{}, live: Live{1: true}, number: 1,
 		}
-		for op := range 400_000 {
+		for op := range 200_000 {
 			m.step(t, op)
 			sweepSome(t, m.table, 10, len(m.model), &m.live)
 			if op%5000 == 4999 {
@@ -192,7 +192,7 @@ func (m *tableAndMap) nextGeneration() {
 func (t *Table) reusable(number uint8) bool {
 	for _, l := range t.lines {
 		for slot := range slots {
-			if uint8(l[2*slot+1]) == number {
+			if kept := uint8(l[2*slot+1]); kept == number {
 				return false
 			}
 		}

@@ -155,7 +155,7 @@ func (f *File) damagedAt(offset int64, what string) error {
 }
 
 // page is the offset of a page.
-func (r *span) page(at int) int64 { return r.offset + int64(at)*pageSize }
+func (s *span) page(at int) int64 { return s.offset + int64(at)*pageSize }
 
 // readPage reads a page of a range and returns its number of entries.
 func (f *File) readPage(r *span, at int, page []byte) (int, error) {

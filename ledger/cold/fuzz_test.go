@@ -3,6 +3,7 @@ package cold
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"slices"
 	"testing"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -86,7 +87,7 @@ func FuzzPage(f *testing.F) {
 		whole := make([]byte, headSize+pageSize)
 		copy(whole[headSize+4:], page)
 		binary.LittleEndian.PutUint32(whole[headSize:], pageSum(whole[headSize:], headSize))
-		put(t, disk, "page", append(whole, filter...))
+		put(t, disk, "page", slices.Concat(whole, filter))
 		file, err := disk.Open("page")
 		must(t, err)
 		open := &File{path: "page", file: file, digests: digests, bits: 8, Generations: generations(1), ranges: make([]span, 256)}
