@@ -191,8 +191,7 @@ func writeAny(t *rapid.T, w *bytes.Buffer, depth int) {
 		if i > 0 {
 			w.WriteString(" , ")
 		}
-		text, _ := json.Marshal(name)
-		fmt.Fprintf(w, "%s : ", text)
+		fmt.Fprintf(w, "%s : ", encode(name))
 		writeValue(t, w, depth)
 	}
 	w.WriteByte('}')
@@ -215,8 +214,16 @@ func writeValue(t *rapid.T, w *bytes.Buffer, depth int) {
 	case 4:
 		v = rapid.String().Draw(t, "string")
 	}
-	text, _ := json.Marshal(v)
-	w.Write(text)
+	w.Write(encode(v))
+}
+
+// encode returns the JSON of a value that has one.
+func encode(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return text
 }
 
 func TestAppendCanonicalAllocs(t *testing.T) {
@@ -305,8 +312,7 @@ func scrambleValue(d *json.Decoder) []byte {
 		}
 		return []byte(v + "E-0")
 	default:
-		text, _ := json.Marshal(v)
-		return text
+		return encode(v)
 	}
 }
 

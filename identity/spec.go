@@ -88,7 +88,10 @@ func parseSpec(spec string) (*Extractor, error) {
 	if n := len(x.alternatives); n > maxAlternatives {
 		return nil, fmt.Errorf("%d alternatives: want at most %d", n, maxAlternatives)
 	}
-	return x, x.checkSequence()
+	if err := x.checkSequence(); err != nil {
+		return nil, err
+	}
+	return x, nil
 }
 
 // checkSequence refuses a sequence beside anything else: numbers could not be

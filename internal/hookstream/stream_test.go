@@ -96,7 +96,10 @@ func TestTruth(t *testing.T) {
 			if err := json.Unmarshal(line, &m); err != nil {
 				t.Fatalf("seed %d, line %d: %v", o.Seed, i+1, err)
 			}
-			canonical, _ := json.Marshal([]any{m.Event, m.Payload})
+			canonical, err := json.Marshal([]any{m.Event, m.Payload})
+			if err != nil {
+				t.Fatalf("seed %d, line %d: %v", o.Seed, i+1, err)
+			}
 			content := string(canonical)
 			class := Class(truth.Labels[i])
 			wantID, wantContent, wantLine := class.Verdicts()

@@ -241,7 +241,7 @@ func stays(t *testing.T, what string, fault *vfs.Fault, w *segment.Writer) {
 	first := w.Err()
 	_, err := w.Append(1, nil)
 	for name, err := range map[string]error{"append": err, "flush": w.Flush(), "sync": w.Sync(), "seal": w.Seal()} {
-		if err != first {
+		if err != first { //nolint:errorlint // the very error
 			t.Errorf("%s: then %s: %v, want %v", what, name, err, first)
 		}
 	}

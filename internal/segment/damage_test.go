@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -217,7 +218,7 @@ func TestUnfinishedSeal(t *testing.T) {
 	appendFrames(t, w, 0, 3)
 	must(t, w.Seal())
 	sealed := content(t, m)
-	uncut := append(sealed, make([]byte, 64)...)
+	uncut := slices.Concat(sealed, make([]byte, 64))
 	r := wantFrames(t, disk(t, uncut), segment.ScanOptions{}, 3)
 	if r.Sealed || r.Torn != 0 {
 		t.Errorf("seal that was not cut off: %+v", r)

@@ -60,7 +60,7 @@ func Scan(fsys vfs.FS, path string, o ScanOptions, visit func(Frame) error) (Rep
 	if err != nil {
 		return Report{}, fmt.Errorf("scan segment: %w", err)
 	}
-	defer file.Close() // it was only read
+	defer file.Close() //nolint:errcheck // it was only read
 	s := scanner{window: window{file: file, chunk: o.withDefaults().ReadSize}, path: path, o: o.withDefaults()}
 	if err := s.open(); err != nil {
 		return Report{}, err

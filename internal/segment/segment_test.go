@@ -243,7 +243,7 @@ func TestRefusals(t *testing.T) {
 	}
 	stop := errors.New("stop")
 	_, err = segment.Scan(m, path, segment.ScanOptions{}, func(segment.Frame) error { return stop })
-	if err != stop {
+	if err != stop { //nolint:errorlint // the very error
 		t.Errorf("visit's error came back as %v", err)
 	}
 	r, err := segment.Scan(m, path, segment.ScanOptions{}, none)

@@ -28,7 +28,7 @@ func freeBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, &os.PathError{Op: "statfs", Path: dir, Err: err}
 	}
-	blocks, size := uint64(st.Bavail), uint64(st.Bsize) // their types differ by system
+	blocks, size := uint64(st.Bavail), uint64(st.Bsize) //nolint:unconvert // their types differ by system
 	if size != 0 && blocks > math.MaxInt64/size {
 		return math.MaxInt64, nil
 	}
@@ -42,7 +42,7 @@ func lockFile(name string) (io.Closer, error) {
 	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
@@ -50,7 +50,7 @@ func lockFile(name string) (io.Closer, error) {
 		return f, nil
 	}
 	_ = f.Close() // nothing was written
-	if err == unix.EWOULDBLOCK {
+	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, lockedError(name)
 	}
 	return nil, &os.PathError{Op: "lock", Path: name, Err: err}

@@ -81,10 +81,10 @@ func TestFile(t *testing.T) {
 			t.Errorf("content %q", got)
 		}
 		buf := make([]byte, 8)
-		if n, err := f.ReadAt(buf, 6); n != 5 || err != io.EOF {
+		if n, err := f.ReadAt(buf, 6); n != 5 || err != io.EOF { //nolint:errorlint // io.ReaderAt returns it bare
 			t.Errorf("read over the end: %d, %v; want 5, EOF", n, err)
 		}
-		if n, err := f.ReadAt(buf, 11); n != 0 || err != io.EOF {
+		if n, err := f.ReadAt(buf, 11); n != 0 || err != io.EOF { //nolint:errorlint // the same
 			t.Errorf("read behind the end: %d, %v; want 0, EOF", n, err)
 		}
 		must(t, f.Truncate(5))

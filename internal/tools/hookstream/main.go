@@ -81,7 +81,7 @@ func load(path string) ([]hookstream.Payload, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	payloads, err := hookstream.Load(bufio.NewReader(file))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
