@@ -38,7 +38,6 @@ func (l *Ledger) rest() time.Duration {
 }
 
 func (l *Ledger) tend() {
-	from, to := 0, 0
 	l.mu.Lock()
 	if l.ready() != nil {
 		l.mu.Unlock()
@@ -55,11 +54,10 @@ func (l *Ledger) tend() {
 		}
 	}
 	chill := l.cold.wanted
-	if to = l.prefaulted; to > l.backed {
-		from, l.backed = l.backed, to
-	}
+	from, to := l.backed, max(l.backed, l.prefaulted)
+	l.backed = to
 	l.mu.Unlock()
-	if from != to {
+	if from < to {
 		l.mem.prepare(from, to)
 	}
 	for l.scrubSome() {
