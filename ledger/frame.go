@@ -149,7 +149,8 @@ func (f *admitFrame) payload() []byte {
 	if len(f.runs) > 0 {
 		flags |= admitPositions
 	}
-	b := append(f.body[:0], flags)
+	b := f.body[:0]
+	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.now))
 	if len(f.runs) > 0 {
 		b = f.appendPositions(b)

@@ -229,10 +229,10 @@ func (j *journal) newestNumber() uint64 { return j.files[len(j.files)-1].number 
 // clean deletes the files, but for the newest, that hold nothing live. What else
 // they held is in the snapshot of a file behind them.
 func (j *journal) clean() error {
-	n := len(j.files) - 1
-	kept := j.files[:0:0]
-	for _, f := range j.files[:n] {
-		if len(f.gens) > 0 {
+	newest := len(j.files) - 1
+	var kept []*logFile
+	for i, f := range j.files {
+		if len(f.gens) > 0 || i == newest {
 			kept = append(kept, f)
 			continue
 		}
@@ -240,7 +240,7 @@ func (j *journal) clean() error {
 			return fmt.Errorf("delete expired %s: %w", f.path, err)
 		}
 	}
-	j.files = append(kept, j.files[n])
+	j.files = kept
 	return nil
 }
 

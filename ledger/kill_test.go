@@ -223,16 +223,16 @@ func (h *survivor) live(after time.Duration) {
 		h.t.Fatal(err)
 	}
 	r := bufio.NewReader(out)
-	first := true
+	begun := false
 	for {
 		var n note
 		if err := binary.Read(r, binary.BigEndian, &n); err != nil {
 			break // the pipe ends with the child
 		}
 		h.hear(n)
-		if first {
-			first = false
-			defer time.AfterFunc(after, func() { _ = cmd.Process.Kill() }).Stop()
+		if !begun {
+			begun = true
+			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
 		}
 	}
 	if err := cmd.Wait(); cmd.ProcessState.Exited() {

@@ -124,7 +124,7 @@ func (l *Ledger) scan(path string, visit func(segment.Frame) error) error {
 		for at := int64(segment.FirstFrame); at < end; {
 			f, err := w.FrameAt(at, buf)
 			if err != nil {
-				break // it was sealed and closed meanwhile
+				return nil //nolint:nilerr // it was sealed and closed meanwhile
 			}
 			if err := visit(f); err != nil {
 				return err
@@ -256,7 +256,7 @@ func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 		return nil, false
 	}
 	if l.recency != nil && was != window.Claimed {
-		l.recency.Remove(uint32(l.table.Side(k, p)))
+		l.recency.Remove(l.recencyAt(k, p))
 	}
 	l.table.Mark(k, p, 0)
 	l.claims.Drop(f)

@@ -231,7 +231,7 @@ func readText(fsys vfs.FS, path string, value any) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close() // it was only read
+	defer f.Close() //nolint:errcheck // it was only read
 	size, err := f.Size()
 	if err != nil {
 		return err

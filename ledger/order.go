@@ -335,7 +335,7 @@ func (l *Ledger) trim() {
 		l.recency.Remove(at)
 		k := window.KeyOf(f)
 		p, was := l.table.Find(k)
-		if was == 0 || was == window.Claimed || uint32(l.table.Side(k, p)) != at {
+		if was == 0 || was == window.Claimed || l.recencyAt(k, p) != at {
 			continue // it had left by another bound, and may have come anew
 		}
 		l.table.Mark(k, p, 0)
@@ -372,7 +372,7 @@ func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *windo
 		gen = first // an older event is a sight all the same
 	}
 	if l.recency != nil {
-		l.recency.Touch(uint32(l.table.Side(k, p)))
+		l.recency.Touch(l.recencyAt(k, p))
 	}
 	moved := int64(0)
 	if first != gen {
@@ -391,9 +391,12 @@ func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *windo
 
 // digest is the digest kept of an identity in the table, 0 if none.
 func (l *Ledger) digest(k window.Key, p window.Place) hapax.Digest {
-	side := l.table.Side(k, p)
 	if l.recency == nil {
-		return hapax.Digest(side)
+		return hapax.Digest(l.table.Side(k, p))
 	}
-	return l.recency.Digest(uint32(side))
+	return l.recency.Digest(l.recencyAt(k, p))
 }
+
+// recencyAt is the place of an identity in the table in the order of an exact
+// count window.
+func (l *Ledger) recencyAt(k window.Key, p window.Place) uint32 { return uint32(l.table.Side(k, p)) }

@@ -285,7 +285,10 @@ func (r *replay) positions(source string, runs []run) {
 func (r *replay) generation(b *reader) error {
 	gen := window.Generation{ID: b.uvarint("generation"), Start: b.varint("start"), End: b.varint("end")}
 	r.f.ends[gen.ID] = gen.End
-	if b.err != nil || r.l.gens.Ended(gen.End) {
+	if b.err != nil {
+		return b.err
+	}
+	if r.l.gens.Ended(gen.End) {
 		return nil
 	}
 	live, err := r.l.gens.Restore(gen, true)
@@ -333,7 +336,7 @@ func (r *replay) admit(b *reader) error {
 			return err
 		}
 	}
-	return nil
+	return b.err
 }
 
 // block remembers a block's identities under its generation.
@@ -381,7 +384,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 		}
 	case was == gen.Number:
 		if l.recency != nil {
-			l.recency.Touch(uint32(l.table.Side(k, p)))
+			l.recency.Touch(l.recencyAt(k, p))
 		}
 		return 0, nil
 	default:
@@ -390,7 +393,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) 
 			l.gens.Remove(first, 1, 0)
 			l.live.Add(-1)
 			if l.recency != nil {
-				l.recency.Touch(uint32(l.table.Side(k, p)))
+				l.recency.Touch(l.recencyAt(k, p))
 				return 1, nil
 			}
 		}

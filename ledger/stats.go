@@ -40,7 +40,7 @@ func (s *stats) countAge(ns, n int64) {
 
 // flushAges counts a stripe's duplicates by age. It must hold mu and the stripe.
 func (l *Ledger) flushAges(st *stripe) {
-	for number, n := range st.ages {
+	for number, n := range &st.ages {
 		if n == 0 {
 			continue
 		}
