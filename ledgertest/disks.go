@@ -85,11 +85,11 @@ func read(from vfs.FS, name string) (content []byte, err error) {
 		return nil, err
 	}
 	content = make([]byte, size)
-	if n, err := f.ReadAt(content, 0); err != nil && !errors.Is(err, io.EOF) {
+	n, err := f.ReadAt(content, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
-	} else {
-		return content[:n], nil
 	}
+	return content[:n], nil
 }
 
 // put writes a file that does not exist yet.

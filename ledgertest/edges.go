@@ -90,8 +90,7 @@ func tumblingTimeEdges(tb testing.TB, f AdmitFactory) {
 	start := w - time.Duration(floorMod(t.clock.now().UnixNano(), int64(w))) // to the next aligned window
 	var moments []moment
 	for i := range 100 {
-		window, inside := time.Duration(i%4), time.Duration(i)*w/101
-		begin := start + window*w
+		begin, inside := start+time.Duration(i%4)*w, time.Duration(i)*w/101
 		moments = append(moments,
 			moment{begin + inside, func() { t.is(hapax.Fresh, i) }},
 			moment{begin + w - time.Millisecond, func() { t.is(hapax.Duplicate, i) }},

@@ -287,14 +287,14 @@ func wantBroken(tb testing.TB, err, broken error, what string) {
 // answered without a write may still be answered, but nothing new is taken.
 func stopped(tb testing.TB, l Admitter, broken error, what string) {
 	tb.Helper()
-	t := &trial{reporter: tb, ctx: tb.Context(), ledger: l}
-	err := l.Admit(t.ctx, &ledger.Batch{Entries: entries(9_000_000, 9_000_001)})
+	ctx := tb.Context()
+	err := l.Admit(ctx, &ledger.Batch{Entries: entries(9_000_000, 9_000_001)})
 	wantBroken(tb, err, broken, what+", admit after it")
-	err = l.Confirm(t.ctx, ledger.Checkpoint{Source: "s", Offset: math.MaxInt64})
+	err = l.Confirm(ctx, ledger.Checkpoint{Source: "s", Offset: math.MaxInt64})
 	wantBroken(tb, err, broken, what+", confirm after it")
-	_, err = l.Claim(t.ctx, request("after", long))
+	_, err = l.Claim(ctx, request("after", long))
 	wantBroken(tb, err, broken, what+", claim after it")
-	_, err = l.Forget(t.ctx, key(0))
+	_, err = l.Forget(ctx, key(0))
 	wantBroken(tb, err, broken, what+", forget after it")
 }
 

@@ -68,6 +68,7 @@ type admission struct {
 // Recall is what the model demands of an identity.
 type Recall int
 
+// The demands.
 const (
 	Gone Recall = iota // never came, or left the window: must be fresh
 	Open               // may be remembered or not

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -250,7 +251,7 @@ func readOnly(tb testing.TB, f AdmitFactory) {
 	t.close()
 	after := contents(t, t.disk.FS, t.disk.Dir)
 	for name, content := range before {
-		if string(after[name]) != string(content) {
+		if !bytes.Equal(after[name], content) {
 			t.Errorf("%s changed under a ledger opened read-only", name)
 		}
 	}
