@@ -61,7 +61,7 @@ func (n *naive) line(text string) {
 		if err := json.Unmarshal([]byte(value), &fields); err != nil {
 			panic(err)
 		}
-		id, payload = "none", fmt.Sprint(fields.Payload)
+		payload = fmt.Sprint(fields.Payload)
 		switch {
 		case fields.ID != nil:
 			id = fmt.Sprint(*fields.ID)
@@ -182,7 +182,7 @@ func (r *recorder) Sync(context.Context) error {
 // run ends before its time.
 func TestCheckpoints(t *testing.T) {
 	l := open(t, ledger.Options{})
-	defer l.Close() //nolint:errcheck // in memory
+	defer l.Close()
 	r := &recorder{Ledger: l}
 	var out bytes.Buffer
 	unique := output(&out)
@@ -270,11 +270,11 @@ func (f failing) Sync() error                 { return f.sync }
 // TestCancelled: a run that is told to end writes a checkpoint first.
 func TestCancelled(t *testing.T) {
 	l := open(t, ledger.Options{})
-	defer l.Close() //nolint:errcheck // in memory
+	defer l.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &recorder{Ledger: l}
 	feed, more := io.Pipe()
-	defer more.Close() //nolint:errcheck // a pipe in memory
+	defer more.Close()
 	in := &lines.Input{Name: "in", Reader: feed, Live: true, Origin: uniq.NewSource("in", 0, uniq.Note{})}
 	wrote := make(chan struct{}, 1)
 	ended := make(chan error)

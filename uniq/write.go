@@ -177,7 +177,7 @@ func (w *writer) sort(c *Chunk) (n int, stats Stats, stopped, err error) {
 		case hapax.Late:
 			stats.Late++
 		default:
-			if err = w.o.Unique.add(c.Text[kept:start]); err != nil {
+			if err := w.o.Unique.add(c.Text[kept:start]); err != nil {
 				return i, stats, nil, err
 			}
 			kept = int(end)

@@ -31,7 +31,12 @@ type sample struct {
 // expect estimates how many identities the files hold; 0 if it cannot tell.
 func (w *world) expect(files []string, namer *uniq.Namer) int64 {
 	s := sample{namer: namer, seen: map[hapax.Fingerprint]int{}}
-	var plain []*os.File
+	var plain, opened []*os.File
+	defer func() {
+		for _, f := range opened {
+			_ = f.Close() // it was only read
+		}
+	}()
 	if f, ok := w.stdin.(*os.File); ok && len(files) == 0 {
 		plain = append(plain, f)
 	}
@@ -40,9 +45,9 @@ func (w *world) expect(files []string, namer *uniq.Namer) int64 {
 		if err != nil {
 			return 0 // whoever reads it says why
 		}
-		defer f.Close() //nolint:errcheck,revive // it was only read; there are as many as files
-		plain = append(plain, f)
+		opened = append(opened, f)
 	}
+	plain = append(plain, opened...)
 	var sizes []int64
 	for _, f := range plain {
 		info, err := f.Stat()
@@ -74,7 +79,7 @@ func (s *sample) file(f io.ReaderAt, size int64) {
 	block := make([]byte, sampleBytes)
 	for i := range min(n, sampleBlocks) {
 		got, err := f.ReadAt(block, i*(size/n))
-		if err != nil && err != io.EOF { //nolint:errorlint // io.ReaderAt returns it bare
+		if err != nil && err != io.EOF {
 			return
 		}
 		s.block(block[:got])

@@ -102,7 +102,10 @@ func (w *world) open(name string) (*opened, error) {
 			info, err := f.Stat()
 			o.regular = err == nil && info.Mode().IsRegular()
 		}
-		return o, o.decompress("")
+		if err := o.decompress(""); err != nil {
+			return nil, err
+		}
+		return o, nil
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -43,6 +43,7 @@ func newStream(r *rand.Rand, messages int) stream {
 // TestKill kills hapax uniq at random moments, starts it again until it is done,
 // and demands each message once.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	for _, stdin := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stdin=%t", stdin), func(t *testing.T) {
 			t.Parallel()

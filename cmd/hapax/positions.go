@@ -283,14 +283,15 @@ func openingLine(r *bufio.Reader) (string, error) {
 		n = min(r.Buffered(), openingBytes)
 		b, _ := r.Peek(n) // it is there
 		end := bytes.IndexByte(b, '\n')
+		ended := errors.Is(err, io.EOF)
 		switch {
 		case end >= 0:
 			return hash(b[:end]), nil
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !ended:
 			return "", err
-		case err != nil && n == 0:
+		case ended && n == 0:
 			return "", nil
-		case err != nil || n == openingBytes:
+		case ended || n == openingBytes:
 			return hash(b), nil
 		}
 	}

@@ -124,7 +124,7 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 		if closed {
 			err = p.leavePipes(w.ctx)
 		}
-		if err = errors.Join(err, p.keepOutputs(w.ctx)); err != nil {
+		if err := errors.Join(err, p.keepOutputs(w.ctx)); err != nil {
 			return err
 		}
 		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
