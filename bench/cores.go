@@ -26,12 +26,12 @@ func cores(b *bench) error {
 }
 
 func coresLedger(b *bench, how string, live int64, by func(*engine) take) (err error) {
-	e, err := openEngine(settings{})
+	s := stream.Tenth()
+	e, err := openEngine(settings{Expect: room(s, live, 4*step(live), b.Rounds)})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.close()) }()
-	s := stream.Tenth()
 	c := &contestant{name: "hapax", take: e.batches(peer.BareBatch)}
 	if err := c.fill(s, live); err != nil {
 		return err

@@ -35,7 +35,7 @@ func step(live int64) int64 { return min(live/20, 1_000_000) }
 
 func hotSingle(b *bench, live int64) (err error) {
 	s := stream.Tenth()
-	e, err := openEngine(settings{})
+	e, err := openEngine(settings{Expect: room(s, live, step(live), b.Rounds)})
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func hotSingle(b *bench, live int64) (err error) {
 
 func hotBatches(b *bench, live int64) (err error) {
 	s := stream.Tenth()
-	e, err := openEngine(settings{})
+	e, err := openEngine(settings{Expect: room(s, live, step(live), b.Rounds)})
 	if err != nil {
 		return err
 	}

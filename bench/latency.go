@@ -29,7 +29,10 @@ func latency(b *bench) error {
 
 func latencyAt(b *bench, live int64) (err error) {
 	s := stream.Tenth()
-	e, err := openEngine(settings{})
+	if err := growing(b, s, live); err != nil {
+		return err
+	}
+	e, err := openEngine(settings{Expect: room(s, live, 2*step(live), b.Rounds)})
 	if err != nil {
 		return err
 	}
@@ -43,11 +46,6 @@ func latencyAt(b *bench, live int64) (err error) {
 	hapax := &contestant{name: "hapax", take: ours.each}
 	table := &contestant{name: "bare table", take: theirs.each}
 
-	if err := besideIdle(b, "longest answer while growing to "+millions(live), ours, func() (time.Duration, error) {
-		return hapax.pass(s, s.Messages(live)/int64(b.Rounds))
-	}); err != nil {
-		return err
-	}
 	if err := errors.Join(hapax.fill(s, live), table.fill(s, live)); err != nil {
 		return err
 	}
@@ -78,6 +76,22 @@ func latencyAt(b *bench, live int64) (err error) {
 	}
 	return besideIdle(b, "longest answer with "+millions(live)+" live", ours, func() (time.Duration, error) {
 		return hapax.pass(s, step(live))
+	})
+}
+
+// growing takes in ids from none to live, in a ledger that was not told how many
+// would come.
+func growing(b *bench, s stream.Stream, live int64) (err error) {
+	defer measure.FreeMemory()
+	e, err := openEngine(settings{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	ours := &clocked{take: e.take}
+	hapax := &contestant{name: "hapax", take: ours.each}
+	return besideIdle(b, "longest answer while growing to "+millions(live), ours, func() (time.Duration, error) {
+		return hapax.pass(s, s.Messages(live)/int64(b.Rounds))
 	})
 }
 

@@ -27,7 +27,7 @@ func scaleBy(b *bench, how string, ours func(*engine) take, theirs func(*peer.Ba
 	n := step(sizes[0])
 	var passes []measure.Pass
 	for _, live := range sizes {
-		e, openErr := openEngine(settings{})
+		e, openErr := openEngine(settings{Expect: room(s, live, n, b.Rounds)})
 		if openErr != nil {
 			return openErr
 		}

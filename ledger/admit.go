@@ -73,7 +73,7 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 		st.mu.Unlock()
 		return l.admitContested(e)
 	}
-	err := st.admit(l.table, e, k, l.o.Digests)
+	err := st.admit(l.table, e, k, l.table.Spot(k), l.o.Digests)
 	st.mu.Unlock()
 	switch {
 	case err != nil || e.Verdict == 0:
@@ -93,6 +93,7 @@ const maxPiece = 1024
 type piece struct {
 	keys  [maxPiece]window.Key
 	order [maxPiece]uint16 // entries, by stripe
+	spots [maxPiece]window.Spot
 	start [stripes + 1]uint16
 	first int // stripe to begin with: differs between callers
 	sink  uint64
@@ -115,16 +116,12 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 	defer pieces.Put(w)
 	w.spread(entries)
 	fresh, conflicts, contested := 0, 0, 0
-	for i := range stripes {
-		at := (i + w.first) % stripes
-		group := w.order[w.start[at]:w.start[at+1]]
-		if len(group) == 0 {
-			continue
-		}
-		f, c, t := l.admitGroup(&l.stripes[at], w, entries, group)
+	for i := range stripes / together {
+		at := (i + w.first) % (stripes / together) * together
+		f, c, t := l.admitGroup(w, entries, at)
 		fresh, conflicts, contested = fresh+f, conflicts+c, contested+t
 	}
-	w.first = (w.first + 5) % stripes
+	w.first++
 	if conflicts > 0 {
 		l.stats.conflicts.Add(int64(conflicts))
 	}
@@ -158,21 +155,35 @@ func (w *piece) spread(entries []Entry) {
 	}
 }
 
-func (l *Ledger) admitGroup(st *stripe, w *piece, entries []Entry, group []uint16) (fresh, conflicts, contested int) {
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if st.number == 0 {
+// together is how many neighbouring stripes a piece locks at once: enough keys
+// for their misses to overlap.
+const together = 4
+
+// admitGroup admits the entries of the stripes from the one given on.
+func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (fresh, conflicts, contested int) {
+	group := w.order[w.start[first]:w.start[first+together]]
+	if len(group) == 0 {
+		return 0, 0, 0
+	}
+	for i := range together {
+		l.stripes[first+i].mu.Lock()
+		defer l.stripes[first+i].mu.Unlock()
+	}
+	if l.stripes[first].number == 0 { // and so have all: the ledger is closed
 		for _, i := range group {
 			entries[i].Verdict = 0
 		}
 		return 0, 0, len(group)
 	}
-	for _, i := range group {
-		w.sink ^= l.table.Touch(w.keys[i])
+	for j, i := range group {
+		w.spots[j] = l.table.Spot(w.keys[i])
 	}
-	for _, i := range group {
+	for _, s := range w.spots[:len(group)] {
+		w.sink ^= l.table.Touch(s)
+	}
+	for j, i := range group {
 		e := &entries[i]
-		if err := st.admit(l.table, e, w.keys[i], l.o.Digests); err != nil {
+		if err := l.stripe(w.keys[i]).admit(l.table, e, w.keys[i], w.spots[j], l.o.Digests); err != nil {
 			e.Verdict = 0
 		}
 		switch e.Verdict {

@@ -115,11 +115,15 @@ const ahead = 64
 // admitEntries admits entries in their order. It must hold all locks.
 func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
 	var keys [ahead]window.Key
+	var spots [ahead]window.Spot
 	for len(entries) > 0 {
 		n := min(len(entries), ahead)
 		for i := range n {
 			keys[i] = window.KeyOf(entries[i].Fingerprint)
-			l.stats.sink ^= l.table.Touch(keys[i])
+			spots[i] = l.table.Spot(keys[i])
+		}
+		for i := range n {
+			l.stats.sink ^= l.table.Touch(spots[i])
 		}
 		for i := range n {
 			e := &entries[i]

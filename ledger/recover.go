@@ -348,7 +348,7 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 		n := min(b.n-at, ahead)
 		for i := range n {
 			keys[i] = window.KeyOf(b.key(at + i))
-			l.stats.sink ^= l.table.Touch(keys[i])
+			l.stats.sink ^= l.table.Touch(l.table.Spot(keys[i]))
 		}
 		for i := range n {
 			fresh, err := r.key(b, at+i, keys[i], gen)

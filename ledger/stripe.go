@@ -66,8 +66,8 @@ func (l *Ledger) settle() {
 
 // admit gives the verdict on one entry under the stripe's lock. A zero verdict
 // means that it takes mu to tell.
-func (st *stripe) admit(t *window.Table, e *Entry, k window.Key, digests bool) error {
-	p, was, err := t.Admit(k, st.number, &st.live)
+func (st *stripe) admit(t *window.Table, e *Entry, k window.Key, s window.Spot, digests bool) error {
+	p, was, err := t.AdmitAt(k, s, st.number, &st.live)
 	switch {
 	case err != nil:
 		e.Verdict = 0

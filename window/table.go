@@ -193,12 +193,19 @@ func (t *Table) places(k Key) (home, other int) {
 	return sh.places(k)
 }
 
-// Touch loads the key's lines, so that the misses of a batch overlap. What it
-// returns is only there to keep the loads.
-func (t *Table) Touch(k Key) uint64 {
+// Spot is the two lines a key may live in, until the table is next swept.
+type Spot struct{ home, other uint32 }
+
+// Spot finds a key's lines without reading them.
+func (t *Table) Spot(k Key) Spot {
 	home, other := t.places(k)
-	return t.lines[home][0] ^ t.lines[other][0]
+	return Spot{uint32(home), uint32(other)}
 }
+
+// Touch loads the lines, so that the misses of a batch overlap: find the spots
+// of all keys first, then touch them, then ask. What it returns is only there to
+// keep the loads.
+func (t *Table) Touch(s Spot) uint64 { return t.lines[s.home][0] ^ t.lines[s.other][0] }
 
 // Place is where an entry stands until the table next changes.
 type Place struct {
@@ -208,13 +215,14 @@ type Place struct {
 
 // Find returns the place and the generation number of the key, live or not. A
 // number of 0 means that the key is not there.
-func (t *Table) Find(k Key) (Place, uint8) {
-	home, other := t.places(k)
-	if slot, number := find(&t.lines[home], k); number != 0 {
-		return Place{home, slot}, number
+func (t *Table) Find(k Key) (Place, uint8) { return t.findAt(k, t.Spot(k)) }
+
+func (t *Table) findAt(k Key, s Spot) (Place, uint8) {
+	if slot, number := find(&t.lines[s.home], k); number != 0 {
+		return Place{int(s.home), slot}, number
 	}
-	if slot, number := find(&t.lines[other], k); number != 0 {
-		return Place{other, slot}, number
+	if slot, number := find(&t.lines[s.other], k); number != 0 {
+		return Place{int(s.other), slot}, number
 	}
 	if t.shards[k.shard].spills {
 		return Place{line: -1}, t.spill[k.shard][k].number
@@ -238,9 +246,14 @@ type Live [256]bool
 // the number of the live generation the key was found under, or 0 if it has just
 // been added. [ErrCrowded] changes nothing.
 func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
-	p, was := t.Find(k)
+	return t.AdmitAt(k, t.Spot(k), number, live)
+}
+
+// AdmitAt is Admit of a key whose spot is known.
+func (t *Table) AdmitAt(k Key, s Spot, number uint8, live *Live) (Place, uint8, error) {
+	p, was := t.findAt(k, s)
 	if was == 0 {
-		p, err := t.Insert(k, number, live)
+		p, err := t.insertAt(k, s, number, live)
 		return p, 0, err
 	}
 	if live[was] {
@@ -254,7 +267,11 @@ func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
 // It overwrites an empty or expired place in the line that has more of them, or
 // moves live entries to make one.
 func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
-	home, other := t.places(k)
+	return t.insertAt(k, t.Spot(k), number, live)
+}
+
+func (t *Table) insertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
+	home, other := int(s.home), int(s.other)
 	slot, left := vacant(&t.lines[home], live)
 	at := Place{home, slot}
 	if slot, more := vacant(&t.lines[other], live); more > left {
