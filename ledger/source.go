@@ -252,6 +252,9 @@ func appendSource(b []byte, name string, s *source) []byte {
 
 func readSource(r *reader) (name string, s *source) {
 	c := readCheckpoint(r)
+	if c.Offset < -1 {
+		r.fail("position")
+	}
 	s = newSource()
 	s.confirmed, s.note = c.Offset, c.Note
 	for range r.count(8*2*chunkSize/8, "chunks") {
