@@ -26,8 +26,8 @@ type Generation struct {
 //
 // A window of time W is cut into slices of W/128, so that an identity is let go
 // at most W/128 after its window ended, and never before; count and bytes alike.
-// With several bounds at once there may be more slices than numbers: then the
-// newest generation is cut later, and the bound is W/64.
+// Where time stands beside another bound the slices are W/64, so that those of
+// all bounds have numbers.
 type Generations struct {
 	window hapax.Window
 	width  int64 // of a slice of time; 0 where time bounds nothing
@@ -76,8 +76,11 @@ var (
 func NewGenerations(w hapax.Window, grace int64) *Generations {
 	g := &Generations{window: w, free: int(Claimed) - 1, watermark: math.MinInt64, most: math.MaxInt64}
 	parts := int64(sliceCount)
-	if w.Kind == hapax.Tumbling {
+	switch {
+	case w.Kind == hapax.Tumbling:
 		parts = 1
+	case w.Time != 0 && (w.Count != 0 || w.Bytes != 0):
+		parts = sliceCount / 2 // so that the slices of all bounds have numbers
 	}
 	if w.Time != 0 {
 		g.width = max(int64(w.Time)/parts-grace, 1)
