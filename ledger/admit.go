@@ -167,8 +167,16 @@ func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (fresh, confli
 	}
 	for i := range together {
 		l.stripes[first+i].mu.Lock()
-		defer l.stripes[first+i].mu.Unlock()
 	}
+	fresh, conflicts, contested = l.admitLocked(w, entries, group, first)
+	for i := range together {
+		l.stripes[first+i].mu.Unlock()
+	}
+	return fresh, conflicts, contested
+}
+
+// admitLocked admits the entries of stripes that are locked.
+func (l *Ledger) admitLocked(w *piece, entries []Entry, group []uint16, first int) (fresh, conflicts, contested int) {
 	if l.stripes[first].number == 0 { // and so have all: the ledger is closed
 		for _, i := range group {
 			entries[i].Verdict = 0
