@@ -27,7 +27,10 @@ type journal struct {
 	durability Durability
 	snapshot   func(*journal) error // appends the state that a new file begins with
 
-	mu    sync.Mutex
+	mu      sync.Mutex
+	syncing bool       // a caller of sync is at it
+	synced  *sync.Cond // it is done
+
 	w     *segment.Writer
 	base  int64      // bytes in files before w: offsets in the log go on over files
 	files []*logFile // the last is w's
@@ -172,16 +175,28 @@ func (j *journal) flush(end int64) error {
 	return j.unlessSealed(end, w.Flush())
 }
 
-// sync returns once the log up to end is durable.
+// sync returns once the log up to end is durable. One caller syncs for all who
+// wait; those whose frames its sync covered go on, and of the others one is next.
 func (j *journal) sync(end int64) error {
-	w, base := j.newest()
-	if end <= base {
-		return nil
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for end > j.base && j.base+j.w.Synced() < end {
+		if j.syncing {
+			j.synced.Wait()
+			continue
+		}
+		j.syncing = true
+		w := j.w
+		j.mu.Unlock()
+		err := w.Sync()
+		j.mu.Lock()
+		j.syncing = false
+		j.synced.Broadcast()
+		if err != nil && end > j.base {
+			return err
+		}
 	}
-	if base+w.Synced() >= end {
-		return j.unlessSealed(end, w.Err())
-	}
-	return j.unlessSealed(end, w.Sync())
+	return nil
 }
 
 // unlessSealed is err, unless the log up to end was made durable by a roll that

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -31,6 +32,7 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	j := &journal{fs: fsys, dir: l.dir, durability: l.o.Durability, snapshot: l.snapshot}
+	j.synced = sync.NewCond(&j.mu)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
 	}
