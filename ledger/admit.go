@@ -58,10 +58,8 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 		}
 		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
 	}
-	if !l.timed {
-		if err := l.catchUp(); err != nil {
-			return err
-		}
+	if err := l.catchUp(); err != nil {
+		return err
 	}
 	if l.live.Load() >= l.most() {
 		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
@@ -104,10 +102,8 @@ var pieces = sync.Pool{New: func() any { return new(piece) }}
 // admitPiece spreads entries over the stripes and admits those of one stripe
 // under its lock at once, copies in their order.
 func (l *Ledger) admitPiece(entries []Entry) error {
-	if !l.timed {
-		if err := l.catchUp(); err != nil {
-			return err
-		}
+	if err := l.catchUp(); err != nil {
+		return err
 	}
 	if l.live.Load()+int64(len(entries)) > l.most() {
 		return l.admitInOrder(&Batch{Entries: entries})
@@ -208,6 +204,9 @@ func (l *Ledger) admitLocked(w *piece, entries []Entry, group []uint16, first in
 
 // catchUp ends the slices of time that are over, where no timer does.
 func (l *Ledger) catchUp() error {
+	if l.timed {
+		return nil
+	}
 	now := l.now()
 	if now < l.deadline.Load() {
 		return nil

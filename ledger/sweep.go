@@ -81,6 +81,12 @@ func (l *Ledger) beginGrowth(locked bool) error {
 		l.lockAll()
 		defer l.unlockAll()
 	}
+	return l.startGrowth()
+}
+
+// startGrowth begins a growth, which frees numbers as a scrub does. It must hold
+// all locks.
+func (l *Ledger) startGrowth() error {
 	if err := l.table.BeginGrowth(); err != nil {
 		return fmt.Errorf("grow table: %w", err)
 	}
@@ -123,10 +129,9 @@ func (l *Ledger) growNow() error {
 	if l.table.Grown() > l.mem.limit || l.cold.frozen {
 		return l.full()
 	}
-	if err := l.table.BeginGrowth(); err != nil {
-		return fmt.Errorf("grow table: %w", err)
+	if err := l.startGrowth(); err != nil {
+		return err
 	}
-	l.gens.Sweep()
 	l.finishSweep(true)
 	return nil
 }

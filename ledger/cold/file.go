@@ -178,9 +178,14 @@ func (f *File) check(page []byte, offset int64) (int, error) {
 func pageSum(page []byte, offset int64) uint32 {
 	var at [8]byte
 	binary.LittleEndian.PutUint64(at[:], uint64(offset))
-	t := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(at[:], t), t, page[4:])
+	return crc32.Update(checksum(at[:]), castagnoli(), page[4:])
 }
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
+
+// castagnoli returns the table whose checksums processors compute. MakeTable
+// always returns the same one.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 func (f *File) decode(b []byte, shard uint8) Entry {
 	home := binary.BigEndian.Uint64(b)
@@ -314,7 +319,7 @@ func encodeFilter(x *xorfilter.BinaryFuse[uint16]) []byte {
 }
 
 func decodeFilter(b []byte, sum uint32) (*xorfilter.BinaryFuse[uint16], error) {
-	if crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) != sum || len(b) < filterHead {
+	if checksum(b) != sum || len(b) < filterHead {
 		return nil, fmt.Errorf("%w: it does not match its checksum: restore the file from a backup", hapax.ErrCorrupt)
 	}
 	x := &xorfilter.BinaryFuse[uint16]{

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math"
 
 	"github.com/hapaxmq/hapax"
@@ -33,7 +32,7 @@ func encodeHead(footer int64, length int) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(length))
 	b = binary.LittleEndian.AppendUint64(b, uint64(footer))
 	b = append(b, 0, 0, 0, 0)
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	return binary.LittleEndian.AppendUint32(b, checksum(b))
 }
 
 func (f *File) encodeFooter() []byte {
@@ -66,7 +65,7 @@ func (f *File) encodeFooter() []byte {
 			b = binary.LittleEndian.AppendUint64(b, first)
 		}
 	}
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], crc32.MakeTable(crc32.Castagnoli)))
+	binary.LittleEndian.PutUint32(b, checksum(b[4:]))
 	return b
 }
 
@@ -119,7 +118,7 @@ func damaged(what string) error {
 
 // decodeFooter reads a footer whose pages and filters end at limit.
 func (f *File) decodeFooter(b []byte, limit int64) error {
-	if len(b) < 4 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], crc32.MakeTable(crc32.Castagnoli)) {
+	if len(b) < 4 || binary.LittleEndian.Uint32(b) != checksum(b[4:]) {
 		return damaged("its footer does not match its checksum")
 	}
 	r := footerReader{b: b[4:]}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -80,18 +79,21 @@ func NewWriter(fsys vfs.FS, dir string, p Plan) (*Writer, error) {
 	return &Writer{f: f, fsys: fsys, at: headSize, limit: 1 << 20}, nil
 }
 
+// byKey orders the entries of one shard.
+func byKey(a, b Entry) int {
+	switch {
+	case less(a.Key, b.Key):
+		return -1
+	case less(b.Key, a.Key):
+		return 1
+	}
+	return 0
+}
+
 // Shard adds the keys of one shard, which it sorts in place. Shards come in
 // order.
 func (w *Writer) Shard(entries []Entry) error {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		switch {
-		case less(a.Key, b.Key):
-			return -1
-		case less(b.Key, a.Key):
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(entries, byKey)
 	for i := range entries {
 		if err := w.Add(entries[i]); err != nil {
 			return err
@@ -158,7 +160,7 @@ func (w *Writer) endRange() error {
 	}
 	b := encodeFilter(&fuse)
 	r := &w.f.ranges[w.current]
-	r.filter, r.sum = int64(len(b)), crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
+	r.filter, r.sum = int64(len(b)), checksum(b)
 	w.buf = append(w.buf, b...)
 	w.at += int64(len(b))
 	w.keys = w.keys[:0]
@@ -235,15 +237,7 @@ func Merge(w *Writer, a, b *File, index func(f *File, generation uint8) (uint8, 
 				}
 			}
 		}
-		slices.SortStableFunc(all, func(x, y Entry) int {
-			switch {
-			case less(x.Key, y.Key):
-				return -1
-			case less(y.Key, x.Key):
-				return 1
-			}
-			return 0
-		})
+		slices.SortStableFunc(all, byKey)
 		for i := range all {
 			if i+1 < len(all) && all[i].Key == all[i+1].Key {
 				continue
