@@ -162,7 +162,7 @@ func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
 	if !l.o.Details {
 		l.journal.moved(gens, f.Log)
 	}
-	return l.journal.clean()
+	return l.journal.drop()
 }
 
 // maxCold is how many cold files there may be: a look-up asks the filters of all.

@@ -22,7 +22,8 @@ import (
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
 //	8 forget      16 fingerprint · v hidden      in cold files of generations up to hidden, 0 for none
 //	9 tokens      v reserved            tokens up to here may have been given out
-//	10 snapshot   v next generation     the frames before it in its file repeat what files before hold
+//	10 snapshot   v newest generation · v files · files × v number    the frames before it in its file repeat
+//	                                    what files before hold, of which these are needed still
 //	11 receipt    16 fingerprint · s receipt                          in a snapshot
 //	12 sequence   1 flags · [positions] · v window · producers …      what is remembered of these from now on
 //	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers

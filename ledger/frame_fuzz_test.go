@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"encoding/binary"
 	"errors"
 	"testing"
 	"time"
@@ -92,7 +91,7 @@ func writeFrames(fsys vfs.FS, input []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Append(frameSnapshot, binary.AppendUvarint(nil, 0))
+	_, err = w.Append(frameSnapshot, appendSnapshot(nil, 0, nil))
 	b := reader{b: input}
 	for err == nil && len(b.b) > 0 {
 		kind, payload := b.byte("type"), b.string("payload")

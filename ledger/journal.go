@@ -62,6 +62,20 @@ func newLogFile(dir string, number uint64) *logFile {
 	return &logFile{number: number, path: logPath(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64)}
 }
 
+// needed tells whether the file holds something live.
+func (f *logFile) needed() bool { return len(f.gens) > 0 }
+
+// needed are the numbers of the files, but for the newest, that hold something
+// live.
+func (j *journal) needed() (numbers []uint64) {
+	for _, f := range j.files[:len(j.files)-1] {
+		if f.needed() {
+			numbers = append(numbers, f.number)
+		}
+	}
+	return numbers
+}
+
 // begin makes a new file the newest, with a snapshot in it, durable on return.
 func (j *journal) begin() error {
 	number := uint64(1)
@@ -103,12 +117,16 @@ func (j *journal) roll() error {
 	return j.rollNow()
 }
 
-// drop deletes the files that hold nothing live, the newest too.
+// drop deletes the files that hold nothing live, the newest too. A file goes only
+// when the snapshot of a newer one is durable that does not list it.
 func (j *journal) drop() error {
-	if f := j.files[len(j.files)-1]; len(f.gens) == 0 && len(f.ends) > 0 {
-		return j.rollNow()
+	newest := len(j.files) - 1
+	for i, f := range j.files {
+		if !f.needed() && (i < newest || len(f.ends) > 0) {
+			return j.rollNow()
+		}
 	}
-	return j.clean()
+	return nil
 }
 
 // rollNow seals the newest file and begins another.
@@ -241,13 +259,13 @@ func (j *journal) moved(gens []*window.Generation, before uint64) {
 
 func (j *journal) newestNumber() uint64 { return j.files[len(j.files)-1].number }
 
-// clean deletes the files, but for the newest, that hold nothing live. What else
-// they held is in the snapshot of a file behind them.
+// clean deletes the files that the newest does not list: they hold nothing live,
+// and what else they held is in its snapshot.
 func (j *journal) clean() error {
 	newest := len(j.files) - 1
 	var kept []*logFile
 	for i, f := range j.files {
-		if len(f.gens) > 0 || i == newest {
+		if f.needed() || i == newest {
 			kept = append(kept, f)
 			continue
 		}
@@ -325,5 +343,5 @@ func (l *Ledger) snapshot(j *journal) error {
 	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
 		return err
 	}
-	return j.append(frameSnapshot, binary.AppendUvarint(nil, l.gens.Newest()))
+	return j.append(frameSnapshot, appendSnapshot(nil, l.gens.Newest(), j.needed()))
 }

@@ -1,11 +1,11 @@
 package ledger
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,7 +14,6 @@ import (
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/ledger/cold"
-	"github.com/hapaxmq/hapax/window"
 )
 
 // openDir opens the ledger's directory: what it is, what was closed cleanly, and
@@ -136,6 +135,9 @@ func (l *Ledger) replay(j *journal, sealed bool) error {
 			l.o.Logger.Warn("cut the unfinished end of the log", "file", f.path, "bytes", report.Torn)
 		}
 	}
+	if err := missing(l.dir, j.files, r.needed); err != nil {
+		return err
+	}
 	l.claims.SkipTo(l.reserved)
 	l.claims.Expire(l.now(), l.unclaim)
 	l.journal = j
@@ -172,6 +174,18 @@ func (l *Ledger) reopen(newest segment.Report, complete bool) error {
 	return j.begin()
 }
 
+// missing reports the first file of the log that is needed and gone. Which ones
+// are needed is in the newest snapshot: a file goes only when it is not in there.
+func missing(dir string, files []*logFile, needed []uint64) error {
+	for _, number := range needed {
+		if !slices.ContainsFunc(files, func(f *logFile) bool { return f.number == number }) {
+			return fmt.Errorf("%w: %s is gone, and held what is still remembered: restore it from a backup",
+				hapax.ErrCorrupt, logPath(dir, number))
+		}
+	}
+	return nil
+}
+
 // unmarkClean takes the mark of a clean close away, before anything changes.
 func (l *Ledger) unmarkClean() error {
 	err := l.o.FS.Remove(filepath.Join(l.dir, cleanName))
@@ -182,285 +196,4 @@ func (l *Ledger) unmarkClean() error {
 		return err
 	}
 	return l.o.FS.SyncDir(l.dir)
-}
-
-// replay applies frames to a ledger that is being opened, under its mu.
-type replay struct {
-	l        *Ledger
-	j        *journal
-	f        *logFile
-	at       int64                         // the frame's offset in it
-	gens     map[uint64]*window.Generation // of the file; nil: left the window
-	complete bool                          // the file's snapshot was complete
-}
-
-func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
-	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
-	report, err := segment.Scan(r.j.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, r.frame)
-	if err == nil && report.Header.Sequence != f.number {
-		err = fmt.Errorf("%w: %s is file %d of the log: give it its name again", hapax.ErrCorrupt, f.path, report.Header.Sequence)
-	}
-	if err == nil && mustBeSealed && !r.complete {
-		err = fmt.Errorf("%w: %s does not begin with a snapshot", hapax.ErrCorrupt, f.path)
-	}
-	return report, err
-}
-
-func (r *replay) frame(f segment.Frame) error {
-	b := &reader{b: f.Payload}
-	r.at = f.Offset
-	err := r.apply(f.Type, b)
-	if err == nil {
-		err = b.end()
-	}
-	if err != nil {
-		return fmt.Errorf("%s at offset %d: %w", r.f.path, f.Offset, err)
-	}
-	return nil
-}
-
-func (r *replay) apply(kind uint8, b *reader) error {
-	l := r.l
-	switch kind {
-	case frameGeneration:
-		return r.generation(b)
-	case frameAdmit:
-		return r.admit(b)
-	case frameConfirm:
-		c := readCheckpoint(b)
-		r.source(c.Source).confirm(c.Offset, c.Note)
-	case frameSource:
-		name, s := readSource(b)
-		l.sources[name] = s
-	case frameClaim:
-		r.claim(readClaim(b))
-	case frameRelease:
-		f := b.fingerprint()
-		l.claims.Drop(f)
-		l.unclaim(f)
-	case frameCommit:
-		return r.commit(readCommit(b))
-	case frameForget:
-		f := b.fingerprint()
-		l.forgetInTable(f)
-		if hidden := b.uvarint("generation"); hidden != 0 {
-			_, err := l.cold.forget(f, l.gens)
-			return errors.Join(err, l.cold.hide(f, hidden))
-		}
-	case frameTokens:
-		l.reserved = max(l.reserved, b.uvarint("tokens"))
-	case frameSnapshot:
-		l.gens.SkipTo(b.uvarint("generation"))
-		r.complete = true
-		r.j.begun = r.at
-	case frameReceipt:
-		f := b.fingerprint()
-		l.receipts.put(f, append(hapax.Receipt{}, b.string("receipt")...))
-	case frameSequence:
-		return r.sequences(b)
-	default:
-		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, kind)
-	}
-	return nil
-}
-
-func (r *replay) source(name string) *source {
-	s := r.l.sources[name]
-	if s == nil {
-		s = newSource()
-		r.l.sources[name] = s
-	}
-	return s
-}
-
-// positions notes the verdicts that a frame gave on positions.
-func (r *replay) positions(source string, runs []run) {
-	if len(runs) == 0 {
-		return
-	}
-	s := r.source(source)
-	for _, p := range runs {
-		for i := range p.n {
-			s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
-		}
-	}
-}
-
-// generation begins a generation again, unless it has left the window.
-func (r *replay) generation(b *reader) error {
-	gen := window.Generation{ID: b.uvarint("generation"), Start: b.varint("start"), End: b.varint("end")}
-	r.f.ends[gen.ID] = gen.End
-	if b.err != nil {
-		return b.err
-	}
-	if r.l.gens.Ended(gen.End) {
-		return nil
-	}
-	live, err := r.l.gens.Restore(gen, true)
-	if errors.Is(err, window.ErrNumbers) {
-		r.l.beginScrub(false)
-		r.l.finishSweep(false)
-		live, err = r.l.gens.Restore(gen, true)
-	}
-	if err != nil {
-		return err
-	}
-	live.End = max(live.End, gen.End)
-	r.gens[gen.ID] = live
-	if live.Number != 0 || r.f.number >= r.l.cold.log(gen.ID) {
-		r.f.gens[gen.ID] = struct{}{}
-	}
-	r.l.publish()
-	return nil
-}
-
-// of is the generation with that ID if it is live.
-func (r *replay) of(id uint64) *window.Generation {
-	gen := r.gens[id]
-	if gen != nil && (gen.Number == 0 || r.l.gens.ByID(id) == nil) {
-		delete(r.gens, id) // its keys are in a cold file, or it has left
-		return nil
-	}
-	return gen
-}
-
-func (r *replay) admit(b *reader) error {
-	flags, now, source, runs := readAdmit(b)
-	r.positions(source, runs)
-	r.l.ended(r.l.gens.Advance(now), false)
-	for b.err == nil && len(b.b) > 0 {
-		block := b.block(flags)
-		if b.err != nil {
-			break
-		}
-		gen := r.of(block.gen)
-		if gen == nil || block.kind == blockCopies {
-			continue
-		}
-		if err := r.block(&block, gen); err != nil {
-			return err
-		}
-	}
-	return b.err
-}
-
-// block remembers a block's identities under its generation.
-func (r *replay) block(b *readBlock, gen *window.Generation) error {
-	l := r.l
-	var keys [ahead]window.Key
-	var taken int64
-	for at := 0; at < b.n; at += ahead {
-		n := min(b.n-at, ahead)
-		for i := range n {
-			keys[i] = window.KeyOf(b.key(at + i))
-			l.stats.sink ^= l.table.Touch(l.table.Spot(keys[i]))
-		}
-		for i := range n {
-			fresh, err := r.key(b, at+i, keys[i], gen)
-			if err != nil {
-				return err
-			}
-			taken += fresh
-		}
-	}
-	l.live.Add(taken)
-	if gone := l.gens.Add(gen, taken, b.bytes); len(gone) > 0 {
-		l.ended(gone, false)
-		l.publish()
-	}
-	l.debt.Add(int64(b.n) * lineDebt)
-	return l.pay()
-}
-
-// key remembers one identity and returns 1 if it was not in the generation yet.
-func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) (int64, error) {
-	l := r.l
-	st := l.stripe(k)
-	p, was := l.table.Find(k)
-	live := was != 0 && st.live[was]
-	switch {
-	case was == 0:
-		var err error
-		l.lockAll()
-		p, err = l.insert(k, gen.Number)
-		l.unlockAll()
-		if err != nil {
-			return 0, err
-		}
-	case was == gen.Number:
-		if l.recency != nil {
-			l.recency.Touch(l.recencyAt(k, p))
-		}
-		return 0, nil
-	default:
-		l.table.Mark(k, p, gen.Number)
-		if first := l.gens.ByNumber(was); live && first != nil {
-			l.gens.Remove(first, 1, 0)
-			l.live.Add(-1)
-			if l.recency != nil {
-				l.recency.Touch(l.recencyAt(k, p))
-				return 1, nil
-			}
-		}
-	}
-	l.setSide(k, p, b.key(i), b.digest(i))
-	return 1, nil
-}
-
-// setSide keeps an identity's digest, or its place in the order, beside it.
-func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d hapax.Digest) {
-	if !l.o.Digests {
-		d = 0
-	}
-	if l.recency != nil {
-		l.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
-		l.trim()
-	} else if l.o.Digests {
-		l.table.SetSide(k, p, uint64(d))
-	}
-}
-
-func (r *replay) claim(f hapax.Fingerprint, h window.Held) {
-	l := r.l
-	if h.Deadline <= l.now() {
-		l.claims.SkipTo(h.Token)
-		l.claims.Drop(f)
-		l.unclaim(f)
-		return
-	}
-	k := window.KeyOf(f)
-	p, was := l.table.Find(k)
-	switch {
-	case was == 0:
-		l.lockAll()
-		_, err := l.insert(k, window.Claimed)
-		l.unlockAll()
-		if err != nil {
-			return
-		}
-	case was != window.Claimed && l.stripe(k).live[was]:
-		// It had left the window by what the next frame will say.
-		l.forgetInTable(f)
-		r.claim(f, h)
-		return
-	default:
-		l.table.Mark(k, p, window.Claimed)
-	}
-	l.claims.Put(f, h)
-}
-
-func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
-	l := r.l
-	l.claims.Drop(e.Fingerprint)
-	l.unclaim(e.Fingerprint)
-	gen := r.of(id)
-	if gen == nil {
-		return nil
-	}
-	l.receipts.put(e.Fingerprint, receipt)
-	b := readBlock{
-		kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:],
-		sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
-	}
-	return r.block(&b, gen)
 }

@@ -52,7 +52,9 @@ type verifier struct {
 
 	// Of the file of the log that is read.
 	gens     map[uint64]bool // introduced
+	number   uint64          // its own
 	complete bool            // its snapshot is
+	needed   []uint64        // the files before it that the last complete snapshot lists
 }
 
 func (v *verifier) run() error {
@@ -83,6 +85,9 @@ func (v *verifier) files() error {
 		if err := v.log(f, i < len(logs)-1 || v.report.Clean); err != nil {
 			return err
 		}
+	}
+	if err := missing(v.dir, logs, v.needed); err != nil {
+		return err
 	}
 	return v.others()
 }
@@ -115,7 +120,7 @@ func (v *verifier) meta(l *Ledger) error {
 
 // log checks a file of the log and every frame of it.
 func (v *verifier) log(f *logFile, mustBeSealed bool) error {
-	v.gens, v.complete = make(map[uint64]bool), false
+	v.gens, v.number, v.complete = make(map[uint64]bool), f.number, false
 	report, err := segment.Scan(v.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, func(frame segment.Frame) error {
 		if err := v.frame(frame); err != nil {
 			return fmt.Errorf("%s at offset %d: %w: restore it from a backup", f.path, frame.Offset, err)
@@ -169,7 +174,7 @@ func (v *verifier) frame(f segment.Frame) error {
 	case frameTokens:
 		b.uvarint("tokens")
 	case frameSnapshot:
-		b.uvarint("generation")
+		_, v.needed = readSnapshot(b, v.number)
 		v.complete = true
 	case frameReceipt:
 		b.fingerprint()
