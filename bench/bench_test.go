@@ -26,7 +26,7 @@ func TestRowsAreMeasured(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := run([]string{"-quick", "-rounds", "1", "-json", "-dir", dir, "-rows", "latency|cores|disk|opening"}, &out); err != nil {
+	if err := run([]string{"-quick", "-rounds", "1", "-json", "-dir", dir, "-rows", "latency|cores|disk|opening|sequences"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	var got report.Report
@@ -40,7 +40,7 @@ func TestRowsAreMeasured(t *testing.T) {
 		}
 		lines[l.Row]++
 	}
-	for _, row := range []string{"latency", "cores", "disk", "opening"} {
+	for _, row := range []string{"latency", "cores", "disk", "opening", "sequences"} {
 		if lines[row] == 0 {
 			t.Errorf("row %s: no lines", row)
 		}

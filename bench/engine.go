@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/bench/peer"
 	"github.com/hapaxmq/hapax/bench/stream"
 	"github.com/hapaxmq/hapax/identity"
 	"github.com/hapaxmq/hapax/ledger"
@@ -19,6 +20,7 @@ type engine struct {
 	hash    identity.Hasher
 	digests bool
 	batch   ledger.Batch
+	numbers ledger.SequenceBatch
 }
 
 // settings are what the rows vary.
@@ -30,6 +32,7 @@ type settings struct {
 	Window    time.Duration    // 0: 24 h
 	Clock     func() time.Time `json:"-"`
 	Expect    int64            // identities to make room for; 0: grow from small
+	Producers int              // of numbered messages; 0: a million
 }
 
 func openEngine(s settings) (*engine, error) {
@@ -41,6 +44,7 @@ func openEngine(s settings) (*engine, error) {
 		MaxMemory:  s.MaxMemory,
 		Clock:      s.Clock,
 		Expect:     s.Expect,
+		Sequences:  ledger.SequenceOptions{Window: 64, MaxProducers: s.Producers},
 	}
 	if s.Synced {
 		o.Durability = ledger.Synced
@@ -120,6 +124,32 @@ func (e *engine) batches(n int) take {
 		}
 		return fresh, nil
 	}
+}
+
+// takeNumbered takes numbered messages in by batches and returns how many were
+// new. Every producer's id is hashed, as if nobody had kept its fingerprint.
+func (e *engine) takeNumbered(messages []numbered) (fresh int, err error) {
+	for len(messages) > 0 {
+		part := messages[:min(peer.BareBatch, len(messages))]
+		messages = messages[len(part):]
+		entries := e.numbers.Entries[:0]
+		for i := range part {
+			entries = append(entries, ledger.SequenceEntry{
+				Producer: e.hash.Fingerprint(part[i].producer[:]),
+				Number:   part[i].number,
+			})
+		}
+		e.numbers.Entries = entries
+		if err := e.ledger.AdmitSequences(context.Background(), &e.numbers); err != nil {
+			return fresh, err
+		}
+		for i := range entries {
+			if entries[i].Verdict == hapax.Fresh {
+				fresh++
+			}
+		}
+	}
+	return fresh, nil
 }
 
 func (e *engine) entry(id *stream.ID) ledger.Entry {

@@ -73,10 +73,11 @@ type task func(args json.RawMessage) (any, error)
 
 func tasks() map[string]task {
 	return map[string]task{
-		"grow": typed(growTask),
-		"fill": typed(fillTask),
-		"open": typed(openTask),
-		"cold": typed(coldTask),
+		"grow":  typed(growTask),
+		"fill":  typed(fillTask),
+		"open":  typed(openTask),
+		"cold":  typed(coldTask),
+		"tally": typed(tallyTask),
 	}
 }
 

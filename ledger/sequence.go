@@ -268,8 +268,8 @@ func (a *sequenceAdmission) admit(entries []SequenceEntry) {
 		n := min(len(entries), ahead)
 		for i := range n {
 			a.keys[i] = a.s.rows.Key(entries[i].Producer)
-			a.s.sink ^= a.s.rows.Touch(a.keys[i])
 		}
+		a.s.sink ^= a.s.rows.Seek(a.keys[:n])
 		for i := range n {
 			a.admitEntry(&entries[i], a.keys[i])
 			a.at++

@@ -23,7 +23,7 @@ import (
 // index of a million producers stays in the cache, so that a message costs one
 // miss, and those of a batch overlap.
 //
-// A shard grows by a quarter when it is 7/8 full. There are so many that none has
+// A shard grows by a quarter when it is 3/4 full. There are so many that none has
 // much more than shardProducers to place anew, which takes some ten microseconds.
 //
 // It is pure and holds no lock: now comes in by [Sequences.Advance]. Calls must
@@ -82,6 +82,10 @@ type Producer struct {
 func NewSequences(r SequenceRules, grow func(words int) ([]uint64, error), track bool) *Sequences {
 	s := &Sequences{rules: r, disorder: uint64(r.Disorder), stride: r.stride(), grow: grow, track: track}
 	s.shards = make([]sequenceShard, min(r.Producers/shardProducers+1, maxShards))
+	vacant := make([]uint8, 8)
+	for i := range s.shards {
+		s.shards[i].tags = vacant
+	}
 	if r.Idle > 0 {
 		s.idle = int32((r.Idle + time.Second - 1) / time.Second)
 		s.slack = s.idle / 128
@@ -168,20 +172,31 @@ func (s *Sequences) Changed(yield func(Producer) bool) {
 	s.touched = s.touched[:0]
 }
 
-// Touch loads the producer's row, so that the misses of a batch overlap. What it
-// returns is only there to keep the loads.
-func (s *Sequences) Touch(k ProducerKey) uint64 {
-	sh := &s.shards[k.shard]
-	if sh.homes == 0 {
+// Seek looks for the rows of the producers that Admit is about to be asked of,
+// so that the cache misses of a batch overlap: each pass over the keys loads one
+// thing for all of them. What it returns is only there to keep the loads.
+func (s *Sequences) Seek(keys []ProducerKey) (loaded uint64) {
+	for i := range keys {
+		k := &keys[i]
+		sh := &s.shards[k.shard]
+		k.at = uint32(sh.home(k.low))
+		k.match = matching(binary.LittleEndian.Uint64(sh.tags[k.at:]), k.tag())
+	}
+	for i := range keys {
+		k := &keys[i]
+		k.row = 0
+		if k.match != 0 {
+			k.row = s.shards[k.shard].rows[int(k.at)+bits.TrailingZeros64(k.match)/8]
+		}
+	}
+	if s.made == 0 {
 		return 0
 	}
-	home := sh.home(k.low)
-	match := matching(binary.LittleEndian.Uint64(sh.tags[home:]), k.tag())
-	if match == 0 {
-		return 0
+	for i := range keys {
+		r := s.row(keys[i].row)
+		loaded ^= r[rowLow] ^ r[rowRing]
 	}
-	r := s.row(sh.rows[home+bits.TrailingZeros64(match)/8])
-	return r[rowLow] ^ r[rowRing]
+	return loaded
 }
 
 // Get returns what is remembered of a producer. Numbers is a copy.
@@ -255,6 +270,11 @@ func (s *Sequences) check(p Producer) error {
 type ProducerKey struct {
 	shard     int
 	high, low uint64
+
+	// What Seek saw of it, which may have changed since.
+	at    uint32 // home
+	row   uint32
+	match uint64
 }
 
 // Key splits a producer's fingerprint.
@@ -293,10 +313,12 @@ func (s *Sequences) row(n uint32) row {
 
 // find returns the producer's row, and whether there is one.
 func (s *Sequences) find(k ProducerKey) (row, bool) {
-	sh := &s.shards[k.shard]
-	if sh.homes == 0 {
-		return nil, false
+	if int(k.row) < s.made {
+		if r := s.row(k.row); r[rowLow] == k.low && r[rowHigh] == k.high && r[rowMeta]&inUse != 0 {
+			return r, true
+		}
 	}
+	sh := &s.shards[k.shard]
 	tag := k.tag()
 	for at := sh.home(k.low); ; at += 8 {
 		tags := binary.LittleEndian.Uint64(sh.tags[at:])
@@ -361,7 +383,7 @@ func (s *Sequences) makeRow() (uint32, error) {
 func (s *Sequences) makePlace(k ProducerKey) (int, error) {
 	sh := &s.shards[k.shard]
 	for homes := sh.homes; ; {
-		if sh.used < sh.homes*7/8 {
+		if sh.used < sh.homes*3/4 {
 			if at, ok := sh.vacant(k.low); ok {
 				return at, nil
 			}
