@@ -26,9 +26,14 @@ type Sighting struct {
 }
 
 // Lookup tells what is known of an identity: whether it is remembered or
-// claimed, since when and until when. It changes nothing. A ledger with a
-// directory reads its log for it, which takes a second for some hundred million
-// identities.
+// claimed, since when and until when. It changes nothing, and an error of it says
+// nothing of what later calls will do.
+//
+// A ledger with a directory reads its log for what is not in memory: the files
+// that hold the identity's generation, or with [Options.Details] all files, at
+// some hundred million identities a second. Without Details the log of what has
+// moved to a cold file is deleted. First is then the start of its generation, up
+// to 1/128 of the window too early, and there is no Position.
 func (l *Ledger) Lookup(ctx context.Context, f hapax.Fingerprint) (Sighting, bool, error) {
 	if err := ctx.Err(); err != nil {
 		return Sighting{}, false, err
@@ -118,23 +123,39 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 
 // scan reads a file of the log, the one that is being written too.
 func (l *Ledger) scan(path string, visit func(segment.Frame) error) error {
+	from := int64(segment.FirstFrame)
 	if w, _ := l.journal.newest(); w != nil && w.Path() == path {
-		end := w.Flushed()
-		var buf []byte
-		for at := int64(segment.FirstFrame); at < end; {
-			f, err := w.FrameAt(at, buf)
-			if err != nil {
-				return nil //nolint:nilerr // it was sealed and closed meanwhile
-			}
-			if err := visit(f); err != nil {
-				return err
-			}
-			at, buf = f.Next(), f.Payload[:0]
+		var err error
+		if from, err = scanOpen(w, visit); !errors.Is(err, fs.ErrClosed) {
+			return err
 		}
-		return nil
+		// It was sealed meanwhile: the rest is read as of any other file.
 	}
-	_, err := segment.Scan(l.o.FS, path, segment.ScanOptions{Kind: logKind}, visit)
+	_, err := segment.Scan(l.o.FS, path, segment.ScanOptions{Kind: logKind}, func(f segment.Frame) error {
+		if f.Offset < from {
+			return nil
+		}
+		return visit(f)
+	})
 	return err
+}
+
+// scanOpen reads the frames of a file that is being written, as far as they are
+// flushed, and returns where it stopped.
+func scanOpen(w *segment.Writer, visit func(segment.Frame) error) (at int64, err error) {
+	var buf []byte
+	end := w.Flushed()
+	for at = segment.FirstFrame; at < end; {
+		f, err := w.FrameAt(at, buf)
+		if err != nil {
+			return at, err
+		}
+		if err := visit(f); err != nil {
+			return at, err
+		}
+		at, buf = f.Next(), f.Payload[:0]
+	}
+	return at, nil
 }
 
 // explainer looks for one identity in the frames of a log.
