@@ -1,7 +1,9 @@
 package ledger
 
 import (
+	"encoding/binary"
 	"errors"
+	"math"
 	"testing"
 	"time"
 
@@ -44,7 +46,11 @@ func FuzzFrames(f *testing.F) {
 		}
 	}
 	f.Add(all)
-	f.Add(appendFuzzFrame(nil, frameSource, appendCheckpoint(nil, Checkpoint{Source: "s", Offset: -1000})))
+	backwards := appendFuzzFrame(nil, frameSource, binary.AppendUvarint(appendCheckpoint(nil, Checkpoint{Source: "s", Offset: -1000}), 0))
+	admit := admitFrame{digests: true, source: "s", runs: []run{{first: -5, n: 1, fresh: []byte{1}}}}
+	f.Add(appendFuzzFrame(backwards, frameAdmit, admit.payload()))
+	late := admitFrame{digests: true, now: math.MaxInt64 - 1}
+	f.Add(appendFuzzFrame(nil, frameAdmit, late.payload()))
 	empty := emptyLedger(f)
 	f.Fuzz(func(t *testing.T, input []byte) {
 		disk := empty.KillCopy()

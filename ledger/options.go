@@ -52,7 +52,11 @@ type Options struct {
 	// Sequences is for producers that number their messages: see AdmitSequences.
 	Sequences SequenceOptions
 
-	Expect         int64         // identities to make room for at open; 0 grows from small
+	Expect int64 // identities to make room for at open; 0 grows from small
+
+	// A log that holds more claims, sources or positions than these limits is
+	// refused at open with hapax.ErrFull, by the name of the limit. So they may be
+	// raised at any time, and lowered to what the log never went beyond.
 	MaxClaims      int           // live claims at once (default 1 << 20)
 	MaxLease       time.Duration // longest lease (default 24 h)
 	MaxSources     int           // sources with a stored position (default 1 << 16)

@@ -1,8 +1,11 @@
 package ledger
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand"
 	"path/filepath"
 	"strings"
@@ -134,4 +137,94 @@ func letGo(t *testing.T, l *Ledger) int {
 		t.Fatal(err)
 	}
 	return before + int(l.journal.newestNumber()-newest) - len(l.journal.files)
+}
+
+// What a log holds beyond the limits it is opened with is refused by the name of
+// the limit, and opens when that is raised again.
+func TestOpenBeyondLimits(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range map[string]struct {
+		lower func(o *Options)
+		want  string
+	}{
+		"sources":   {func(o *Options) { o.MaxSources = 1 }, "MaxSources of 1; raise it"},
+		"positions": {func(o *Options) { o.MaxUnconfirmed = 99 }, `source "a" that were not confirmed than MaxUnconfirmed of 99; raise it`},
+		"claims":    {func(o *Options) { o.MaxClaims = 2 }, "MaxClaims of 2; raise it"},
+	} {
+		for _, snapshot := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, snapshot %t", name, snapshot), func(t *testing.T) {
+				disk := vfs.NewMem()
+				o := Options{Window: hapax.Window{Time: time.Hour}, FS: disk, Clock: goldenClock}
+				l := open(t, "d", o)
+				b := batch(l, 0, 100)
+				for i := range b.Entries {
+					b.Entries[i].Offset = int64(i)
+				}
+				b.Source = "a"
+				admit(t, l, b)
+				if err := l.Confirm(ctx, Checkpoint{Source: "b", Offset: 1}); err != nil {
+					t.Fatal(err)
+				}
+				for _, id := range []string{"x", "y", "z"} {
+					goldenClaim(t, l, id)
+				}
+				if snapshot {
+					rolled(t, l, (*journal).rollNow)
+					if err := l.Admit(ctx, &Batch{Entries: batch(l, 100, 101).Entries}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				o.FS = disk.KillCopy()
+				low := o
+				c.lower(&low)
+				if _, err := Open("d", low); !errors.Is(err, hapax.ErrFull) || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				if got := admit(t, open(t, "d", o), b); got[hapax.Redelivered] != 100 {
+					t.Error(got)
+				}
+			})
+		}
+	}
+}
+
+// Frames that no ledger wrote are damage, whatever their checksums say.
+func TestImpossibleFrames(t *testing.T) {
+	at := func(now int64, runs ...run) []byte {
+		f := admitFrame{digests: true, now: now, source: "s", runs: runs}
+		return appendFuzzFrame(nil, frameAdmit, f.payload())
+	}
+	generation := func(start, end int64) []byte {
+		b := binary.AppendVarint(binary.AppendUvarint(nil, 1), start)
+		return appendFuzzFrame(nil, frameGeneration, binary.AppendVarint(b, end))
+	}
+	confirm := func(c Checkpoint) []byte {
+		return appendFuzzFrame(nil, frameConfirm, appendCheckpoint(nil, c))
+	}
+	now := goldenClock().UnixNano()
+	for name, c := range map[string]struct {
+		frames []byte
+		want   string
+	}{
+		"a time at the end of time":       {at(math.MaxInt64), "no time"},
+		"a time that no window fits":      {at(math.MaxInt64 - int64(time.Hour)), "no time"},
+		"a generation at the end of time": {generation(now, math.MaxInt64-1), "no end before"},
+		"a generation that ends early":    {generation(now, now-1), "no end behind"},
+		"a position below zero":           {at(now, run{first: -5, n: 1, fresh: []byte{1}}), "no position"},
+		"positions beyond the last":       {at(now, run{first: math.MaxInt64, n: 8, fresh: []byte{1}}), "no position"},
+		"a confirmed position below zero": {confirm(Checkpoint{Source: "s", Offset: -1}), "no position"},
+		"a long name":                     {confirm(Checkpoint{Source: strings.Repeat("s", maxSource+1)}), "no name of a source"},
+		"a long note":                     {confirm(Checkpoint{Source: "s", Note: make([]byte, maxNote+1)}), "no note"},
+		"a source that goes backwards": {appendFuzzFrame(nil, frameSource, appendSource(nil, "s",
+			&source{confirmed: 1, chunks: map[int64]*chunk{-1: {}}})), "no chunk"},
+		"a file that needs itself": {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(nil, 0, []uint64{1})), "no file before it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := emptyLedger(t)
+			if err := writeFrames(disk, c.frames); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, disk, fuzzOptions(disk), c.want)
+		})
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -54,13 +55,11 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameAdmit:
 		return r.admit(b)
 	case frameConfirm:
-		c := readCheckpoint(b)
-		r.source(c.Source).confirm(c.Offset, c.Note)
+		return r.confirm(b)
 	case frameSource:
-		name, s := readSource(b)
-		l.sources[name] = s
+		return r.snapshotSource(b)
 	case frameClaim:
-		r.claim(readClaim(b))
+		return r.claim(readClaim(b))
 	case frameRelease:
 		f := b.fingerprint()
 		l.claims.Drop(f)
@@ -92,35 +91,85 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	return nil
 }
 
-func (r *replay) source(name string) *source {
+// source is the source with that name. A log with more of them than may be is
+// refused: to open it takes the limits that it was written with, or higher ones.
+func (r *replay) source(name string) (*source, error) {
 	s := r.l.sources[name]
-	if s == nil {
-		s = newSource()
-		r.l.sources[name] = s
+	if s != nil {
+		return s, nil
 	}
-	return s
+	if most := r.l.o.MaxSources; len(r.l.sources) >= most {
+		return nil, fmt.Errorf("%w: the log has positions of more sources than MaxSources of %d; raise it", hapax.ErrFull, most)
+	}
+	s = newSource()
+	r.l.sources[name] = s
+	return s, nil
+}
+
+func (r *replay) fitsUnconfirmed(name string, s *source) error {
+	if most := r.l.o.MaxUnconfirmed; s.noted > most {
+		return fmt.Errorf("%w: the log has more positions of source %q that were not confirmed than MaxUnconfirmed of %d; raise it",
+			hapax.ErrFull, name, most)
+	}
+	return nil
+}
+
+func (r *replay) confirm(b *reader) error {
+	c := readCheckpoint(b)
+	if c.Offset < 0 {
+		b.fail("position")
+	}
+	if b.err != nil {
+		return b.err
+	}
+	s, err := r.source(c.Source)
+	if err == nil {
+		s.confirm(c.Offset, c.Note)
+	}
+	return err
+}
+
+// snapshotSource replaces what is known of a source.
+func (r *replay) snapshotSource(b *reader) error {
+	name, s := readSource(b)
+	if b.err != nil {
+		return b.err
+	}
+	if _, err := r.source(name); err != nil {
+		return err
+	}
+	r.l.sources[name] = s
+	return r.fitsUnconfirmed(name, s)
 }
 
 // positions notes the verdicts that a frame gave on positions.
-func (r *replay) positions(source string, runs []run) {
-	if len(runs) == 0 {
-		return
+func (r *replay) positions(b *reader, source string, runs []run) error {
+	checkRuns(b, source, runs)
+	if b.err != nil || len(runs) == 0 {
+		return b.err
 	}
-	s := r.source(source)
+	s, err := r.source(source)
+	if err != nil {
+		return err
+	}
 	for _, p := range runs {
 		for i := range p.n {
 			s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
 		}
+		if err := r.fitsUnconfirmed(source, s); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // generation begins a generation again, unless it has left the window.
 func (r *replay) generation(b *reader) error {
-	gen := window.Generation{ID: b.uvarint("generation"), Start: b.varint("start"), End: b.varint("end")}
-	r.f.ends[gen.ID] = gen.End
+	gen := readGeneration(b, r.l.o.Window)
 	if b.err != nil {
 		return b.err
 	}
+	r.f.ends[gen.ID] = gen.End
 	if r.l.gens.Ended(gen.End) {
 		return nil
 	}
@@ -154,7 +203,10 @@ func (r *replay) of(id uint64) *window.Generation {
 
 func (r *replay) admit(b *reader) error {
 	flags, now, source, runs := readAdmit(b)
-	r.positions(source, runs)
+	checkTime(b, now, r.l.o.Window)
+	if err := r.positions(b, source, runs); err != nil {
+		return err
+	}
 	r.l.ended(r.l.gens.Advance(now), false)
 	for b.err == nil && len(b.b) > 0 {
 		block := b.block(flags)
@@ -248,13 +300,13 @@ func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d ha
 	}
 }
 
-func (r *replay) claim(f hapax.Fingerprint, h window.Held) {
+func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
 	l := r.l
 	if h.Deadline <= l.now() {
 		l.claims.SkipTo(h.Token)
 		l.claims.Drop(f)
 		l.unclaim(f)
-		return
+		return nil
 	}
 	k := window.KeyOf(f)
 	p, was := l.table.Find(k)
@@ -264,17 +316,20 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) {
 		_, err := l.insert(k, window.Claimed)
 		l.unlockAll()
 		if err != nil {
-			return
+			return err
 		}
 	case was != window.Claimed && l.stripe(k).live[was]:
 		// It had left the window by what the next frame will say.
 		l.forgetInTable(f)
-		r.claim(f, h)
-		return
+		return r.claim(f, h)
 	default:
 		l.table.Mark(k, p, window.Claimed)
 	}
 	l.claims.Put(f, h)
+	if most := l.o.MaxClaims; l.claims.Len() > most {
+		return fmt.Errorf("%w: the log has more live claims than MaxClaims of %d; raise it", hapax.ErrFull, most)
+	}
+	return nil
 }
 
 func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
@@ -291,6 +346,38 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 		sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
 	}
 	return r.block(&b, gen)
+}
+
+// checkTime refuses a frame of a time so late that the ends of its window would
+// be behind the end of time.
+func checkTime(b *reader, now int64, w hapax.Window) {
+	if now > math.MaxInt64-int64(w.Time)-int64(w.Time)/64 { // 64: the widest slices are W/64
+		b.fail("time before the end of time")
+	}
+}
+
+// readGeneration decodes a generation of a window.
+func readGeneration(b *reader, w hapax.Window) window.Generation {
+	gen := window.Generation{ID: b.uvarint("generation"), Start: b.varint("start"), End: b.varint("end")}
+	switch {
+	case gen.End < gen.Start:
+		b.fail("end behind its start")
+	case w.Time != 0 && w.Kind != hapax.Tumbling && gen.End > math.MaxInt64-int64(w.Time):
+		b.fail("end before the end of time")
+	}
+	return gen
+}
+
+// checkRuns refuses positions that cannot be.
+func checkRuns(b *reader, source string, runs []run) {
+	if len(source) > maxSource {
+		b.fail("name of a source, of up to 1 KiB")
+	}
+	for _, r := range runs {
+		if r.first < 0 || r.first+int64(r.n) < r.first {
+			b.fail("position")
+		}
+	}
 }
 
 // appendSnapshot encodes the frame that ends a snapshot.

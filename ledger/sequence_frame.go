@@ -117,7 +117,9 @@ func (r *replay) sequences(b *reader) error {
 	if err != nil {
 		return err
 	}
-	r.positions(source, runs)
+	if err := r.positions(b, source, runs); err != nil {
+		return err
+	}
 	p := window.Producer{Numbers: make([]uint64, max(s.window/64, 1))}
 	for len(b.b) > 0 {
 		if readProducer(b, &p); b.err != nil {

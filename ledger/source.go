@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/hapaxmq/hapax"
@@ -233,6 +234,12 @@ func readCheckpoint(r *reader) (c Checkpoint) {
 	c.Source = string(r.string("source"))
 	c.Offset = r.varint("offset")
 	c.Note = slices.Clone(r.string("note"))
+	switch {
+	case len(c.Source) > maxSource:
+		r.fail("name of a source, of up to 1 KiB")
+	case len(c.Note) > maxNote:
+		r.fail("note of up to 64 KiB")
+	}
 	return c
 }
 
@@ -257,8 +264,14 @@ func readSource(r *reader) (name string, s *source) {
 	}
 	s = newSource()
 	s.confirmed, s.note = c.Offset, c.Note
+	last := int64(-1)
 	for range r.count(8*2*chunkSize/8, "chunks") {
 		at := r.varint("chunk")
+		if at <= last || at > math.MaxInt64/chunkSize {
+			r.fail("chunk behind the last")
+			break
+		}
+		last = at
 		k := new(chunk)
 		for i := range chunkSize / 64 {
 			k.admitted[i] = r.fixed("chunk")

@@ -146,10 +146,7 @@ func (v *verifier) frame(f segment.Frame) error {
 	b := &reader{b: f.Payload}
 	switch f.Type {
 	case frameGeneration:
-		v.gens[b.uvarint("generation")] = true
-		if start, end := b.varint("start"), b.varint("end"); end < start {
-			b.fail("end behind its start")
-		}
+		v.gens[readGeneration(b, v.report.Info.Window).ID] = true
 	case frameAdmit:
 		v.admit(b)
 	case frameConfirm:
@@ -195,7 +192,8 @@ func (v *verifier) introduced(b *reader, gen uint64) {
 }
 
 func (v *verifier) admit(b *reader) {
-	flags, _, _, runs := readAdmit(b)
+	flags, now, source, runs := readAdmit(b)
+	checkTime(b, now, v.report.Info.Window)
 	want := flags & admitPositions
 	if v.report.Info.Digests {
 		want |= admitDigests
@@ -203,7 +201,7 @@ func (v *verifier) admit(b *reader) {
 	if flags != want {
 		b.fail("known flags")
 	}
-	checkRuns(b, runs)
+	checkRuns(b, source, runs)
 	for b.err == nil && len(b.b) > 0 {
 		block := b.block(flags)
 		v.introduced(b, block.gen)
@@ -213,17 +211,9 @@ func (v *verifier) admit(b *reader) {
 	}
 }
 
-func checkRuns(b *reader, runs []run) {
-	for _, r := range runs {
-		if r.first < 0 || r.first+int64(r.n) < r.first {
-			b.fail("position")
-		}
-	}
-}
-
 func (v *verifier) sequences(b *reader) {
-	_, runs, disorder := readSequences(b)
-	checkRuns(b, runs)
+	source, runs, disorder := readSequences(b)
+	checkRuns(b, source, runs)
 	rules := window.SequenceRules{Disorder: int(min(disorder, window.MaxDisorder+1)), Producers: 1}
 	if b.err == nil && rules.Validate() == nil && v.producers == nil {
 		v.disorder = disorder

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/hapaxmq/hapax"
@@ -32,6 +33,9 @@ func (w *world) stored(dir string, readOnly bool) (*ledger.Ledger, ledger.Info, 
 	o := w.ledgerOptions(memoryFor(0))
 	o.Window, o.Identity, o.Scope, o.Digests = info.Window, info.Identity, info.Scope, info.Digests
 	o.ReadOnly, o.Sequences.Idle = readOnly, info.Window.Time
+	// The program whose ledger it is may have asked for more than is usual.
+	o.MaxClaims, o.MaxSources, o.MaxUnconfirmed, o.MaxReceipts = math.MaxInt32, math.MaxInt32, math.MaxInt32, math.MaxInt64
+	o.Details = true
 	l, err := ledger.Open(dir, o)
 	return l, info, err
 }
