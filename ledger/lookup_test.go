@@ -80,3 +80,19 @@ func TestLookupWhileSealing(t *testing.T) {
 		t.Errorf("nothing was sealed: file %d is the newest", got)
 	}
 }
+
+// With Details the log of what is in cold files is kept, over reopening too.
+func TestLookupCold(t *testing.T) {
+	disk := vfs.NewMem()
+	o, _ := coldLedger(t, disk, true)
+	l := open(t, "d", o)
+	one := batch(l, 10, 11)
+	if got := admit(t, l, one); got[hapax.Duplicate] != 1 {
+		t.Fatal(got)
+	}
+	rolled(t, l, (*journal).rollNow)
+	s, ok, err := l.Lookup(context.Background(), one.Entries[0].Fingerprint)
+	if !ok || err != nil || !s.First.Equal(goldenClock()) || s.Copies != 1 {
+		t.Errorf("got %+v %v %v", s, ok, err)
+	}
+}

@@ -184,7 +184,7 @@ func (r *replay) generation(b *reader) error {
 	}
 	live.End = max(live.End, gen.End)
 	r.gens[gen.ID] = live
-	if live.Number != 0 || r.f.number >= r.l.cold.log(gen.ID) {
+	if live.Number != 0 || r.l.o.Details || r.f.number >= r.l.cold.log(gen.ID) {
 		r.f.gens[gen.ID] = struct{}{}
 	}
 	r.l.publish()

@@ -21,11 +21,11 @@ import (
 
 // coldLedger makes a ledger in "d" that has moved most of its identities to cold
 // files, and tells how many it admitted.
-func coldLedger(t *testing.T, disk *vfs.Mem) (o Options, admitted int) {
+func coldLedger(t *testing.T, disk *vfs.Mem, details bool) (o Options, admitted int) {
 	t.Helper()
 	var elapsed atomic.Int64
 	o = Options{
-		Window: hapax.Window{Time: time.Hour}, MaxMemory: minMemory, FS: disk, Digests: true,
+		Window: hapax.Window{Time: time.Hour}, MaxMemory: minMemory, FS: disk, Digests: true, Details: details,
 		Clock: func() time.Time { return goldenClock().Add(time.Duration(elapsed.Load())) },
 	}
 	l, err := Open("d", o)
@@ -66,7 +66,7 @@ func coldLedger(t *testing.T, disk *vfs.Mem) (o Options, admitted int) {
 // or a file gone, is told.
 func TestVerifyCold(t *testing.T) {
 	disk := vfs.NewMem()
-	o, admitted := coldLedger(t, disk)
+	o, admitted := coldLedger(t, disk, false)
 	report, err := Verify(disk, "d")
 	t.Logf("%d admitted: %+v", admitted, report)
 	if err != nil || !report.Clean || report.Identities < int64(admitted)/2 {
