@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"hash/crc32"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -236,8 +238,8 @@ func writeAll(t testing.TB, fsys vfs.FS, path string, b []byte) {
 
 // withSum puts the checksum behind a text, as writeText does.
 func withSum(text []byte) []byte {
-	body, _, _ := strings.Cut(string(text), "crc32c ")
-	return fmt.Appendf([]byte(body), "crc32c %08x\n", crc32.Checksum([]byte(body), crc32.MakeTable(crc32.Castagnoli)))
+	body, _, _ := bytes.Cut(text, []byte("crc32c "))
+	return fmt.Appendf(slices.Clip(body), "crc32c %s\n", textSum(body))
 }
 
 // A format that only a newer version reads is refused, and said to be newer: of

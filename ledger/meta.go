@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -200,27 +200,13 @@ func writeText(fsys vfs.FS, dir, name string, value any) error {
 		return err
 	}
 	text = append(text, '\n')
-	text = fmt.Appendf(text, "crc32c %08x\n", crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli)))
-	path := filepath.Join(dir, name)
-	temp := path + ".new"
-	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := fsys.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(text, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := fsys.Rename(temp, path); err != nil {
-		return err
-	}
-	return fsys.SyncDir(dir)
+	text = fmt.Appendf(text, "crc32c %s\n", textSum(text))
+	return vfs.Replace(fsys, filepath.Join(dir, name), text)
+}
+
+// textSum is the checksum of a text, as it stands in its last line.
+func textSum(body []byte) string {
+	return fmt.Sprintf("%08x", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // maxText bounds the files that readText reads.
@@ -247,12 +233,11 @@ func readText(fsys vfs.FS, path string, value any) error {
 }
 
 func parseText(path string, text []byte, value any) error {
-	body, sum, ok := strings.Cut(string(text), "crc32c ")
-	want := fmt.Sprintf("%08x\n", crc32.Checksum([]byte(body), crc32.MakeTable(crc32.Castagnoli)))
-	if !ok || sum != want {
+	body, sum, ok := bytes.Cut(text, []byte("crc32c "))
+	if !ok || string(sum) != textSum(body)+"\n" {
 		return fmt.Errorf("%w: %s does not match its checksum: restore it from a backup", hapax.ErrCorrupt, path)
 	}
-	if err := json.Unmarshal([]byte(body), value); err != nil {
+	if err := json.Unmarshal(body, value); err != nil {
 		return fmt.Errorf("%w: read %s: %w", hapax.ErrCorrupt, path, err)
 	}
 	return nil

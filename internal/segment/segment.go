@@ -44,11 +44,12 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // TempSuffix is what the name of a file ends in while [Create] makes it. After
 // a crash such a file holds nothing and may be removed.
-const TempSuffix = ".new"
+const TempSuffix = vfs.TempSuffix
 
 var (
 	// ErrSealed is the answer to an Append after Seal.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"sync"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -66,21 +65,28 @@ func Create(fsys vfs.FS, path string, h Header, o Options) (*Writer, error) {
 	if h.Salt == 0 {
 		h.Salt = randomSalt()
 	}
-	if err := publish(fsys, path, encodeHeader(h)); err != nil {
-		return nil, fmt.Errorf("create segment %s: %w", path, err)
-	}
-	file, err := fsys.OpenRW(path)
-	if err == nil {
-		err = fsys.SyncDir(filepath.Dir(path))
-	}
+	file, err := create(fsys, path, encodeHeader(h))
 	if err != nil {
-		if file != nil {
-			_ = file.Close() // nothing was written through it
-		}
-		_ = fsys.Remove(path) // if that fails too, it is a segment without frames
 		return nil, fmt.Errorf("create segment %s: %w", path, err)
 	}
 	return newWriter(file, path, h, o), nil
+}
+
+// create makes a file that has either its name with this header behind it, or no
+// name, and opens it.
+func create(fsys vfs.FS, path string, header []byte) (file vfs.File, err error) {
+	if _, err := fsys.Stat(path); err == nil {
+		return nil, fs.ErrExist
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if err = vfs.Replace(fsys, path, header); err == nil {
+		file, err = fsys.OpenRW(path)
+	}
+	if err != nil {
+		_ = fsys.Remove(path) // if that fails too, it is a segment without frames
+	}
+	return file, err
 }
 
 func newWriter(file vfs.File, path string, h Header, o Options) *Writer {
@@ -94,35 +100,6 @@ func randomSalt() uint64 {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return binary.LittleEndian.Uint64(b[:]) | 1
-}
-
-// publish makes a file that has either its name with this content behind it, or
-// no name. Closing it before the rename is for Windows.
-func publish(fsys vfs.FS, path string, content []byte) error {
-	if _, err := fsys.Stat(path); err == nil {
-		return fs.ErrExist
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	temp := path + TempSuffix
-	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := fsys.Create(temp)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteAt(content, 0)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = fsys.Rename(temp, path)
-	}
-	if err != nil {
-		_ = fsys.Remove(temp) // the next Create would
-	}
-	return err
 }
 
 // Append encodes a frame whose payload is the parts, one after the other, and
