@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hapaxmq/hapax/bench/measure"
+	"github.com/hapaxmq/hapax/bench/peer"
 	"github.com/hapaxmq/hapax/bench/report"
 	"github.com/hapaxmq/hapax/bench/stream"
 )
@@ -99,4 +101,27 @@ func compare(work string, ours []float64, peer string, theirs []float64, unit st
 // through the rounds.
 func room(s stream.Stream, live, n int64, rounds int) int64 {
 	return s.Fresh(s.Messages(live) + n*int64(rounds))
+}
+
+// pair is a ledger in memory and the bare table, that it is measured beside.
+type pair struct {
+	engine *engine
+	bare   *peer.Bare
+}
+
+// openPair makes them with room for so many ids.
+func openPair(ours, theirs int64) (*pair, error) {
+	e, err := openEngine(settings{Expect: ours})
+	if err != nil {
+		return nil, err
+	}
+	bare, err := peer.NewBare(theirs)
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return &pair{e, bare}, nil
+}
+
+func (p *pair) close() error {
+	return errors.Join(p.bare.Close(), p.engine.close())
 }

@@ -33,67 +33,57 @@ func hot(b *bench) error {
 // step is how many messages a round brings, so that few rounds change little.
 func step(live int64) int64 { return min(live/20, 1_000_000) }
 
-func hotSingle(b *bench, live int64) (err error) {
-	s := stream.Tenth()
-	e, err := openEngine(settings{Expect: room(s, live, step(live), b.Rounds)})
-	if err != nil {
-		return err
+func hotSingle(b *bench, live int64) error {
+	w := hotWork{
+		name: fmt.Sprintf("one by one, %s live", millions(live)),
+		ours: func(e *engine) take { return e.take }, bare: func(t *peer.Bare) take { return t.Take },
+		bounds: []float64{0.7, 2.5},
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
-	bare, err := peer.NewBare(room(s, live, step(live), b.Rounds))
-	if err != nil {
-		return err
-	}
-	defer bare.Close()
-	gomap := peer.NewMap(room(s, live, step(live), b.Rounds))
-	contestants := []*contestant{
-		{name: "hapax", take: e.take},
-		{name: "bare table", take: bare.Take},
-		{name: "map[[16]byte]int64", take: gomap.Take},
-	}
-	figures, err := hotRates(b, s, live, contestants)
-	if err != nil {
-		return err
-	}
-	work := fmt.Sprintf("one by one, %s live", millions(live))
-	return errors.Join(
-		b.add(compare(work, figures[0], contestants[1].name, figures[1], "M/s", report.AtLeast(0.7, "×"))),
-		b.add(compare(work, figures[0], contestants[2].name, figures[2], "M/s", report.AtLeast(2.5, "×"))))
+	return w.measure(b, live)
 }
 
-func hotBatches(b *bench, live int64) (err error) {
-	s := stream.Tenth()
-	e, err := openEngine(settings{Expect: room(s, live, step(live), b.Rounds)})
-	if err != nil {
-		return err
+func hotBatches(b *bench, live int64) error {
+	w := hotWork{
+		name: fmt.Sprintf("batches of %d, %s live", peer.BareBatch, millions(live)),
+		ours: func(e *engine) take { return e.batches(peer.BareBatch) }, bare: func(t *peer.Bare) take { return t.TakeBatches },
+		bounds: []float64{0.8, 5, 40},
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
-	bare, err := peer.NewBare(room(s, live, step(live), b.Rounds))
-	if err != nil {
-		return err
-	}
-	defer bare.Close()
-	gomap := peer.NewMap(room(s, live, step(live), b.Rounds))
-	contestants := []*contestant{
-		{name: "hapax", take: e.batches(peer.BareBatch)},
-		{name: "bare table", take: bare.TakeBatches},
-		{name: "map[[16]byte]int64", take: gomap.Take},
-	}
-	work := fmt.Sprintf("batches of %d, %s live", peer.BareBatch, millions(live))
 	redis, err := peer.OpenRedis(b.ctx, b.Dir)
-	if err == nil {
-		defer redis.Close()
-		contestants = append(contestants, &contestant{name: "Redis SET NX, pipelined by 100", take: redis.Take})
-	} else if err := b.add(report.Line{Work: work, Peer: "Redis", Error: err.Error()}); err != nil {
+	if err != nil {
+		return errors.Join(b.add(report.Line{Work: w.name, Peer: "Redis", Error: err.Error()}), w.measure(b, live))
+	}
+	defer redis.Close()
+	return w.measure(b, live, &contestant{name: "Redis SET NX, pipelined by 100", take: redis.Take})
+}
+
+// hotWork is one way to take ids in that the ledger and the tables in memory have.
+type hotWork struct {
+	name   string
+	ours   func(*engine) take
+	bare   func(*peer.Bare) take
+	bounds []float64 // beside the bare table, the map, and the others
+}
+
+// measure adds a line beside each other contestant.
+func (w hotWork) measure(b *bench, live int64, others ...*contestant) (err error) {
+	s := stream.Tenth()
+	n := room(s, live, step(live), b.Rounds)
+	p, err := openPair(n, n)
+	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	contestants := append([]*contestant{
+		{name: "hapax", take: w.ours(p.engine)},
+		{name: "bare table", take: w.bare(p.bare)},
+		{name: "map[[16]byte]int64", take: peer.NewMap(n).Take},
+	}, others...)
 	figures, err := hotRates(b, s, live, contestants)
 	if err != nil {
 		return err
 	}
-	bounds := []float64{0, 0.8, 5, 40}
 	for i, c := range contestants[1:] {
-		line := compare(work, figures[0], c.name, figures[i+1], "M/s", report.AtLeast(bounds[i+1], "×"))
+		line := compare(w.name, figures[0], c.name, figures[i+1], "M/s", report.AtLeast(w.bounds[i], "×"))
 		if err := b.add(line); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/bench/measure"
-	"github.com/hapaxmq/hapax/bench/peer"
 	"github.com/hapaxmq/hapax/bench/report"
 	"github.com/hapaxmq/hapax/bench/stream"
 )
@@ -32,17 +31,12 @@ func latencyAt(b *bench, live int64) (err error) {
 	if err := growing(b, s, live); err != nil {
 		return err
 	}
-	e, err := openEngine(settings{Expect: room(s, live, 2*step(live), b.Rounds)})
+	p, err := openPair(room(s, live, 2*step(live), b.Rounds), room(s, live, step(live), b.Rounds))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, e.close()) }()
-	bare, err := peer.NewBare(room(s, live, step(live), b.Rounds))
-	if err != nil {
-		return err
-	}
-	defer bare.Close()
-	ours, theirs := &clocked{take: e.take}, &clocked{take: bare.Take}
+	defer func() { err = errors.Join(err, p.close()) }()
+	ours, theirs := &clocked{take: p.engine.take}, &clocked{take: p.bare.Take}
 	hapax := &contestant{name: "hapax", take: ours.each}
 	table := &contestant{name: "bare table", take: theirs.each}
 

@@ -27,22 +27,17 @@ func scaleBy(b *bench, how string, ours func(*engine) take, theirs func(*peer.Ba
 	n := step(sizes[0])
 	var passes []measure.Pass
 	for _, live := range sizes {
-		e, openErr := openEngine(settings{Expect: room(s, live, n, b.Rounds)})
+		p, openErr := openPair(room(s, live, n, b.Rounds), room(s, live, n, b.Rounds))
 		if openErr != nil {
 			return openErr
 		}
-		defer func() { err = errors.Join(err, e.close()) }()
-		bare, mapErr := peer.NewBare(room(s, live, n, b.Rounds))
-		if mapErr != nil {
-			return mapErr
-		}
-		defer bare.Close()
-		hapax := &contestant{name: "hapax", take: e.batches(peer.BareBatch)}
-		table := &contestant{name: "bare table", take: bare.TakeBatches}
+		defer func() { err = errors.Join(err, p.close()) }()
+		hapax := &contestant{name: "hapax", take: p.engine.batches(peer.BareBatch)}
+		table := &contestant{name: "bare table", take: p.bare.TakeBatches}
 		if err := errors.Join(hapax.fill(s, live), table.fill(s, live)); err != nil {
 			return err
 		}
-		hapax.take, table.take = ours(e), theirs(bare)
+		hapax.take, table.take = ours(p.engine), theirs(p.bare)
 		passes = append(passes, warmed(s, hapax, sizes[0], n), warmed(s, table, sizes[0], n))
 	}
 	figures, err := measure.Rounds(b.Rounds, passes)
