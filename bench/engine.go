@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -70,8 +71,9 @@ func (e *engine) share() *engine {
 // take takes ids in one by one and returns how many were new.
 func (e *engine) take(ids []stream.ID) (fresh int, err error) {
 	ctx := context.Background()
+	var entry ledger.Entry
 	for i := range ids {
-		entry := e.entry(&ids[i])
+		e.put(&entry, &ids[i])
 		if err := e.ledger.AdmitOne(ctx, &entry); err != nil {
 			return fresh, err
 		}
@@ -84,16 +86,17 @@ func (e *engine) take(ids []stream.ID) (fresh int, err error) {
 
 // takeOne takes one id in. It is safe for concurrent use.
 func (e *engine) takeOne(id *stream.ID) (fresh bool, err error) {
-	entry := e.entry(id)
+	var entry ledger.Entry
+	e.put(&entry, id)
 	err = e.ledger.AdmitOne(context.Background(), &entry)
 	return entry.Verdict == hapax.Fresh, err
 }
 
 // takeBatch takes ids in as one batch and returns how many were new.
 func (e *engine) takeBatch(ids []stream.ID) (fresh int, err error) {
-	entries := e.batch.Entries[:0]
+	entries := slices.Grow(e.batch.Entries[:0], len(ids))[:len(ids)]
 	for i := range ids {
-		entries = append(entries, e.entry(&ids[i]))
+		e.put(&entries[i], &ids[i])
 	}
 	e.batch.Entries = entries
 	if err := e.ledger.Admit(context.Background(), &e.batch); err != nil {
@@ -152,12 +155,13 @@ func (e *engine) takeNumbered(messages []numbered) (fresh int, err error) {
 	return fresh, nil
 }
 
-func (e *engine) entry(id *stream.ID) ledger.Entry {
-	entry := ledger.Entry{Fingerprint: e.hash.Fingerprint(id[:])}
+// put makes an id an entry.
+func (e *engine) put(entry *ledger.Entry, id *stream.ID) {
+	*entry = ledger.Entry{}
+	e.hash.Sum(&entry.Fingerprint, id[:])
 	if e.digests {
 		entry.Digest = hapax.Digest(entry.Fingerprint[15]) | 0xd16e57<<8
 	}
-	return entry
 }
 
 // known says whether an id is remembered, without remembering it.

@@ -61,24 +61,15 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 	if err := l.catchUp(); err != nil {
 		return err
 	}
-	if l.live.Load() >= l.most() {
-		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
-	}
 	k := window.KeyOf(e.Fingerprint)
 	st := l.stripe(k)
 	st.mu.Lock()
-	if st.number == 0 {
-		st.mu.Unlock()
-		return l.admitContested(e)
-	}
-	err := st.admit(l.table, e, k, l.table.Spot(k), l.o.Digests)
+	st.admit(l.table, e, k, l.table.Spot(k), l.o.Digests)
 	st.mu.Unlock()
-	switch {
-	case err != nil || e.Verdict == 0:
-		return l.admitContested(e)
-	case e.Verdict == hapax.Fresh:
-		return l.took(1)
-	case e.Verdict == hapax.Conflict:
+	switch e.Verdict {
+	case 0:
+		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
+	case hapax.Conflict:
 		l.stats.conflicts.Add(1)
 	}
 	return nil
@@ -89,12 +80,11 @@ const maxPiece = 1024
 
 // piece is the working memory of one admitPiece.
 type piece struct {
-	keys  [maxPiece]window.Key
 	order [maxPiece]uint16 // entries, by stripe
+	keys  [maxPiece]window.Key
 	spots [maxPiece]window.Spot
 	start [stripes + 1]uint16
 	first int // stripe to begin with: differs between callers
-	sink  uint64
 }
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
@@ -105,48 +95,38 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 	if err := l.catchUp(); err != nil {
 		return err
 	}
-	if l.live.Load()+int64(len(entries)) > l.most() {
-		return l.admitInOrder(&Batch{Entries: entries})
-	}
 	w := pieces.Get().(*piece)
 	defer pieces.Put(w)
 	w.spread(entries)
-	fresh, conflicts, contested := 0, 0, 0
+	conflicts, contested := 0, 0
 	for i := range stripes / together {
 		at := (i + w.first) % (stripes / together) * together
-		f, c, t := l.admitGroup(w, entries, at)
-		fresh, conflicts, contested = fresh+f, conflicts+c, contested+t
+		c, t := l.admitGroup(w, entries, at)
+		conflicts, contested = conflicts+c, contested+t
 	}
 	w.first++
 	if conflicts > 0 {
 		l.stats.conflicts.Add(int64(conflicts))
 	}
 	if contested > 0 {
-		for i := range entries {
-			if entries[i].Verdict == 0 {
-				if err := l.admitContested(&entries[i]); err != nil {
-					return err
-				}
-			}
-		}
+		return l.admitContested(entries, contested)
 	}
-	return l.took(fresh)
+	return nil
 }
 
 // spread sorts the entries by stripe, those of one stripe in their order.
 func (w *piece) spread(entries []Entry) {
 	var count [stripes + 1]uint16
 	for i := range entries {
-		w.keys[i] = window.KeyOf(entries[i].Fingerprint)
-		count[stripeOf(w.keys[i].Shard())+1]++
+		count[stripeOf(entries[i].Fingerprint[0])+1]++
 	}
 	for i := range stripes {
 		count[i+1] += count[i]
 	}
 	w.start = count
 	for i := range entries {
-		s := stripeOf(w.keys[i].Shard())
-		w.order[count[s]] = uint16(i)
+		s := stripeOf(entries[i].Fingerprint[0])
+		w.order[count[s]&(maxPiece-1)] = uint16(i)
 		count[s]++
 	}
 }
@@ -156,50 +136,56 @@ func (w *piece) spread(entries []Entry) {
 const together = 4
 
 // admitGroup admits the entries of the stripes from the one given on.
-func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (fresh, conflicts, contested int) {
+func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (conflicts, contested int) {
 	group := w.order[w.start[first]:w.start[first+together]]
 	if len(group) == 0 {
-		return 0, 0, 0
+		return 0, 0
 	}
 	for i := range together {
 		l.stripes[first+i].mu.Lock()
 	}
-	fresh, conflicts, contested = l.admitLocked(w, entries, group, first)
-	for i := range together {
-		l.stripes[first+i].mu.Unlock()
-	}
-	return fresh, conflicts, contested
-}
-
-// admitLocked admits the entries of stripes that are locked.
-func (l *Ledger) admitLocked(w *piece, entries []Entry, group []uint16, first int) (fresh, conflicts, contested int) {
-	if l.stripes[first].number == 0 { // and so have all: the ledger is closed
-		for _, i := range group {
-			entries[i].Verdict = 0
-		}
-		return 0, 0, len(group)
-	}
+	keys, spots := w.keys[:len(group)], w.spots[:len(group)]
 	for j, i := range group {
-		w.spots[j] = l.table.Spot(w.keys[i])
+		keys[j] = window.KeyOf(entries[i].Fingerprint)
+		spots[j] = l.table.Spot(keys[j])
 	}
-	for _, s := range w.spots[:len(group)] {
-		w.sink ^= l.table.Touch(s)
+	if l.stripes[first].left > 0 { // else the ledger may be closed, and its memory gone
+		l.table.Load(keys, spots)
 	}
 	for j, i := range group {
 		e := &entries[i]
-		if err := l.stripe(w.keys[i]).admit(l.table, e, w.keys[i], w.spots[j], l.o.Digests); err != nil {
-			e.Verdict = 0
-		}
+		l.stripe(keys[j]).admit(l.table, e, keys[j], spots[j], l.o.Digests)
 		switch e.Verdict {
-		case hapax.Fresh:
-			fresh++
 		case hapax.Conflict:
 			conflicts++
 		case 0:
 			contested++
 		}
 	}
-	return fresh, conflicts, contested
+	for i := range together {
+		l.stripes[first+i].mu.Unlock()
+	}
+	return conflicts, contested
+}
+
+// admitContested gives the verdicts on the entries of a piece that have none:
+// they are claimed, or their stripe's share is used up.
+func (l *Ledger) admitContested(entries []Entry, n int) error {
+	rest := make([]Entry, 0, n)
+	for i := range entries {
+		if entries[i].Verdict == 0 {
+			rest = append(rest, entries[i])
+		}
+	}
+	if err := l.admitInOrder(&Batch{Entries: rest}); err != nil {
+		return err
+	}
+	for i := range entries {
+		if entries[i].Verdict == 0 {
+			entries[i].Verdict, rest = rest[0].Verdict, rest[1:]
+		}
+	}
+	return nil
 }
 
 // catchUp ends the slices of time that are over, where no timer does.
@@ -216,56 +202,5 @@ func (l *Ledger) catchUp() error {
 	if err := l.ready(); err != nil {
 		return err
 	}
-	l.settle()
 	return l.turn(now)
-}
-
-// took accounts for identities admitted under stripes alone: it begins a new
-// generation when the current one is full, and pays for the sweep under way.
-func (l *Ledger) took(fresh int) error {
-	if fresh == 0 {
-		return nil
-	}
-	full := l.room.Add(-int64(fresh)) <= 0
-	owes := l.debt.Add(int64(fresh)*lineDebt) >= payment
-	if !full && !owes {
-		return nil
-	}
-	if full {
-		l.mu.Lock()
-	} else if !l.mu.TryLock() {
-		return nil // whoever holds it pays next time
-	}
-	defer l.mu.Unlock()
-	if err := l.ready(); err != nil {
-		return err
-	}
-	l.settle()
-	if l.gens.Room(l.current) <= 0 {
-		if err := l.turn(l.now()); err != nil {
-			return err
-		}
-	}
-	return l.pay()
-}
-
-// admitContested gives the verdict on an entry that stripes alone cannot tell:
-// it is claimed, it found no place, or the ledger is closed.
-func (l *Ledger) admitContested(e *Entry) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.ready(); err != nil {
-		return err
-	}
-	now := l.now()
-	l.settle()
-	if err := l.turn(now); err != nil {
-		return err
-	}
-	if err := l.makeRoomFor([]Entry{*e}); err != nil {
-		return err
-	}
-	l.lockAll()
-	defer l.unlockAll()
-	return l.admitEntry(e, window.KeyOf(e.Fingerprint), now)
 }

@@ -113,7 +113,8 @@ func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
 	if l.ready() != nil {
 		return nil, cold.Plan{}
 	}
-	l.finishSweep(false)
+	for l.step() > 0 {
+	}
 	l.cold.frozen = true
 	gens, keys := l.coldest()
 	p := cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Log: l.journal.newestNumber()}
@@ -157,7 +158,9 @@ func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
 	l.cold.files = append(l.cold.files, f)
 	l.cold.frozen, l.cold.moving = false, nil
 	l.publish()
-	l.beginScrub(false)
+	l.lockAll()
+	l.beginScrub()
+	l.unlockAll()
 	l.cold.done.Broadcast()
 	if !l.o.Details {
 		l.journal.moved(gens, f.Log)

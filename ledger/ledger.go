@@ -55,8 +55,7 @@ type Ledger struct {
 	timed      bool         // a timer, not each call, ends slices of time
 	deadline   atomic.Int64 // when the generations have something to do: Unix ns
 	live       atomic.Int64 // identities in live generations
-	room       atomic.Int64 // identities that still fit the current generation
-	debt       atomic.Int64 // lines a sweep owes for identities admitted
+	debt       int64        // lines a sweep owes for identities admitted
 	prefaulted int          // lines that maintain is to get memory for
 	backed     int          // lines that have it
 
@@ -164,18 +163,20 @@ func (l *Ledger) fail(err error) error {
 // turn moves time on, ends the generations that are over and makes the current
 // one ready for what arrives now. It must hold mu.
 func (l *Ledger) turn(now int64) error {
+	l.lockAll()
+	defer l.unlockAll()
+	l.settleLocked()
 	if l.timed {
-		l.settle()
 		l.gens.Hold(now)
 	}
 	if !l.o.Window.EventTime {
 		l.ended(l.gens.Advance(now), false)
 		var err error
-		if l.current, err = l.generation(0, 0, false); err != nil {
+		if l.current, err = l.generation(0, 0); err != nil {
 			return err
 		}
 	}
-	l.publish()
+	l.publishLocked()
 	return nil
 }
 
@@ -185,16 +186,16 @@ func (l *Ledger) turnIfDue(now int64) error {
 	if now < l.deadline.Load() && (l.current != nil || l.o.Window.EventTime) {
 		return nil
 	}
-	l.settle()
 	return l.turn(now)
 }
 
 // generation is gens.At, with a sweep where it needs one. A tumbling window ends
-// with the beginning of the next. What changes is yet to be published.
-func (l *Ledger) generation(t, size int64, locked bool) (*window.Generation, error) {
+// with the beginning of the next. What changes is yet to be published. It must
+// hold all locks.
+func (l *Ledger) generation(t, size int64) (*window.Generation, error) {
 	gen, err := l.gens.At(t, size)
 	if !errors.Is(err, window.ErrNumbers) {
-		l.wantScrub(locked)
+		l.wantScrub()
 		if w := l.o.Window; w.Kind == hapax.Tumbling && w.Count+w.Bytes != 0 && gen != l.current {
 			for err == nil && len(l.gens.List()) > 1 {
 				l.ended([]*window.Generation{l.gens.Evict()}, false)
@@ -202,9 +203,10 @@ func (l *Ledger) generation(t, size int64, locked bool) (*window.Generation, err
 		}
 		return gen, err
 	}
-	l.finishSweep(locked)
-	l.beginScrub(locked)
-	l.finishSweep(locked)
+	l.publishLocked() // the sweeps must know what has just ended
+	l.finishSweep()
+	l.beginScrub()
+	l.finishSweep()
 	return l.gens.At(t, size)
 }
 
@@ -240,17 +242,15 @@ func (l *Ledger) publish() {
 func (l *Ledger) publishLocked() {
 	live := l.gens.Live()
 	number := uint8(0)
-	room := int64(math.MaxInt64)
 	if l.current != nil {
 		number = l.current.Number
-		room = l.gens.Room(l.current)
 	}
 	for i := range l.stripes {
 		st := &l.stripes[i]
 		l.flushAges(st)
 		st.live, st.number = live, number
 	}
-	l.room.Store(room)
+	l.deal()
 	if l.o.Window.EventTime {
 		l.deadline.Store(math.MaxInt64)
 	} else {
@@ -308,8 +308,7 @@ func (l *Ledger) Close() error {
 func (l *Ledger) closeStripes() {
 	for i := range l.stripes {
 		l.stripes[i].mu.Lock()
-		l.stripes[i].number = 0
-		l.stripes[i].closed = true
+		l.stripes[i].left = 0
 		l.stripes[i].mu.Unlock()
 	}
 }

@@ -328,7 +328,7 @@ func (l *Ledger) shard(shard uint8, dst []Sighting) ([]Sighting, error) {
 		if !ok || at != shard {
 			break
 		}
-		l.step(false)
+		l.step()
 	}
 	st := &l.stripes[stripeOf(shard)]
 	st.mu.Lock()

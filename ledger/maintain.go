@@ -74,5 +74,5 @@ func (l *Ledger) scrubSome() bool {
 	if l.ready() != nil {
 		return false
 	}
-	return l.step(false) > 0
+	return l.step() > 0
 }

@@ -56,6 +56,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	l.frame.begin(now, b.Source)
 	l.lockAll()
 	err = l.admitEntries(b.Entries, src, now)
+	l.deal()
 	l.unlockAll()
 	if err != nil {
 		// The table remembers part of a batch that has no frame.
@@ -78,7 +79,7 @@ func (l *Ledger) finishBatch(n int) (end int64, err error) {
 		}
 		end = l.journal.end()
 	}
-	l.debt.Add(int64(n) * lineDebt)
+	l.debt += int64(n) * lineDebt
 	if err := l.pay(); err != nil {
 		return end, l.fail(err)
 	}
@@ -122,9 +123,7 @@ func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
 			keys[i] = window.KeyOf(entries[i].Fingerprint)
 			spots[i] = l.table.Spot(keys[i])
 		}
-		for i := range n {
-			l.stats.sink ^= l.table.Touch(spots[i])
-		}
+		l.table.Load(keys[:n], spots[:n])
 		for i := range n {
 			e := &entries[i]
 			if err := l.admitAt(e, keys[i], src, now); err != nil {
@@ -271,7 +270,8 @@ func (l *Ledger) generationOf(e *Entry, now int64) (*window.Generation, error) {
 		if l.gens.Fits(l.current, e.Size) {
 			return l.current, nil
 		}
-		gen, err := l.generation(0, e.Size, true)
+		l.settleLocked()
+		gen, err := l.generation(0, e.Size)
 		if err != nil {
 			return nil, err
 		}
@@ -281,7 +281,7 @@ func (l *Ledger) generationOf(e *Entry, now int64) (*window.Generation, error) {
 	}
 	t := l.event(e, now)
 	before := l.gens.Newest()
-	gen, err := l.generation(t, e.Size, true)
+	gen, err := l.generation(t, e.Size)
 	if err == nil && l.gens.Newest() != before {
 		l.publishLocked()
 	}
@@ -293,8 +293,10 @@ func (l *Ledger) generationOf(e *Entry, now int64) (*window.Generation, error) {
 func (l *Ledger) event(e *Entry, now int64) int64 {
 	t := min(e.Time, now+int64(l.o.Window.Skew))
 	if t > l.gens.Watermark() {
-		l.ended(l.gens.Advance(t), false)
-		l.publishLocked()
+		if gone := l.gens.Advance(t); len(gone) > 0 {
+			l.ended(gone, false)
+			l.publishLocked()
+		}
 	}
 	return t
 }

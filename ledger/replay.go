@@ -175,8 +175,10 @@ func (r *replay) generation(b *reader) error {
 	}
 	live, err := r.l.gens.Restore(gen, true)
 	if errors.Is(err, window.ErrNumbers) {
-		r.l.beginScrub(false)
-		r.l.finishSweep(false)
+		r.l.lockAll()
+		r.l.beginScrub()
+		r.l.finishSweep()
+		r.l.unlockAll()
 		live, err = r.l.gens.Restore(gen, true)
 	}
 	if err != nil {
@@ -228,13 +230,15 @@ func (r *replay) admit(b *reader) error {
 func (r *replay) block(b *readBlock, gen *window.Generation) error {
 	l := r.l
 	var keys [ahead]window.Key
+	var spots [ahead]window.Spot
 	var taken int64
 	for at := 0; at < b.n; at += ahead {
 		n := min(b.n-at, ahead)
 		for i := range n {
 			keys[i] = window.KeyOf(b.key(at + i))
-			l.stats.sink ^= l.table.Touch(l.table.Spot(keys[i]))
+			spots[i] = l.table.Spot(keys[i])
 		}
+		l.table.Load(keys[:n], spots[:n])
 		for i := range n {
 			fresh, err := r.key(b, at+i, keys[i], gen)
 			if err != nil {
@@ -248,7 +252,7 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 		l.ended(gone, false)
 		l.publish()
 	}
-	l.debt.Add(int64(b.n) * lineDebt)
+	l.debt += int64(b.n) * lineDebt
 	return l.pay()
 }
 

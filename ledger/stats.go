@@ -28,7 +28,6 @@ type stats struct {
 	fresh, duplicates, redelivered, inFlight, conflicts, late, stale, evictedLive atomic.Int64
 
 	ages [40]atomic.Int64
-	sink uint64 // keeps loads that only fetch lines
 }
 
 func (s *stats) age(ns int64) { s.countAge(ns, 1) }

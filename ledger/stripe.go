@@ -11,16 +11,17 @@ const (
 	stripes = 16
 	// lineDebt is how many lines a sweep passes for each identity admitted: it
 	// ends before the table has filled up by another few percent.
-	lineDebt = 16
-	// payment is the debt in lines at which a caller sweeps.
-	payment = 512
+	lineDebt = 8
+	// share is how many identities a stripe takes before mu is asked again: for
+	// these the sweep under way is paid in one go of some hundred microseconds.
+	share = 128
 )
 
 // stripe is the lock of sixteen shards, and what Admit needs under it.
 type stripe struct {
 	mu     sync.Mutex
-	number uint8 // the current generation's; 0: take mu first
-	closed bool
+	number uint8 // the current generation's
+	left   int32 // identities it still takes; 0: take mu first
 	live   window.Live
 
 	fresh      int64 // counted since the last settle
@@ -30,9 +31,11 @@ type stripe struct {
 	_ [64]byte // its own cache lines
 }
 
-func stripeOf(shard uint8) int { return int(shard >> 4) }
+func stripeOf(shard uint8) uint8 { return shard >> 4 }
 
-func (l *Ledger) stripe(k window.Key) *stripe { return &l.stripes[stripeOf(k.Shard())] }
+func (l *Ledger) stripeOf(shard uint8) *stripe { return &l.stripes[stripeOf(shard)] }
+
+func (l *Ledger) stripe(k window.Key) *stripe { return l.stripeOf(k.Shard()) }
 
 // lockAll takes all stripes, in order.
 func (l *Ledger) lockAll() {
@@ -49,37 +52,60 @@ func (l *Ledger) unlockAll() {
 
 // settle brings what the stripes counted to the generations. It must hold mu.
 func (l *Ledger) settle() {
+	l.lockAll()
+	l.settleLocked()
+	l.unlockAll()
+}
+
+// settleLocked is settle for who holds the stripes. It comes before the current
+// generation changes.
+func (l *Ledger) settleLocked() {
 	for i := range l.stripes {
 		st := &l.stripes[i]
-		st.mu.Lock()
-		fresh := st.fresh
-		l.stats.fresh.Add(st.fresh)
+		if st.fresh > 0 {
+			l.live.Add(st.fresh)
+			l.stats.fresh.Add(st.fresh)
+			l.debt += st.fresh * lineDebt
+			l.ended(l.gens.Add(l.current, st.fresh, 0), false)
+		}
 		l.stats.duplicates.Add(st.duplicates)
 		st.fresh, st.duplicates = 0, 0
-		st.mu.Unlock()
-		if fresh > 0 {
-			l.live.Add(fresh)
-			l.ended(l.gens.Add(l.current, fresh, 0), false)
-		}
+	}
+}
+
+// deal shares out among the stripes what the current generation and the memory
+// still take. It must hold mu and all stripes.
+func (l *Ledger) deal() {
+	if !l.concurrent {
+		return
+	}
+	l.settleLocked()
+	left := int64(0)
+	if room := min(l.gens.Room(l.current), l.most()-l.live.Load()); room > 0 && l.ready() == nil {
+		left = min(max(room/stripes, 1), share)
+	}
+	for i := range l.stripes {
+		l.stripes[i].left = int32(left)
 	}
 }
 
 // admit gives the verdict on one entry under the stripe's lock. A zero verdict
 // means that it takes mu to tell.
-func (st *stripe) admit(t *window.Table, e *Entry, k window.Key, s window.Spot, digests bool) error {
+func (st *stripe) admit(t *window.Table, e *Entry, k window.Key, s window.Spot, digests bool) {
+	e.Verdict = 0
+	if st.left == 0 {
+		return
+	}
 	p, was, err := t.AdmitAt(k, s, st.number, &st.live)
 	switch {
-	case err != nil:
-		e.Verdict = 0
-		return err
+	case err != nil || was == window.Claimed:
 	case was == 0:
 		e.Verdict = hapax.Fresh
 		st.fresh++
+		st.left--
 		if digests {
 			t.SetSide(k, p, uint64(e.Digest))
 		}
-	case was == window.Claimed:
-		e.Verdict = 0
 	case digests && differ(hapax.Digest(t.Side(k, p)), e.Digest):
 		e.Verdict = hapax.Conflict
 	default:
@@ -87,7 +113,6 @@ func (st *stripe) admit(t *window.Table, e *Entry, k window.Key, s window.Spot, 
 		st.duplicates++
 		st.ages[was]++
 	}
-	return nil
 }
 
 // differ tells whether two digests are known and not the same.

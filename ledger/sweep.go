@@ -14,6 +14,9 @@ const (
 	// hardest is the load in identities a place up to which a table that may
 	// not grow any more takes new ones.
 	hardest = 0.95
+	// payment is the most lines that one caller sweeps: some hundred
+	// microseconds' work.
+	payment = stripes * share * lineDebt
 	// prefaultAt is the part of its capacity at which a table's next growth
 	// gets its memory, so that no caller waits for the system to clear it.
 	prefaultAt = 0.985
@@ -22,49 +25,53 @@ const (
 // pay sweeps the lines that are owed, and begins a growth when the table is
 // full. It must hold mu and no stripe.
 func (l *Ledger) pay() error {
-	if err := l.beginGrowth(false); err != nil {
+	if err := l.beginGrowth(); err != nil {
 		return err
 	}
-	owed := l.debt.Swap(0)
-	for owed > 0 {
-		n := l.step(false)
+	for paid := int64(0); l.debt > 0 && paid < payment; {
+		n := int64(l.step())
 		if n == 0 {
+			l.debt = 0
 			return nil
 		}
-		owed -= int64(n)
+		l.debt -= n
+		paid += n
 	}
 	return nil
 }
 
-// step sweeps a block and returns its number of lines, 0 if no sweep is on.
-func (l *Ledger) step(locked bool) int {
+// step sweeps a block and returns its number of lines, 0 if no sweep is on. It
+// must hold mu and no stripe.
+func (l *Ledger) step() int {
 	shard, ok := l.table.Sweeping()
 	if !ok {
 		return 0
 	}
-	st := &l.stripes[stripeOf(shard)]
-	if !locked {
-		st.mu.Lock()
-	}
-	n := l.table.Step(&st.live)
-	if !locked {
-		st.mu.Unlock()
-	}
-	if _, ok := l.table.Sweeping(); !ok {
+	st := l.stripeOf(shard)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return l.stepLocked()
+}
+
+// stepLocked is step for who holds the stripes.
+func (l *Ledger) stepLocked() int {
+	shard, _ := l.table.Sweeping()
+	n := l.table.Step(&l.stripeOf(shard).live)
+	if _, ok := l.table.Sweeping(); n > 0 && !ok {
 		l.gens.Swept()
 	}
 	return n
 }
 
-// finishSweep ends the sweep under way, if there is one.
-func (l *Ledger) finishSweep(locked bool) {
-	for l.step(locked) > 0 {
+// finishSweep ends the sweep under way, if there is one. It must hold all locks.
+func (l *Ledger) finishSweep() {
+	for l.stepLocked() > 0 {
 	}
 }
 
 // beginGrowth begins a growth if the table wants one, may have it and no other
 // sweep is on.
-func (l *Ledger) beginGrowth(locked bool) error {
+func (l *Ledger) beginGrowth() error {
 	capacity := float64(l.table.Capacity())
 	live := float64(l.live.Load())
 	if live < prefaultAt*capacity {
@@ -77,10 +84,8 @@ func (l *Ledger) beginGrowth(locked bool) error {
 		l.prefault()
 		return nil
 	}
-	if !locked {
-		l.lockAll()
-		defer l.unlockAll()
-	}
+	l.lockAll()
+	defer l.unlockAll()
 	return l.startGrowth()
 }
 
@@ -102,22 +107,20 @@ func (l *Ledger) prefault() {
 	}
 }
 
-// wantScrub begins a scrub when generation numbers get scarce.
-func (l *Ledger) wantScrub(locked bool) {
+// wantScrub begins a scrub when generation numbers get scarce. It must hold all
+// locks.
+func (l *Ledger) wantScrub() {
 	if l.gens.Free() > scrubAt || l.cold.frozen {
 		return
 	}
 	if _, ok := l.table.Sweeping(); !ok {
-		l.beginScrub(locked)
+		l.beginScrub()
 		l.nudge()
 	}
 }
 
-func (l *Ledger) beginScrub(locked bool) {
-	if !locked {
-		l.lockAll()
-		defer l.unlockAll()
-	}
+// beginScrub begins a scrub. It must hold all locks.
+func (l *Ledger) beginScrub() {
 	l.table.BeginScrub()
 	l.gens.Sweep()
 }
@@ -125,14 +128,14 @@ func (l *Ledger) beginScrub(locked bool) {
 // growNow ends the sweep under way and grows the table at once: a neighbourhood
 // is crowded. It must hold all locks.
 func (l *Ledger) growNow() error {
-	l.finishSweep(true)
+	l.finishSweep()
 	if l.table.Grown() > l.mem.limit || l.cold.frozen {
 		return l.full()
 	}
 	if err := l.startGrowth(); err != nil {
 		return err
 	}
-	l.finishSweep(true)
+	l.finishSweep()
 	return nil
 }
 

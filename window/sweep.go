@@ -1,6 +1,6 @@
 package window
 
-import "math/bits"
+import "slices"
 
 // A sweep passes over the whole table, a block at a time, from the last block to
 // the first. There are two kinds.
@@ -25,7 +25,8 @@ type sweep struct {
 
 	lines []Line // scratch: the block that is moving
 	sides []Side
-	left  []moved // scratch: entries whose place in the next layout is taken
+	taken []uint8 // scratch: slots of the next layout's lines that are
+	left  []moved // scratch: entries whose line in the next layout is full
 }
 
 type moved struct {
@@ -36,7 +37,7 @@ type moved struct {
 
 const (
 	// fullest is the load at which the table wants to grow.
-	fullest = 0.90
+	fullest = 0.885
 	// roomy is the load of a table that holds what it was made for: few keys
 	// have to move for a new one, and it takes less than 20 bytes a key.
 	roomy = 0.83
@@ -45,11 +46,11 @@ const (
 // Grown is the number of lines the table will have after the next growth.
 func (t *Table) Grown() int { return t.grown().lines() }
 
-// grown is the layout after the next growth: a twelfth more, which keeps the
+// grown is the layout after the next growth: a thirteenth more, which keeps the
 // load above four fifths at the worst moment.
 func (t *Table) grown() layout {
 	lines := int(t.now.block) << t.now.bits
-	return layoutFor(lines + lines/12 + 1)
+	return layoutFor(lines + lines/13 + 1)
 }
 
 // BeginGrowth starts a growth. It must hold the locks of all shards.
@@ -154,36 +155,44 @@ func (t *Table) scrubBlock(block int, live *Live) {
 // new key does.
 func (t *Table) moveBlock(shard, block int, live *Live) {
 	t.lift(block)
-	per := int(t.next.block) << (t.next.bits - t.now.bits)
-	clear(t.lines[block*per : (block+1)*per])
+	now, next := t.now, t.next
+	base := block << (next.bits - now.bits) * int(next.block)
+	lines := t.lines[base : base+int(next.block)<<(next.bits-now.bits)]
+	clear(lines)
+	t.sweep.taken = slices.Grow(t.sweep.taken[:0], len(lines))[:len(lines)]
+	clear(t.sweep.taken)
 	t.shards[shard].moving = true
 	t.sweep.edge = block
 	t.sweep.left = t.sweep.left[:0]
 	for i := range t.sweep.lines {
 		l := &t.sweep.lines[i]
 		for slot := range slots {
-			number := uint8(l[2*slot+1])
-			if number == 0 || !live[number] {
+			home, rest := l[2*slot], l[2*slot+1]
+			if !live[uint8(rest)] {
 				continue
 			}
-			k := Key{home: l[2*slot], rest: l[2*slot+1] &^ numberBits, shard: uint8(shard)}
-			to, other := t.next.places(k)
-			if at, _ := bits.Mul64(k.home<<t.now.bits, uint64(t.now.block)); int(at) != i {
-				to = other
+			k := Key{home: home, rest: rest, shard: uint8(shard)}
+			to := next.line(k)
+			if now.line(k) != i {
+				to = next.second(k, to)
 			}
-			p, ok := t.firstEmpty(to)
-			if !ok {
-				m := moved{key: k, number: number}
+			if next.bits != now.bits {
+				to += int(home<<now.bits>>63) * int(next.block)
+			}
+			if at := t.sweep.taken[to]; at < slots {
+				t.sweep.taken[to] = at + 1
+				lines[to][2*at], lines[to][2*at+1] = home, rest
 				if t.sides != nil {
-					m.side = t.sweep.sides[i][slot]
+					t.sides[base+to][at] = t.sweep.sides[i][slot]
 				}
-				t.sweep.left = append(t.sweep.left, m)
 				continue
 			}
-			t.put(p, k, number)
+			m := moved{key: k, number: uint8(rest)}
+			m.key.rest &^= numberBits
 			if t.sides != nil {
-				t.sides[p.line][p.slot] = t.sweep.sides[i][slot]
+				m.side = t.sweep.sides[i][slot]
 			}
+			t.sweep.left = append(t.sweep.left, m)
 		}
 	}
 	t.reinsert(live)
@@ -197,15 +206,4 @@ func (t *Table) lift(block int) {
 	if t.sides != nil {
 		t.sweep.sides = append(t.sweep.sides[:0], t.sides[from:to]...)
 	}
-}
-
-// firstEmpty is the first place of a line that was never written.
-func (t *Table) firstEmpty(line int) (Place, bool) {
-	l := &t.lines[line]
-	for slot := range slots {
-		if l[2*slot+1] == 0 {
-			return Place{line, slot}, true
-		}
-	}
-	return Place{}, false
 }

@@ -50,7 +50,6 @@ type Side [4]uint64
 const (
 	shards     = 256
 	slots      = 4    // entries a line
-	maxSpread  = 64   // lines between a key's two places: one page of 4 KiB
 	numberBits = 0xff // of word 1
 )
 
@@ -98,12 +97,23 @@ func (l layout) blockOf(k Key) int {
 // places returns the two lines the key may live in.
 func (l layout) places(k Key) (home, other int) {
 	base := l.blockOf(k) * int(l.block)
+	home = l.line(k)
+	return base + home, base + l.second(k, home)
+}
+
+// line is the first of the key's two lines, within its block.
+func (l layout) line(k Key) int {
 	at, _ := bits.Mul64(k.home<<l.bits, uint64(l.block))
-	to := at + 1 + k.rest>>32*uint64(l.block-1)>>32
-	if to >= uint64(l.block) {
-		to -= uint64(l.block)
+	return int(at)
+}
+
+// second is the other line of a key whose first is known: never the same.
+func (l layout) second(k Key, first int) int {
+	to := first + 1 + int(k.rest>>32*uint64(l.block-1)>>32)
+	if to >= int(l.block) {
+		to -= int(l.block)
 	}
-	return base + int(at), base + int(to)
+	return to
 }
 
 type shard struct {
@@ -202,11 +212,6 @@ func (t *Table) Spot(k Key) Spot {
 	return Spot{uint32(home), uint32(other)}
 }
 
-// Touch loads the lines, so that the misses of a batch overlap: find the spots
-// of all keys first, then touch them, then ask. What it returns is only there to
-// keep the loads.
-func (t *Table) Touch(s Spot) uint64 { return t.lines[s.home][0] ^ t.lines[s.other][0] }
-
 // Place is where an entry stands until the table next changes.
 type Place struct {
 	line int // -1: among the spilled
@@ -271,17 +276,18 @@ func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
 }
 
 func (t *Table) insertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
-	home, other := int(s.home), int(s.other)
-	slot, left := vacant(&t.lines[home], live)
-	at := Place{home, slot}
-	if slot, more := vacant(&t.lines[other], live); more > left {
-		at, left = Place{other, slot}, more
+	at := Place{line: int(s.home)}
+	free := vacant(&t.lines[s.home], live)
+	if more := vacant(&t.lines[s.other], live); bits.OnesCount8(more) > bits.OnesCount8(free) {
+		at.line, free = int(s.other), more
 	}
-	if left == 0 {
+	if free == 0 {
 		var ok bool
-		if at, ok = t.makeRoom(k.shard, home, other, live); !ok {
+		if at, ok = t.makeRoom(k.shard, s, live); !ok {
 			return t.spillOver(k, number)
 		}
+	} else {
+		at.slot = bits.TrailingZeros8(free)
 	}
 	t.put(at, k, number)
 	return at, nil
@@ -307,15 +313,16 @@ func (t *Table) put(p Place, k Key, number uint8) {
 	l[2*p.slot+1] = k.rest | uint64(number)
 }
 
-// vacant is a slot that holds no live entry, and how many do not.
-func vacant(l *Line, live *Live) (slot, n int) {
-	for i := range slots {
-		if !live[uint8(l[2*i+1])] {
-			slot = i
-			n++
-		}
+// vacant is the slots of a line that hold no live entry, a bit each.
+func vacant(l *Line, live *Live) uint8 {
+	return dead(live[uint8(l[1])]) | dead(live[uint8(l[3])])<<1 | dead(live[uint8(l[5])])<<2 | dead(live[uint8(l[7])])<<3
+}
+
+func dead(live bool) uint8 {
+	if live {
+		return 0
 	}
-	return slot, n
+	return 1
 }
 
 // Mark rewrites the generation number of a key that was found; 0 removes it.
@@ -380,77 +387,4 @@ func (t *Table) keyAt(s uint8, p Place) (Key, uint8) {
 	l := &t.lines[p.line]
 	w := l[2*p.slot+1]
 	return Key{home: l[2*p.slot], rest: w &^ numberBits, shard: s}, uint8(w)
-}
-
-// step is a full line that a search for room has reached.
-type step struct {
-	line int
-	from int // index of the step whose slot leads here, -1 at the start
-	slot int // that slot
-}
-
-// makeRoom frees a slot in one of the two full lines: it searches breadth first
-// for the shortest chain of entries that can each move to their other line, the
-// last of them into a vacant slot.
-func (t *Table) makeRoom(s uint8, home, other int, live *Live) (Place, bool) {
-	const most = 128
-	var steps [most]step
-	steps[0], steps[1] = step{home, -1, 0}, step{other, -1, 0}
-	n := 2
-	for i := 0; i < n; i++ {
-		var to [slots]int
-		var numbers [slots][slots]uint8
-		for slot := range slots { // all loads before the first decision: the misses overlap
-			k, _ := t.keyAt(s, Place{steps[i].line, slot})
-			a, b := t.places(k)
-			to[slot] = a ^ b ^ steps[i].line
-			l := &t.lines[to[slot]]
-			numbers[slot] = [slots]uint8{uint8(l[1]), uint8(l[3]), uint8(l[5]), uint8(l[7])}
-		}
-		for slot := range slots {
-			for hole, number := range numbers[slot] {
-				if !live[number] {
-					return t.shift(steps[:n], i, slot, Place{to[slot], hole}), true
-				}
-			}
-		}
-		for slot := range slots {
-			if n < most && !reached(steps[:n], to[slot]) {
-				steps[n] = step{to[slot], i, slot}
-				n++
-			}
-		}
-	}
-	return Place{}, false
-}
-
-func reached(steps []step, line int) bool {
-	for i := range steps {
-		if steps[i].line == line {
-			return true
-		}
-	}
-	return false
-}
-
-// shift moves the entries of a chain, the last one into hole, and returns the
-// place that the first one leaves.
-func (t *Table) shift(steps []step, at, slot int, hole Place) Place {
-	for {
-		from := Place{steps[at].line, slot}
-		t.move(from, hole)
-		hole = from
-		if steps[at].from < 0 {
-			return hole
-		}
-		at, slot = steps[at].from, steps[at].slot
-	}
-}
-
-func (t *Table) move(from, to Place) {
-	f, l := &t.lines[from.line], &t.lines[to.line]
-	l[2*to.slot], l[2*to.slot+1] = f[2*from.slot], f[2*from.slot+1]
-	if t.sides != nil {
-		t.sides[to.line][to.slot] = t.sides[from.line][from.slot]
-	}
 }

@@ -1,0 +1,24 @@
+package window
+
+// Load asks for the lines of a batch's keys, so that their misses overlap: find
+// the spots of all keys, load them, then ask. Where a key's two lines are both
+// full it also asks for those that a new key would have entries move to. It
+// changes nothing, and takes no notice of what comes between.
+func (t *Table) Load(keys []Key, spots []Spot) {
+	if len(spots) == 0 {
+		return
+	}
+	loadLines(&t.lines[0], &spots[0].home, 2*len(spots))
+	for i, s := range spots {
+		if full(&t.lines[s.home]) && full(&t.lines[s.other]) {
+			home, other := t.ways(keys[i].shard, int(s.home)), t.ways(keys[i].shard, int(s.other))
+			loadLines(&t.lines[0], &home[0], slots)
+			loadLines(&t.lines[0], &other[0], slots)
+		}
+	}
+}
+
+// full tells whether every slot of a line was ever written.
+func full(l *Line) bool {
+	return uint8(l[1]) != 0 && uint8(l[3]) != 0 && uint8(l[5]) != 0 && uint8(l[7]) != 0
+}
