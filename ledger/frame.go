@@ -25,7 +25,8 @@ import (
 //	10 snapshot   v newest generation · v files · files × v number    the frames before it in its file repeat
 //	                                    what files before hold, of which these are needed still
 //	11 receipt    16 fingerprint · s receipt                          in a snapshot
-//	12 sequence   1 flags · [positions] · v window · producers …      what is remembered of these from now on
+//	12 sequence   1 flags · [positions] · v window · [lap] · producers …      what is remembered of these from now on
+//	    lap       v file · 8 next       all whose fingerprint's upper half is below next are repeated from that file on; 0: all
 //	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers
 const (
 	frameGeneration = 1 + iota

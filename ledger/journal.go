@@ -15,8 +15,9 @@ import (
 )
 
 // journal is a ledger's log: numbered files of frames. A new file begins with a
-// snapshot of all that is not identities, so that a file can be deleted once the
-// generations in it have left the window.
+// snapshot of all that is neither identities nor producers, so that a file can be
+// deleted once the generations in it have left the window and its producers have
+// been repeated behind it.
 //
 // append and roll are called under the ledger's mu. wait is not: while one
 // caller syncs, the frames of others gather behind it, and the next sync covers
@@ -25,7 +26,8 @@ type journal struct {
 	fs         vfs.FS
 	dir        string
 	durability Durability
-	snapshot   func(*journal) error // appends the state that a new file begins with
+	snapshot   func(*journal) error                  // appends the state that a new file begins with
+	repeat     func(*journal) (lap int64, err error) // appends some of what is remembered of producers
 
 	mu      sync.Mutex
 	syncing bool       // a caller of sync is at it
@@ -35,6 +37,8 @@ type journal struct {
 	base  int64      // bytes in files before w: offsets in the log go on over files
 	files []*logFile // the last is w's
 	begun int64      // bytes of the snapshot that w begins with
+
+	lapped uint64 // from the next roll on, files before it are not needed for producers
 }
 
 // logFile is one file of the log.
@@ -44,6 +48,8 @@ type logFile struct {
 	size   int64               // when it is not the newest
 	gens   map[uint64]struct{} // live generations with frames in it
 	ends   map[uint64]int64    // generations introduced in it, and their ends
+
+	producers bool // it may be the last to say what is remembered of some producer
 }
 
 const (
@@ -63,7 +69,7 @@ func newLogFile(dir string, number uint64) *logFile {
 }
 
 // needed tells whether the file holds something live.
-func (f *logFile) needed() bool { return len(f.gens) > 0 }
+func (f *logFile) needed() bool { return len(f.gens) > 0 || f.producers }
 
 // needed are the numbers of the files, but for the newest, that hold something
 // live.
@@ -86,6 +92,7 @@ func (j *journal) begin() error {
 	if err := j.fs.Remove(f.path + segment.TempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	j.releaseLapped()
 	w, err := segment.Create(j.fs, f.path, segment.Header{Kind: logKind, Sequence: number}, segment.Options{})
 	if err != nil {
 		return err
@@ -104,14 +111,19 @@ func (j *journal) begin() error {
 }
 
 // roll seals the newest file and begins another, if the newest is large enough:
-// above all, large beside the snapshot that the other begins with.
+// above all, large beside the snapshot that the other begins with, and beside a
+// lap over all producers.
 func (j *journal) roll() error {
+	lap, err := j.repeat(j)
+	if err != nil {
+		return err
+	}
 	n := len(j.files)
 	total := int64(0)
 	for _, f := range j.files[:n-1] {
 		total += f.size
 	}
-	if j.w.Size()-j.begun < max(min(max(total/64, minRoll), maxRoll), 2*j.begun) {
+	if j.w.Size()-j.begun < max(min(max(total/64, minRoll), maxRoll), 2*j.begun, lap/2) {
 		return nil
 	}
 	return j.rollNow()
@@ -316,7 +328,8 @@ func (j *journal) close(sound bool, cold []uint64) error {
 	return writeText(j.fs, j.dir, cleanName, c)
 }
 
-// snapshot appends everything that is not an identity, for a new file.
+// snapshot appends everything that is neither an identity nor a producer, for a
+// new file.
 func (l *Ledger) snapshot(j *journal) error {
 	var frames []func() (uint8, []byte)
 	for name, s := range l.sources {
@@ -330,9 +343,6 @@ func (l *Ledger) snapshot(j *journal) error {
 		frames = append(frames, func() (uint8, []byte) {
 			return frameReceipt, appendString(f[:], receipt)
 		})
-	}
-	if err := l.sequences.snapshot(j); err != nil {
-		return err
 	}
 	for _, frame := range frames {
 		kind, payload := frame()

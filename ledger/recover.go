@@ -30,7 +30,7 @@ func (l *Ledger) openDir() (err error) {
 	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
 		return err
 	}
-	j := &journal{fs: fsys, dir: l.dir, durability: l.o.Durability, snapshot: l.snapshot}
+	j := &journal{fs: fsys, dir: l.dir, durability: l.o.Durability, snapshot: l.snapshot, repeat: l.repeat}
 	j.synced = sync.NewCond(&j.mu)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err

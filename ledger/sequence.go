@@ -140,6 +140,7 @@ type sequences struct {
 	rows      *window.Sequences
 	memory    *arena.Arena
 	window    int
+	lap       lap
 	positions admitFrame // of the batch; it has nothing else
 	body      []byte
 	sink      uint64 // keeps loads that only fetch lines
@@ -232,7 +233,7 @@ func (l *Ledger) admitSequencePiece(a *sequenceAdmission, source string, entries
 	}
 	a.admit(entries)
 	if payload := a.s.payload(); payload != nil {
-		return l.journal.append(frameSequence, payload)
+		return l.journal.remember(payload)
 	}
 	return nil
 }

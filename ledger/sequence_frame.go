@@ -9,6 +9,10 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
+// sequenceLap is set in a sequence frame that repeats producers; admitPositions
+// means there what it does in admit frames.
+const sequenceLap = 1 << 2
+
 // payload encodes what the batch changed: the positions it noted, and what is
 // remembered now of each producer that changed. It is nil if nothing did, and
 // valid until the next call.
@@ -28,37 +32,6 @@ func (s *sequences) payload() []byte {
 		return nil
 	}
 	return s.body
-}
-
-// snapshotFrame is the size from which a frame of a snapshot is complete.
-const snapshotFrame = 1<<20 - window.MaxDisorder/8 - 64
-
-// snapshot appends what is remembered of all producers. It flushes, so that the
-// snapshot of many takes no memory.
-func (s *sequences) snapshot(j *journal) error {
-	if s == nil {
-		return nil
-	}
-	head := binary.AppendUvarint([]byte{0}, uint64(s.window))
-	s.body = append(s.body[:0], head...)
-	var err error
-	write := func() bool {
-		if err = j.append(frameSequence, s.body); err == nil {
-			err = j.w.Flush()
-		}
-		s.body = append(s.body[:0], head...)
-		return err == nil
-	}
-	for p := range s.rows.All {
-		s.body = appendProducer(s.body, p)
-		if len(s.body) >= snapshotFrame && !write() {
-			return err
-		}
-	}
-	if len(s.body) > len(head) {
-		write()
-	}
-	return err
 }
 
 func appendProducer(b []byte, p window.Producer) []byte {
@@ -90,36 +63,51 @@ func readProducer(r *reader, p *window.Producer) {
 	}
 }
 
-// readSequences decodes the beginning of a sequence frame; what follows are
-// producers.
-func readSequences(r *reader) (source string, runs []run, disorder uint64) {
+// sequenceHead is the beginning of a sequence frame; what follows are producers.
+type sequenceHead struct {
+	source   string
+	runs     []run
+	disorder uint64
+	lap      lap // zero: it is of a batch
+}
+
+// readSequences decodes it in a file of the log with this number.
+func readSequences(r *reader, file uint64) (h sequenceHead) {
 	flags := r.byte("flags")
-	if flags&^admitPositions != 0 {
+	if flags&^(admitPositions|sequenceLap) != 0 {
 		r.fail("known flags")
 	}
 	if flags&admitPositions != 0 {
-		source, runs = readPositions(r)
+		h.source, h.runs = readPositions(r)
 	}
-	return source, runs, r.uvarint("window")
+	h.disorder = r.uvarint("window")
+	if flags&sequenceLap != 0 {
+		if h.lap.file = r.uvarint("file"); h.lap.file == 0 || h.lap.file > file {
+			r.fail("file that is there by then")
+		}
+		h.lap.next = r.fixed("fingerprint")
+	}
+	return h
 }
 
 // sequences applies a frame: what it says of a producer replaces what was
 // remembered.
 func (r *replay) sequences(b *reader) error {
-	source, runs, disorder := readSequences(b)
+	h := readSequences(b, r.f.number)
 	if b.err != nil {
 		return b.err
 	}
-	if want := r.l.o.Sequences.Window; disorder != uint64(want) {
-		return fmt.Errorf("the ledger's sequence window is %d numbers, not %d (0 is strict): open it with what it has, or use another directory", disorder, want)
+	if want := r.l.o.Sequences.Window; h.disorder != uint64(want) {
+		return fmt.Errorf("the ledger's sequence window is %d numbers, not %d (0 is strict): open it with what it has, or use another directory", h.disorder, want)
 	}
 	s, err := r.l.useSequences()
 	if err != nil {
 		return err
 	}
-	if err := r.positions(b, source, runs); err != nil {
+	if err := r.positions(b, h.source, h.runs); err != nil {
 		return err
 	}
+	r.f.producers = true
 	p := window.Producer{Numbers: make([]uint64, max(s.window/64, 1))}
 	for len(b.b) > 0 {
 		if readProducer(b, &p); b.err != nil {
@@ -132,6 +120,10 @@ func (r *replay) sequences(b *reader) error {
 		if err != nil {
 			return err
 		}
+	}
+	if h.lap.file > 0 {
+		s.lap = h.lap
+		s.lap.finish(r.j)
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ func FuzzSequenceFrame(f *testing.F) {
 		s.positions.begin(0, b.Source)
 		a.admit(b.Entries)
 		f.Add(uint16(window), bytes.Clone(s.payload()))
+		s.lap.file = 1
+		f.Add(uint16(window), bytes.Clone(s.part(1)))
 		l.mu.Unlock()
 	}
 	f.Add(uint16(64), []byte{0, 64})
@@ -65,7 +67,7 @@ func FuzzSequenceFrame(f *testing.F) {
 
 func applySequences(l *Ledger, payload []byte) error {
 	b := &reader{b: payload}
-	r := replay{l: l}
+	r := replay{l: l, j: &journal{}, f: newLogFile("d", 9)}
 	return errors.Join(r.sequences(b), b.end())
 }
 

@@ -117,16 +117,17 @@ func (m *numbers) entry(r *rand.Rand, producers int) SequenceEntry {
 // What a ledger answers over clean closes, kills and power loss is what it would
 // have answered without them.
 func TestSequencesAgreeWithModel(t *testing.T) {
-	for _, window := range []int{0, 64, 128} {
+	for _, window := range []int{0, 64, 128, 4096} { // the last one fills files
 		t.Run(fmt.Sprint(window), func(t *testing.T) {
 			r := rand.New(rand.NewSource(int64(window)))
 			q := newSequenced(t, SequenceOptions{Window: window})
+			producers := 25 + window/16
 			m := &numbers{uint64(window), map[hapax.Fingerprint]*numbersRow{}}
 			l := q.open()
 			for op := range 800 {
 				b := new(SequenceBatch)
 				for range 1 + r.Intn(30) {
-					b.Entries = append(b.Entries, m.entry(r, 25))
+					b.Entries = append(b.Entries, m.entry(r, producers))
 				}
 				agree(t, l, m, b)
 				switch r.Intn(60) {
@@ -310,74 +311,6 @@ func TestSequencesPositions(t *testing.T) {
 	if err := l.AdmitSequences(context.Background(), b); err == nil {
 		t.Error("a negative offset was accepted")
 	}
-}
-
-// The log does not grow with messages: files roll, and a snapshot of all
-// producers lets the ones before go.
-func TestSequencesDiskIsBounded(t *testing.T) {
-	q := newSequenced(t, SequenceOptions{Window: 64})
-	q.o.Durability = Written
-	l := q.open()
-	const producers, rounds = 4000, 120
-	b := &SequenceBatch{Entries: make([]SequenceEntry, producers)}
-	for i := range b.Entries {
-		b.Entries[i].Producer = producer(i)
-	}
-	var most, written int64
-	for round := range rounds {
-		for i := range b.Entries {
-			b.Entries[i].Number = uint64(round)
-		}
-		before := l.journal.end()
-		admitSequences(t, l, b, hapax.Fresh)
-		written += l.journal.end() - before
-		most = max(most, l.Stats().Disk)
-	}
-	if most > 2<<20 || written < 10<<20 {
-		t.Errorf("%d bytes at most of %d written", most, written)
-	}
-	q.mem = q.mem.KillCopy()
-	l = q.open()
-	for i := range producers {
-		if p, ok, err := l.Producer(producer(i)); !ok || p.Highest != rounds-1 || err != nil {
-			t.Fatal(i, p, ok, err)
-		}
-	}
-}
-
-// A snapshot larger than a frame is in several, and is not repeated for less
-// than twice its size.
-func TestSequencesRollBesideTheSnapshot(t *testing.T) {
-	q := newSequenced(t, SequenceOptions{Window: 4096})
-	q.o.Durability = Written
-	l := q.open()
-	b := &SequenceBatch{Entries: make([]SequenceEntry, 6000)} // 3.3 MB
-	for i := range b.Entries {
-		b.Entries[i].Producer = producer(i)
-	}
-	files := map[uint64]bool{}
-	for round := range 12 {
-		for i := range b.Entries {
-			b.Entries[i].Number = uint64(round)
-		}
-		admitSequences(t, l, b, hapax.Fresh)
-		files[l.journal.files[len(l.journal.files)-1].number] = true
-	}
-	if len(files) < 4 || len(files) > 6 || l.journal.begun < 3<<20 {
-		t.Errorf("%d files, a snapshot of %d bytes", len(files), l.journal.begun)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	begun := l.journal.begun
-	l = q.open()
-	if l.journal.begun != begun && l.journal.begun-begun > 64 || l.Stats().Producers != 6000 {
-		t.Errorf("snapshot of %d bytes, was %d", l.journal.begun, begun)
-	}
-	for i := range b.Entries {
-		b.Entries[i].Number = 11
-	}
-	admitSequences(t, l, b, hapax.Duplicate)
 }
 
 // Whatever operation of the file system fails first, and power with it: what was

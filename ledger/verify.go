@@ -212,8 +212,9 @@ func (v *verifier) admit(b *reader) {
 }
 
 func (v *verifier) sequences(b *reader) {
-	source, runs, disorder := readSequences(b)
-	checkRuns(b, source, runs)
+	h := readSequences(b, v.number)
+	disorder := h.disorder
+	checkRuns(b, h.source, h.runs)
 	rules := window.SequenceRules{Disorder: int(min(disorder, window.MaxDisorder+1)), Producers: 1}
 	if b.err == nil && rules.Validate() == nil && v.producers == nil {
 		v.disorder = disorder

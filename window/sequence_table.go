@@ -48,21 +48,8 @@ type Sequences struct {
 	slack int32  // seconds that a row's last may lag behind
 
 	track   bool
-	touched []ProducerKey // rows with their changed bit set
+	touched []uint32 // rows with their changed bit set, and some without
 }
-
-// sequenceShard is a part of the index.
-type sequenceShard struct {
-	tags  []uint8 // of each place, and eight zeros
-	rows  []uint32
-	homes int
-	used  int
-}
-
-const (
-	shardProducers = 1 << 11
-	maxShards      = 1 << 16
-)
 
 // Producer is what is remembered of one.
 type Producer struct {
@@ -122,12 +109,15 @@ func (s *Sequences) Advance(now int64) {
 // further ahead is refused by [ErrGap]. A producer that finds no room is refused
 // by [ErrProducers]; refusals change nothing.
 func (s *Sequences) Admit(k ProducerKey, epoch uint32, number uint64) (v hapax.Verdict, err error) {
-	r, ok := s.find(k)
-	switch {
-	case !ok:
-		if r, err = s.insert(k); err != nil {
+	n, ok := s.find(k)
+	if !ok {
+		if n, err = s.insert(k); err != nil {
 			return 0, err
 		}
+	}
+	r := s.row(n)
+	switch {
+	case !ok:
 		r.begin(s.disorder, epoch, number)
 		v = hapax.Fresh
 	case epoch > r.epoch() || s.forgotten(r):
@@ -141,26 +131,26 @@ func (s *Sequences) Admit(k ProducerKey, epoch uint32, number uint64) (v hapax.V
 		}
 	}
 	if v == hapax.Fresh || s.idle > 0 && s.age(r) > s.slack {
-		s.change(k, r)
+		s.change(n, r)
 	}
 	return v, nil
 }
 
-// change notes that the row is another, as of now.
-func (s *Sequences) change(k ProducerKey, r row) {
+// change notes that row n, which is r, is another as of now.
+func (s *Sequences) change(n uint32, r row) {
 	r.setLast(s.now)
 	if s.track && r[rowMeta]&changed == 0 {
 		r[rowMeta] |= changed
-		s.touched = append(s.touched, k)
+		s.touched = append(s.touched, n)
 	}
 }
 
 // Changed yields the producers that have changed since it yielded them last.
 // Numbers is valid until the next call of any method.
 func (s *Sequences) Changed(yield func(Producer) bool) {
-	for i, k := range s.touched {
-		r, ok := s.find(k)
-		if !ok {
+	for i, n := range s.touched {
+		r := s.row(n)
+		if r[rowMeta]&changed == 0 {
 			continue
 		}
 		r[rowMeta] &^= changed
@@ -172,40 +162,13 @@ func (s *Sequences) Changed(yield func(Producer) bool) {
 	s.touched = s.touched[:0]
 }
 
-// Seek looks for the rows of the producers that Admit is about to be asked of,
-// so that the cache misses of a batch overlap: each pass over the keys loads one
-// thing for all of them. What it returns is only there to keep the loads.
-func (s *Sequences) Seek(keys []ProducerKey) (loaded uint64) {
-	for i := range keys {
-		k := &keys[i]
-		sh := &s.shards[k.shard]
-		k.at = uint32(sh.home(k.low))
-		k.match = matching(binary.LittleEndian.Uint64(sh.tags[k.at:]), k.tag())
-	}
-	for i := range keys {
-		k := &keys[i]
-		k.row = 0
-		if k.match != 0 {
-			k.row = s.shards[k.shard].rows[int(k.at)+bits.TrailingZeros64(k.match)/8]
-		}
-	}
-	if s.made == 0 {
-		return 0
-	}
-	for i := range keys {
-		r := s.row(keys[i].row)
-		loaded ^= r[rowLow] ^ r[rowRing]
-	}
-	return loaded
-}
-
 // Get returns what is remembered of a producer. Numbers is a copy.
 func (s *Sequences) Get(producer hapax.Fingerprint) (Producer, bool) {
-	r, ok := s.find(s.Key(producer))
-	if !ok || s.forgotten(r) {
+	n, ok := s.find(s.Key(producer))
+	if !ok || s.forgotten(s.row(n)) {
 		return Producer{}, false
 	}
-	p := producerOf(r)
+	p := producerOf(s.row(n))
 	p.Numbers = slices.Clone(p.Numbers)
 	return p, true
 }
@@ -224,6 +187,32 @@ func (s *Sequences) All(yield func(Producer) bool) {
 	}
 }
 
+// Part calls yield for each producer in one shard of the index, and returns
+// where the next one begins; 0: it was the last. It is the shard in which a
+// fingerprint whose upper half is from would be, so that parts may be asked for
+// one by one while producers come and go, and by another set as well. Numbers is
+// valid until yield returns.
+func (s *Sequences) Part(from uint64, yield func(Producer)) (next uint64) {
+	at, _ := bits.Mul64(from, uint64(len(s.shards)))
+	sh := &s.shards[at]
+	for i, n := range sh.rows {
+		if sh.tags[i] == 0 {
+			continue
+		}
+		if r := s.row(n); !s.forgotten(r) {
+			yield(producerOf(r))
+		}
+	}
+	if at++; at == uint64(len(s.shards)) {
+		return 0
+	}
+	next, rest := bits.Div64(at, 0, uint64(len(s.shards)))
+	if rest > 0 {
+		next++
+	}
+	return next
+}
+
 func producerOf(r row) Producer {
 	var f hapax.Fingerprint
 	binary.BigEndian.PutUint64(f[:8], r[rowHigh])
@@ -238,16 +227,17 @@ func (s *Sequences) Restore(p Producer) error {
 		return fmt.Errorf("%w: producer %v: %w", hapax.ErrCorrupt, p.Fingerprint, err)
 	}
 	k := s.Key(p.Fingerprint)
-	r, ok := s.find(k)
+	n, ok := s.find(k)
 	if !ok {
 		if s.idle > 0 && since(s.now, p.Last) > s.idle+s.slack {
 			return nil
 		}
 		var err error
-		if r, err = s.insert(k); err != nil {
+		if n, err = s.insert(k); err != nil {
 			return err
 		}
 	}
+	r := s.row(n)
 	r[rowMeta] = uint64(p.Epoch)<<32 | inUse | uint64(p.Last&lastMask)
 	r[rowTop] = p.Highest
 	copy(r[rowRing:], p.Numbers)
@@ -266,89 +256,26 @@ func (s *Sequences) check(p Producer) error {
 	return nil
 }
 
-// ProducerKey is a producer's fingerprint as one set of [Sequences] holds it.
-type ProducerKey struct {
-	shard     int
-	high, low uint64
-
-	// What Seek saw of it, which may have changed since.
-	at    uint32 // home
-	row   uint32
-	match uint64
-}
-
-// Key splits a producer's fingerprint.
-func (s *Sequences) Key(f hapax.Fingerprint) ProducerKey {
-	k := ProducerKey{high: binary.BigEndian.Uint64(f[:8]), low: binary.BigEndian.Uint64(f[8:])}
-	shard, _ := bits.Mul64(k.high, uint64(len(s.shards)))
-	k.shard = int(shard)
-	return k
-}
-
-// tag is what a key's place is marked with.
-func (k ProducerKey) tag() uint8 { return uint8(k.low) | 0x80 }
-
-// home is the place where a key would like to be.
-func (sh *sequenceShard) home(low uint64) int {
-	at, _ := bits.Mul64(low, uint64(sh.homes))
-	return int(at)
-}
-
-const (
-	eachByte = 0x0101010101010101
-	topBits  = 0x80 * eachByte
-)
-
-// matching sets the top bit of each of eight tags that is as wanted, and of some
-// others that are not vacant.
-func matching(tags uint64, tag uint8) uint64 {
-	x := tags ^ uint64(tag)*eachByte
-	return (x - eachByte) &^ x & topBits
-}
-
 func (s *Sequences) row(n uint32) row {
 	at := int(n) * s.stride
 	return row(s.words[at : at+s.stride])
 }
 
-// find returns the producer's row, and whether there is one.
-func (s *Sequences) find(k ProducerKey) (row, bool) {
-	if int(k.row) < s.made {
-		if r := s.row(k.row); r[rowLow] == k.low && r[rowHigh] == k.high && r[rowMeta]&inUse != 0 {
-			return r, true
-		}
-	}
-	sh := &s.shards[k.shard]
-	tag := k.tag()
-	for at := sh.home(k.low); ; at += 8 {
-		tags := binary.LittleEndian.Uint64(sh.tags[at:])
-		for match := matching(tags, tag); match != 0; match &= match - 1 {
-			r := s.row(sh.rows[at+bits.TrailingZeros64(match)/8])
-			if r[rowLow] == k.low && r[rowHigh] == k.high {
-				return r, true
-			}
-		}
-		if ^tags&topBits != 0 {
-			return nil, false
-		}
-	}
-}
-
 // insert adds a row for a producer that has none, if there may be one more.
-func (s *Sequences) insert(k ProducerKey) (row, error) {
+func (s *Sequences) insert(k ProducerKey) (uint32, error) {
 	if s.used >= s.rules.Producers {
 		s.Sweep(forcedSweep)
 		if s.used >= s.rules.Producers {
-			return nil, ErrProducers
+			return 0, ErrProducers
 		}
 	}
 	at, err := s.makePlace(k)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	n, err := s.makeRow()
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	sh := &s.shards[k.shard]
 	sh.tags[at], sh.rows[at] = k.tag(), n
@@ -356,7 +283,7 @@ func (s *Sequences) insert(k ProducerKey) (row, error) {
 	s.used++
 	r := s.row(n)
 	r[rowLow], r[rowHigh], r[rowMeta] = k.low, k.high, inUse
-	return r, nil
+	return n, nil
 }
 
 // makeRow returns a row that is not in use.
@@ -375,52 +302,6 @@ func (s *Sequences) makeRow() (uint32, error) {
 	}
 	s.made++
 	return uint32(s.made - 1), nil
-}
-
-// makePlace returns a vacant place for a key, growing its shard if it is full.
-// Fingerprints that are hashes spread; some that do not must not make it grow
-// for ever.
-func (s *Sequences) makePlace(k ProducerKey) (int, error) {
-	sh := &s.shards[k.shard]
-	for homes := sh.homes; ; {
-		if sh.used < sh.homes*3/4 {
-			if at, ok := sh.vacant(k.low); ok {
-				return at, nil
-			}
-		}
-		if homes > 256 && sh.used < homes/4 {
-			return 0, ErrCrowded
-		}
-		homes += homes/4 + 4
-		s.spread(sh, homes)
-	}
-}
-
-// vacant is the first place from a key's home that is vacant, if there is one.
-func (sh *sequenceShard) vacant(low uint64) (at int, ok bool) {
-	for at = sh.home(low); ; at += 8 {
-		if free := ^binary.LittleEndian.Uint64(sh.tags[at:]) & topBits; free != 0 {
-			at += bits.TrailingZeros64(free) / 8
-			return at, at < len(sh.rows)
-		}
-	}
-}
-
-// spread gives a shard so many homes, unless its rows do not fit them.
-func (s *Sequences) spread(sh *sequenceShard, homes int) {
-	places := homes + homes/32 + 4
-	to := sequenceShard{tags: make([]uint8, places+8), rows: make([]uint32, places), homes: homes, used: sh.used}
-	for from, n := range sh.rows {
-		if sh.tags[from] == 0 {
-			continue
-		}
-		at, ok := to.vacant(s.row(n)[rowLow])
-		if !ok {
-			return
-		}
-		to.tags[at], to.rows[at] = sh.tags[from], n
-	}
-	*sh = to
 }
 
 // forcedSweep is how many rows are looked at for an idle producer when a new one

@@ -1,0 +1,132 @@
+package ledger
+
+import (
+	"encoding/binary"
+
+	"github.com/hapaxmq/hapax/window"
+)
+
+// lap is one way through all producers, in the order of their fingerprints, that
+// repeats what is remembered of them in the log, so that no file before the one
+// it began in is needed for them. It goes on a few producers at a time, as the
+// log grows, and writes as much as has come in between: so there is no pause for
+// it, and the log takes little more than four laps for its producers. Its frames
+// say how far it has come, and opening goes on from there.
+type lap struct {
+	file uint64 // the newest when it began
+	next uint64 // the upper half of the first fingerprint to come; 0: it is over
+	at   int64  // the log's end when it last went on; 0: it has not
+}
+
+const (
+	// lapStep is how much the log grows before a lap goes on.
+	lapStep = 32 << 10
+	// lapFrame is the size from which a frame of a lap is complete.
+	lapFrame = 1 << 20
+)
+
+// repeat takes the lap on if it is time to, and returns how many bytes a whole
+// one takes. It comes before a batch changes anything: it must not repeat what is
+// not in the log yet.
+func (l *Ledger) repeat(j *journal) (int64, error) {
+	s := l.sequences
+	if s == nil {
+		return 0, nil
+	}
+	end := j.end()
+	if s.lap.at == 0 {
+		s.lap.at = end
+	}
+	owed := end - s.lap.at
+	if owed < lapStep {
+		return s.lapBytes(), nil
+	}
+	if s.lap.next != 0 || j.producersBehind() {
+		if err := s.goOn(j, owed); err != nil {
+			return 0, err
+		}
+	}
+	s.lap.at = j.end()
+	return s.lapBytes(), nil
+}
+
+// lapBytes is what a whole lap writes, or a little more.
+func (s *sequences) lapBytes() int64 {
+	if s == nil {
+		return 0
+	}
+	return int64(s.rows.Len()) * s.producerBytes()
+}
+
+// producerBytes is what a producer takes in a frame, or a little more.
+func (s *sequences) producerBytes() int64 { return 32 + int64(max(s.window, 64)/8) }
+
+// goOn repeats producers until so many bytes are written or the lap is over. If
+// none is under way it begins one.
+func (s *sequences) goOn(j *journal, owed int64) error {
+	if s.lap.next == 0 {
+		s.lap.file = j.newestNumber()
+	}
+	for owed > 0 {
+		payload := s.part(min(owed, lapFrame))
+		if err := j.remember(payload); err != nil {
+			return err
+		}
+		owed -= int64(len(payload))
+		if s.lap.finish(j) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// part encodes the next producers of the lap in a frame of at least size bytes,
+// if there are so many. It is valid until the next call.
+func (s *sequences) part(size int64) []byte {
+	s.body = binary.AppendUvarint(append(s.body[:0], sequenceLap), uint64(s.window))
+	s.body = binary.AppendUvarint(s.body, s.lap.file)
+	at := len(s.body)
+	s.body = append(s.body, make([]byte, 8)...)
+	for {
+		s.lap.next = s.rows.Part(s.lap.next, func(p window.Producer) { s.body = appendProducer(s.body, p) })
+		if s.lap.next == 0 || int64(len(s.body)) >= size {
+			binary.LittleEndian.PutUint64(s.body[at:], s.lap.next)
+			return s.body
+		}
+	}
+}
+
+// finish tells whether the lap is over; if so the files before it are soon not
+// needed for producers.
+func (p *lap) finish(j *journal) bool {
+	if p.next == 0 {
+		j.lapped = max(j.lapped, p.file)
+	}
+	return p.next == 0
+}
+
+// releaseLapped lets go of the files that the last lap has made superfluous. It
+// comes when the newest file is sealed and no other is begun: the lap's frames
+// are durable, and the next snapshot does not list these files.
+func (j *journal) releaseLapped() {
+	for _, f := range j.files {
+		f.producers = f.producers && f.number >= j.lapped
+	}
+}
+
+// remember appends a sequence frame.
+func (j *journal) remember(payload []byte) error {
+	j.files[len(j.files)-1].producers = true
+	return j.append(frameSequence, payload)
+}
+
+// producersBehind tells whether a file that is not the newest is needed for
+// producers.
+func (j *journal) producersBehind() bool {
+	for _, f := range j.files[:len(j.files)-1] {
+		if f.producers && f.number >= j.lapped {
+			return true
+		}
+	}
+	return false
+}
