@@ -11,7 +11,7 @@ GOLANGCI    := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SOURCES := $(wildcard *.go */)
 
 FUZZTIME    ?= 10s#  for each fuzz target
-TORTURETIME ?= 10m#  for each torture test
+TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
@@ -44,7 +44,7 @@ bench: services ## Measure against the peers, and print one table
 fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
-torture: ## Kill the process and cut the power, for TORTURETIME a test
+torture: ## Kill, cut the power, fail and damage at length: an hour and more
 	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^TestTorture' $(PKG)
 
 lint: vet ## Check the code as .ci/run does

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"strconv"
 	"testing"
 	"time"
 
@@ -173,21 +172,28 @@ func (c *child) end(n uint64, how byte) error {
 // claims are held, nothing released or forgotten is remembered, and tokens do
 // not go back.
 func TestKill(t *testing.T) {
-	lives := 12
-	if s := os.Getenv("HAPAX_TORTURE"); s != "" {
-		if lives, _ = strconv.Atoi(s); lives < 2 {
-			lives = 500
-		}
+	newSurvivor(t).outlive(12)
+}
+
+// TestTortureKill is the same for as long as HAPAX_TORTURE says, with a new
+// ledger every now and then.
+func TestTortureKill(t *testing.T) {
+	limit, err := time.ParseDuration(os.Getenv("HAPAX_TORTURE"))
+	if err != nil {
+		t.Skip("set HAPAX_TORTURE to a length of time")
 	}
-	h := &survivor{t: t, dir: t.TempDir(), next: killBatch, kept: map[uint64]bool{}}
-	for life := range lives {
-		h.live(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
-		h.check()
-		if t.Failed() {
-			t.Fatalf("after life %d", life)
-		}
+	for start := time.Now(); time.Since(start) < limit; {
+		newSurvivor(t).outlive(100)
 	}
-	t.Logf("%d keys acknowledged over %d lives", len(h.kept), lives)
+}
+
+// TestTortureExam sits the exams in their long form, which HAPAX_TORTURE asks for.
+func TestTortureExam(t *testing.T) {
+	if os.Getenv("HAPAX_TORTURE") == "" {
+		t.Skip("set HAPAX_TORTURE to a length of time")
+	}
+	t.Run("admit", TestAdmit)
+	t.Run("contract", TestContract)
 }
 
 // survivor is what the parent knows from the pipe.
@@ -200,6 +206,23 @@ type survivor struct {
 	claims []note
 	offset uint64 // confirmed
 	token  uint64 // highest
+}
+
+func newSurvivor(t *testing.T) *survivor {
+	return &survivor{t: t, dir: t.TempDir(), next: killBatch, kept: map[uint64]bool{}}
+}
+
+// outlive kills one child after the other on one ledger.
+func (h *survivor) outlive(lives int) {
+	h.t.Helper()
+	for life := range lives {
+		h.live(time.Duration(rand.Int64N(int64(60 * time.Millisecond))))
+		h.check()
+		if h.t.Failed() {
+			h.t.Fatalf("after life %d", life)
+		}
+	}
+	h.t.Logf("%d keys acknowledged over %d lives", len(h.kept), lives)
 }
 
 // live runs one child and kills it some time after its first answer.

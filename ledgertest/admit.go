@@ -93,6 +93,15 @@ const clockStart = 1_700_000_000_123_456_789
 // torture reports whether the long forms are asked for.
 func torture() bool { return os.Getenv("HAPAX_TORTURE") != "" }
 
+// patience is how long each course of random work goes on: as HAPAX_TORTURE says.
+func patience() time.Duration {
+	d, err := time.ParseDuration(os.Getenv("HAPAX_TORTURE"))
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
 // clock is set by hand. It is read from several goroutines.
 type clock struct{ nanos atomic.Int64 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/ledger"
@@ -108,19 +109,20 @@ func evicts(tb testing.TB, f AdmitFactory) {
 
 // coldAnswers: beyond the memory budget every identity is still answered exactly.
 func coldAnswers(tb testing.TB, f AdmitFactory) {
+	n, budget := 300_000, int64(smallBudget)
+	if torture() {
+		n, budget = 5_000_000, 8*smallBudget
+	}
+	pause := anHour().Window.Time / 2 * 10_000 / time.Duration(n) // half the window in all
 	t := sit(tb, f, anHour())
 	t.close()
-	t.options.MaxMemory = smallBudget
+	t.options.MaxMemory = budget
 	t.open()
-	n := 300_000
-	if torture() {
-		n = 5_000_000
-	}
 	for at := 0; at < n; at += 10_000 {
 		t.all(hapax.Fresh, at, at+10_000)
-		t.pass(anHour().Window.Time / 60)
-		if over := t.ledger.Stats().Memory; over > smallBudget {
-			t.Fatalf("%d bytes of memory, %d allowed", over, smallBudget)
+		t.pass(pause)
+		if over := t.ledger.Stats().Memory; over > budget {
+			t.Fatalf("%d bytes of memory, %d allowed", over, budget)
 		}
 	}
 	s := t.ledger.Stats()

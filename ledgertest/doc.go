@@ -13,6 +13,7 @@
 // obviously right.
 //
 // Each check is named after the statement it holds. Random checks print their
-// seed; -rapid.seed runs it again. HAPAX_TORTURE=1 in the environment makes
-// the random and crash checks many times longer.
+// seed; -rapid.seed runs it again. HAPAX_TORTURE in the environment asks for
+// the long forms: more keys, more crashes, every byte of every file damaged, and
+// random work for as long as its value says, such as 10m.
 package ledgertest

@@ -23,11 +23,7 @@ func randomChecks() []admitCheck {
 // randomWork lets rapid choose a window, options and a course of calls, clock
 // steps, reopens and crashes, and shrinks what disagrees with the model.
 func randomWork(tb testing.TB, f AdmitFactory, power bool) {
-	rounds := 1
-	if torture() {
-		rounds = 200
-	}
-	for range rounds {
+	for begun, more := time.Now(), true; more; more = time.Since(begun) < patience() && !tb.Failed() {
 		rapid.Check(tb, func(rt *rapid.T) {
 			w := newWorker(tb, rt, f, power)
 			defer func() { _ = w.ledger.Close() }()
