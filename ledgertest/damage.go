@@ -1,8 +1,10 @@
 package ledgertest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"path/filepath"
@@ -21,40 +23,65 @@ func damageChecks() []admitCheck {
 	}
 }
 
-// flips are the places to flip in a file: all of them if there are few, else
-// the ends and a sample of the middle.
-func flips(size int) (at []int) {
-	most := 450
-	if torture() || size <= most {
-		most = size
+// flips yields what a file becomes by one flipped byte: each of them if they are
+// few or all are asked for, else the ends and a sample of the middle. Of zeros
+// written ahead a sample will do.
+func flips(content []byte) iter.Seq2[string, []byte] {
+	const most = 450
+	size := len(content)
+	all := size
+	switch {
+	case torture():
+		all = len(bytes.TrimRight(content, "\x00"))
+	case size > most:
+		all = most / 3
 	}
-	for i := range size {
-		if i < most/3 || i >= size-most/3 || mix(uint64(i))%uint64(size) < uint64(most)/3 {
-			at = append(at, i)
+	return func(yield func(string, []byte) bool) {
+		for i := range size {
+			if i >= all && i < size-most/3 && mix(uint64(i))%uint64(size) >= most/3 {
+				continue
+			}
+			for _, mask := range []byte{0xff, 1 << (i % 8)} {
+				flipped := bytes.Clone(content)
+				flipped[i] ^= mask
+				if !yield(fmt.Sprintf("byte %d of %d xor %#x", i, size, mask), flipped) {
+					return
+				}
+			}
 		}
 	}
-	return at
 }
 
-// each calls visit for each flipped byte of each file on m, with a copy of m
-// that is damaged there.
-func each(r reporter, m *vfs.Mem, visit func(damaged *vfs.Mem, what string)) {
-	r.Helper()
-	files := contents(r, m, groundDir)
-	for name, content := range files {
-		for _, at := range flips(len(content)) {
-			for _, mask := range []byte{0xff, 1 << (at % 8)} {
-				damaged := m.KillCopy()
+// cuts yields what a file becomes if it is cut short. Nil: it is gone.
+func cuts(content []byte) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		if !yield("gone", nil) {
+			return
+		}
+		for _, size := range []int{0, len(content) / 2, len(content) - 1} {
+			if size >= 0 && !yield(fmt.Sprintf("cut to %d of %d bytes", size, len(content)), content[:size:size]) {
+				return
+			}
+		}
+	}
+}
+
+// damaged yields copies of m in which one file has changed to what harm yields.
+func damaged(r reporter, m *vfs.Mem, harm func(content []byte) iter.Seq2[string, []byte]) iter.Seq2[string, *vfs.Mem] {
+	return func(yield func(string, *vfs.Mem) bool) {
+		for name, content := range contents(r, m, groundDir) {
+			for what, now := range harm(content) {
+				left := m.KillCopy()
 				path := filepath.Join(groundDir, name)
-				f, err := damaged.OpenRW(path)
-				if err == nil {
-					_, err = f.WriteAt([]byte{content[at] ^ mask}, int64(at))
-					err = errors.Join(err, f.Sync(), f.Close())
+				if err := left.Remove(path); err != nil {
+					r.Fatalf("remove: %v", err)
 				}
-				if err != nil {
-					r.Fatalf("flip: %v", err)
+				if now != nil {
+					put(r, left, path, now)
 				}
-				visit(damaged, fmt.Sprintf("%s, byte %d of %d, xor %#x", name, at, len(content), mask))
+				if !yield(name+", "+what, left) {
+					return
+				}
 			}
 		}
 	}
@@ -82,83 +109,65 @@ func (g *ground) answer(m *vfs.Mem, tail int) (told, wrong error) {
 	return told, err
 }
 
-func flipAfterClose(tb testing.TB, f AdmitFactory) {
+// played is a ground whose ledger has done some work, and is still open.
+func played(tb testing.TB, f AdmitFactory) (*ground, Admitter) {
+	tb.Helper()
 	g := newGround(tb, f)
 	l, err := g.open()
 	if err == nil {
 		err = g.play(l, 2)
 	}
-	if err == nil {
-		err = l.Close()
-	}
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}
-	silent := map[string]int{}
-	each(tb, g.mem, func(damaged *vfs.Mem, what string) {
-		told, wrong := g.answer(damaged, math.MaxInt)
+	return g, l
+}
+
+func playedAndClosed(tb testing.TB, f AdmitFactory) *ground {
+	tb.Helper()
+	g, l := played(tb, f)
+	if err := l.Close(); err != nil {
+		tb.Fatalf("close: %v", err)
+	}
+	return g
+}
+
+func flipAfterClose(tb testing.TB, f AdmitFactory) {
+	g := playedAndClosed(tb, f)
+	var silent []string
+	for what, left := range damaged(tb, g.mem, flips) {
+		told, wrong := g.answer(left, math.MaxInt)
 		if wrong != nil {
 			tb.Fatalf("%s: %v", what, wrong)
 		}
 		if told == nil {
-			silent[what]++
+			silent = append(silent, what)
 		}
-	})
-	if len(silent) == 0 || f.Verify == nil {
-		return
 	}
-	for what := range silent {
-		tb.Errorf("%d flips are told by nobody, as %s", len(silent), what)
-		return
+	if len(silent) > 0 && f.Verify != nil {
+		tb.Errorf("%d flips are told by nobody, as %s", len(silent), silent[0])
 	}
 }
 
 // flipAfterCrash: only what the last step wrote may be missing.
 func flipAfterCrash(tb testing.TB, f AdmitFactory) {
-	g := newGround(tb, f)
-	l, err := g.open()
-	if err == nil {
-		err = g.play(l, 2)
-	}
-	if err != nil {
-		tb.Fatalf("%v", err)
-	}
-	left := g.mem.KillCopy()
+	g, l := played(tb, f)
+	crashed := g.mem.KillCopy()
 	_ = l.Close()
 	last := slices.Max(slices.Collect(maps.Values(g.kept)))
-	each(tb, left, func(damaged *vfs.Mem, what string) {
-		if _, wrong := g.answer(damaged, last); wrong != nil {
+	for what, left := range damaged(tb, crashed, flips) {
+		if _, wrong := g.answer(left, last); wrong != nil {
 			tb.Fatalf("%s: %v", what, wrong)
 		}
-	})
+	}
 }
 
-// missingFiles: a file that is gone, empty or cut in half after a clean close.
+// missingFiles: a file that is gone or cut short after a clean close.
 func missingFiles(tb testing.TB, f AdmitFactory) {
-	g := newGround(tb, f)
-	l, err := g.open()
-	if err == nil {
-		err = g.play(l, 2)
-	}
-	if err == nil {
-		err = l.Close()
-	}
-	if err != nil {
-		tb.Fatalf("%v", err)
-	}
-	for name, content := range contents(tb, g.mem, groundDir) {
-		path := filepath.Join(groundDir, name)
-		for _, size := range []int{-1, 0, len(content) / 2, len(content) - 1} {
-			damaged := g.mem.KillCopy()
-			if err := damaged.Remove(path); err != nil {
-				tb.Fatalf("remove: %v", err)
-			}
-			if size >= 0 && len(content) > 0 {
-				put(tb, damaged, path, content[:size])
-			}
-			if _, wrong := g.answer(damaged, math.MaxInt); wrong != nil {
-				tb.Fatalf("%s cut to %d of %d bytes (-1: gone): %v", name, size, len(content), wrong)
-			}
+	g := playedAndClosed(tb, f)
+	for what, left := range damaged(tb, g.mem, cuts) {
+		if _, wrong := g.answer(left, math.MaxInt); wrong != nil {
+			tb.Fatalf("%s: %v", what, wrong)
 		}
 	}
 }
