@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -16,14 +18,25 @@ import (
 type coldFiles struct {
 	fs     vfs.FS
 	files  []*cold.File // oldest first
+	heir   heir         // of two of them
 	number uint64       // given out last
 	live   int64        // identities in their live generations
 	hidden hidden
+
+	epoch uint64    // rises when identities come into cold files
+	ahead coldAhead // of the batch that is being admitted
+	spare coldAhead
+	hits  []coldHit // of find
 
 	wanted bool            // generations are about to move, or moving
 	frozen bool            // no sweep may begin: keys are being copied
 	moving map[uint64]bool // generations whose keys are
 	done   *sync.Cond      // moving has ended
+
+	readers  int          // of whole files
+	retired  []*cold.File // not asked any more, to be deleted when there are no readers
+	removing sync.WaitGroup
+	failed   atomic.Pointer[error] // of the first removal that did
 }
 
 // hidden are identities of cold files that were forgotten: up to the generation
@@ -35,8 +48,6 @@ const maxHidden = 1 << 20
 
 func (h hidden) hides(f hapax.Fingerprint, id uint64) bool { return len(h) > 0 && h[f] >= id }
 
-func (h hidden) clone() hidden { return maps.Clone(h) }
-
 func (c *coldFiles) next() uint64 {
 	c.number++
 	return c.number
@@ -44,17 +55,26 @@ func (c *coldFiles) next() uint64 {
 
 // find looks a key up that is not live in the table.
 func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Generation, hapax.Digest, bool, error) {
-	for i := len(c.files) - 1; i >= 0; i-- {
-		e, ok, err := c.files[i].Find(k)
-		if err != nil {
-			return nil, 0, false, err
+	hits, ok := c.ahead.of(k)
+	if !ok || c.ahead.epoch != c.epoch {
+		c.hits = c.locate(k, c.hits[:0])
+		hits = c.hits
+		for i := range hits {
+			h := &hits[i]
+			h.entry, h.found, h.err = h.file.Read(k, h.at)
 		}
-		if !ok {
+	}
+	for i := range hits {
+		h := &hits[i]
+		if h.err != nil {
+			return nil, 0, false, h.err
+		}
+		if !h.found {
 			continue
 		}
-		gen := gens.ByID(c.files[i].Generations[e.Generation].ID)
+		gen := gens.ByID(h.file.Generations[h.entry.Generation].ID)
 		if gen != nil && !c.hidden.hides(k.Fingerprint(), gen.ID) {
-			return gen, e.Digest, true, nil
+			return gen, h.entry.Digest, true, nil
 		}
 	}
 	return nil, 0, false, nil
@@ -106,6 +126,9 @@ func (c *coldFiles) memory() (n int64) {
 	for _, f := range c.files {
 		n += f.Memory()
 	}
+	if c.heir.file != nil {
+		n += c.heir.file.Memory()
+	}
 	return n
 }
 
@@ -128,8 +151,12 @@ func (c *coldFiles) smallest() int {
 	return at
 }
 
-// clean deletes the files that hold nothing live, while no merge reads them.
+// clean retires the files that hold nothing live, while no merge reads them, and
+// reports a removal that failed.
 func (c *coldFiles) clean(gens *window.Generations) error {
+	if err := c.failed.Load(); err != nil {
+		return *err
+	}
 	if c.wanted {
 		return nil
 	}
@@ -141,10 +168,8 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 		}
 		if live {
 			kept = append(kept, f)
-			continue
-		}
-		if err := errors.Join(f.Close(), c.fs.Remove(f.Path())); err != nil {
-			return fmt.Errorf("delete expired %s: %w", f.Path(), err)
+		} else {
+			c.retire(f)
 		}
 	}
 	c.files = kept
@@ -152,6 +177,25 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 		maps.DeleteFunc(c.hidden, func(_ hapax.Fingerprint, id uint64) bool { return id < list[0].ID })
 	}
 	return nil
+}
+
+// retire closes and deletes files that nobody asks any more, once nobody reads
+// them: in the background, for the system takes its time over large ones.
+func (c *coldFiles) retire(files ...*cold.File) {
+	c.retired = append(c.retired, files...)
+	if c.readers > 0 || len(c.retired) == 0 {
+		return
+	}
+	gone := c.retired
+	c.retired = nil
+	c.removing.Go(func() {
+		for _, f := range gone {
+			if err := errors.Join(f.Close(), c.fs.Remove(f.Path())); err != nil {
+				err = fmt.Errorf("delete %s: %w", f.Path(), err)
+				c.failed.CompareAndSwap(nil, &err)
+			}
+		}
+	})
 }
 
 // numbers are those of the files.
@@ -163,31 +207,42 @@ func (c *coldFiles) numbers() (n []uint64) {
 }
 
 func (c *coldFiles) close() error {
+	c.readers = 0 // those left get an error
+	c.retire()
+	c.removing.Wait()
 	var err error
+	if failed := c.failed.Load(); failed != nil {
+		err = *failed
+	}
+	if c.heir.file != nil {
+		err = errors.Join(err, c.heir.file.Close())
+	}
 	for _, f := range c.files {
 		err = errors.Join(err, f.Close())
 	}
-	c.files = nil
+	c.files, c.heir = nil, heir{}
 	return err
 }
 
 // allCold yields the identities of the cold files.
 func (l *Ledger) allCold(yield func(Sighting, error) bool) {
 	l.mu.Lock()
-	files := append([]*cold.File(nil), l.cold.files...)
+	files := slices.Clone(l.cold.files)
+	l.cold.readers++
 	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.endRead()
+	}()
 	for _, f := range files {
-		for part := range f.Parts() {
-			var batch []cold.Entry
-			err := f.Part(part, func(e cold.Entry) { batch = append(batch, e) })
+		for e, err := range f.All() {
 			if err != nil {
 				yield(Sighting{}, err)
 				return
 			}
-			for _, e := range batch {
-				if s, ok := l.sightCold(f, e); ok && !yield(s, nil) {
-					return
-				}
+			if s, ok := l.sightCold(f, e); ok && !yield(s, nil) {
+				return
 			}
 		}
 	}
@@ -213,4 +268,22 @@ func (l *Ledger) sightCold(f *cold.File, e cold.Entry) (s Sighting, ok bool) {
 	l.sighted(&s, g)
 	s.Digest = e.Digest
 	return s, true
+}
+
+// rewarm puts an identity of a cold file into the table: its window runs anew.
+func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) error {
+	p, err := l.insert(k, gen.Number)
+	if err != nil {
+		return err
+	}
+	l.setSide(k, p, e.Fingerprint, d)
+	l.gens.Remove(first, 1, 0)
+	l.cold.live--
+	l.live.Add(1)
+	l.frame.renewed(gen, e, d)
+	if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
+		l.ended(gone, false)
+		l.publishLocked()
+	}
+	return nil
 }

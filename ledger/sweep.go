@@ -165,8 +165,11 @@ func (l *Ledger) makeRoom(n int) error {
 }
 
 // makeRoomFor is makeRoom for the entries that are not known yet, who alone need
-// any.
+// any. It asks the cold files about all of them.
 func (l *Ledger) makeRoomFor(entries []Entry) error {
+	if err := l.askCold(entries); err != nil {
+		return err
+	}
 	if l.live.Load()+int64(len(entries)) <= int64(chillAt*float64(l.most())) && l.o.MaxDisk == 0 {
 		return nil
 	}

@@ -18,6 +18,7 @@ type Generation struct {
 	Count  int64  // identities
 	Bytes  int64  // of their messages
 
+	sealed      bool   // At gives it out no more
 	first, last uint64 // which calls of Add were the first and the last into it
 }
 
@@ -163,7 +164,7 @@ func (g *Generations) At(t, size int64) (*Generation, error) {
 // stretch makes a live generation take one slice more.
 func (g *Generations) stretch(end int64) *Generation {
 	for _, gen := range g.list {
-		if gen.End >= end && gen.Number != 0 {
+		if gen.End >= end && gen.takes() {
 			return gen
 		}
 	}
@@ -181,7 +182,7 @@ func (g *Generations) open(start, end, size int64) *Generation {
 	for i := len(g.list) - 1; i >= 0; i-- {
 		gen := g.list[i]
 		switch {
-		case gen.Number == 0 || g.width != 0 && gen.Start > start:
+		case !gen.takes() || g.width != 0 && gen.Start > start:
 			continue
 		case g.width != 0 && gen.End < end:
 			return nil
@@ -192,6 +193,13 @@ func (g *Generations) open(start, end, size int64) *Generation {
 	}
 	return nil
 }
+
+// takes tells whether a generation may be given more identities.
+func (gen *Generation) takes() bool { return gen.Number != 0 && !gen.sealed }
+
+// Seal says that the generation takes no more identities: its keys are about to
+// leave the table. It must not be the newest.
+func (g *Generations) Seal(gen *Generation) { gen.sealed = true }
 
 // Fits tells whether the generation takes one more message of size bytes.
 func (g *Generations) Fits(gen *Generation, size int64) bool {

@@ -1,9 +1,8 @@
 package cold
 
 import (
+	"errors"
 	"fmt"
-
-	"github.com/FastFilter/xorfilter"
 )
 
 // Check reads the whole file and returns the first thing that is wrong with it:
@@ -40,11 +39,12 @@ type checker struct {
 	end    int64   // of what has been read
 
 	// Of the range.
-	number int
-	fuse   *xorfilter.BinaryFuse[uint16]
-	last   Entry
-	first  bool // there is no last yet
-	page   [pageSize]byte
+	number  int
+	filter  filter
+	last    Entry
+	first   bool // there is no last yet
+	page    [pageSize]byte
+	entries []Entry
 }
 
 // span checks a range: its filter, and its pages by that.
@@ -56,47 +56,50 @@ func (c *checker) span(i int) (err error) {
 	if r.offset != c.end {
 		return c.f.damagedAt(c.end, "what is here belongs to nothing")
 	}
-	if c.fuse, err = c.f.readFilter(r); err != nil {
+	if c.filter, err = c.f.readFilter(r); err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, c.filter.release()) }()
 	c.number, c.first = i, true
 	for at := range r.pages {
-		if err := c.entries(r, at); err != nil {
+		if err := c.check(r, at); err != nil {
 			return err
 		}
 	}
-	c.end = r.page(r.pages) + r.filter
+	c.end = r.end()
 	return nil
 }
 
-// entries checks the entries of a page.
-func (c *checker) entries(r *span, at int) error {
-	f := c.f
-	n, err := f.readPage(r, at, c.page[:])
+// check checks the entries of a page.
+func (c *checker) check(r *span, at int) error {
+	f, offset := c.f, r.page(at)
+	if _, err := f.file.ReadAt(c.page[:], offset); err != nil {
+		return fmt.Errorf("read cold file: %w", err)
+	}
+	v, err := f.view(c.page[:], offset)
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return f.damagedAt(r.page(at), "page is empty")
+	var ok bool
+	if c.entries, ok = v.entries(c.entries[:0]); !ok || len(c.entries) == 0 {
+		return f.damagedAt(offset, "page makes no sense")
 	}
-	for i := range n {
-		e := f.decode(c.page[pageHead+i*f.entry():], uint8(c.number>>(f.bits-8)))
-		home, _ := e.Key.Words()
+	for i, e := range c.entries {
 		what := ""
 		switch {
-		case i == 0 && home != r.first[at]:
+		case i == 0 && word(e.Key) != r.first[at]:
 			what = "page begins with another key than the footer says"
-		case rangeOf(e.Key, f.bits) != c.number:
+		case f.PartOf(e.Key) != c.number:
 			what = "key is in the range of others"
 		case !c.first && !less(c.last.Key, e.Key):
 			what = "keys are not in order"
-		case !c.fuse.Contains(home):
+		case !c.filter.contains(word(e.Key)):
 			what = "filter denies a key"
 		case int(e.Generation) >= len(f.Generations):
 			what = "an entry of no generation"
 		}
 		if what != "" {
-			return f.damagedAt(r.page(at), what)
+			return f.damagedAt(offset, what)
 		}
 		c.last, c.first = e, false
 		c.counts[e.Generation]++

@@ -8,28 +8,25 @@
 //	│ head │ range 0: pages filter │ range 1: pages filter │ … │ footer │
 //	└──────┴───────────────────────┴───────────────────────┴───┴────────┘
 //
-// A range is the keys with the same first bits, 2⁸ ranges or more; a page is
-// 4 KiB. All numbers are little endian.
+// A range is the keys with the same first bits, up to half a million of them: so
+// many that their filter is small for each, and so few that building it takes
+// 20 MB. A page is 4 KiB. All numbers are little endian.
 //
-//	page    4 checksum · 2 entries · 2 zero · entries, in order · zeros
-//	entry   15 bytes of the fingerprint · 1 generation [· 8 digest]
+//	page    see page.go
 //	filter  8 seed · 4 segment length · 4 mask · 4 segments · 4 length in all · n × 2
 //	footer  see footer.go
-//
-// The first byte of a fingerprint is the high byte of its range and is not
-// stored. An entry's generation is an index into the footer's list.
 package cold
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
-	"math/bits"
+	"iter"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"unsafe"
-
-	"github.com/FastFilter/xorfilter"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -37,11 +34,6 @@ import (
 )
 
 const (
-	pageSize   = 4096
-	pageHead   = 8
-	entrySize  = 16
-	digestSize = 8
-
 	// Suffix is what the names of cold files end in.
 	Suffix = ".cold"
 	// MaxGenerations is how many generations one file may hold.
@@ -56,7 +48,8 @@ type Generation struct {
 	Bytes      int64
 }
 
-// File is an open cold file. Find may be called from several goroutines.
+// File is an open cold file. Locate and Find may be called from several
+// goroutines, and beside LoadPart and Unload as these say.
 type File struct {
 	Number      uint64
 	Generations []Generation
@@ -64,14 +57,13 @@ type File struct {
 	Keys        int64
 	Log         uint64 // files of the log before this number hold nothing more of them
 
-	path    string
-	file    vfs.File
-	size    int64
-	digests bool
-	bits    int // of the fingerprint that choose a range
-	ranges  []span
-
-	mu     sync.RWMutex // guards the ranges' filters while they are loaded
+	path   string
+	file   vfs.File
+	size   int64
+	layout layout
+	bits   int // of the fingerprint that choose a range
+	ranges []span
+	loaded atomic.Int64 // bytes of filters in memory
 	buffer sync.Pool
 }
 
@@ -79,53 +71,65 @@ type File struct {
 type span struct {
 	offset int64 // of its first page
 	pages  int
-	filter int64    // bytes of the filter behind the pages
+	size   int64    // bytes of the filter behind the pages
 	sum    uint32   // its checksum
-	first  []uint64 // word 0 of each page's first key
-	fuse   *xorfilter.BinaryFuse[uint16]
+	first  []uint64 // first word of each page's first key
+	filter filter
 }
 
-func (f *File) entry() int {
-	if f.digests {
-		return entrySize + digestSize
-	}
-	return entrySize
-}
+// page is the offset of a page.
+func (s *span) page(at int) int64 { return s.offset + int64(at)*pageSize }
 
-func perPage(entry int) int { return (pageSize - pageHead) / entry }
+// end is the offset behind the filter.
+func (s *span) end() int64 { return s.page(s.pages) + s.size }
 
-// Entry is a key of a file.
-type Entry struct {
-	Key        window.Key
-	Generation uint8 // index into File.Generations
-	Digest     hapax.Digest
-}
-
-// rangeOf is the range that holds a key.
-func rangeOf(k window.Key, bits int) int {
+// word is the first eight bytes of a fingerprint.
+func word(k window.Key) uint64 {
 	home, _ := k.Words()
-	return int(k.Shard())<<(bits-8) | int(home>>(64-(bits-8)))
+	return uint64(k.Shard())<<56 | home>>8
 }
 
-// Find looks a key up. An error means that the file cannot tell.
+// PartOf is the part that holds a key.
+func (f *File) PartOf(k window.Key) int { return int(word(k) >> (64 - f.bits)) }
+
+// Place is where in a file a key would be.
+type Place struct{ part, page int }
+
+// Find looks a key up: Locate, then Read.
 func (f *File) Find(k window.Key) (e Entry, ok bool, err error) {
-	home, _ := k.Words()
-	r := &f.ranges[rangeOf(k, f.bits)]
-	f.mu.RLock()
-	fuse := r.fuse
-	f.mu.RUnlock()
-	if r.pages == 0 || fuse != nil && !fuse.Contains(home) {
+	at, ok := f.Locate(k)
+	if !ok {
 		return e, false, nil
 	}
-	// The last page that begins at or before the key; and those before it while
-	// they might hold keys with the same word.
-	at := sort.Search(r.pages, func(i int) bool { return r.first[i] > home }) - 1
-	for ; at >= 0; at-- {
-		if e, ok, err = f.findInPage(r, at, k); ok || err != nil || r.first[at] != home {
-			return e, ok, err
-		}
+	return f.Read(k, at)
+}
+
+// Locate tells where a key is if it is there at all: false says that it is not.
+// It asks the filter of the key's part, if that is loaded, and reads nothing.
+func (f *File) Locate(k window.Key) (at Place, ok bool) {
+	w := word(k)
+	at.part = f.PartOf(k)
+	r := &f.ranges[at.part]
+	if r.pages == 0 || r.filter.loaded() && !r.filter.contains(w) {
+		return at, false
 	}
-	return e, false, nil
+	// The last page that begins at or before the key.
+	at.page = sort.Search(r.pages, func(i int) bool { return r.first[i] > w }) - 1
+	return at, at.page >= 0
+}
+
+// Read looks a key up where Locate has told, by reading a page. An error means
+// that the file cannot tell. It may run beside LoadPart and Unload.
+func (f *File) Read(k window.Key, at Place) (e Entry, ok bool, err error) {
+	r := &f.ranges[at.part]
+	for page := at.page; page >= 0; page-- {
+		e, ok, err = f.findInPage(r, page, k)
+		if ok || err != nil || r.first[page] != word(k) {
+			break
+		}
+		// The page before may end with keys of the same word.
+	}
+	return e, ok, err
 }
 
 func (f *File) findInPage(r *span, at int, k window.Key) (e Entry, ok bool, err error) {
@@ -134,44 +138,31 @@ func (f *File) findInPage(r *span, at int, k window.Key) (e Entry, ok bool, err 
 		page = new([pageSize]byte)
 	}
 	defer f.buffer.Put(page)
-	n, err := f.readPage(r, at, page[:])
+	if _, err := f.file.ReadAt(page[:], r.page(at)); err != nil {
+		return e, false, fmt.Errorf("read cold file: %w", err)
+	}
+	v, err := f.view(page[:], r.page(at))
 	if err != nil {
 		return e, false, err
 	}
-	size := f.entry()
-	i := sort.Search(n, func(i int) bool { return !less(f.decode(page[pageHead+i*size:], k.Shard()).Key, k) })
-	if i == n {
-		return e, false, nil
+	e, found, ok := v.find(k)
+	if !ok || found && int(e.Generation) >= len(f.Generations) {
+		return e, false, f.damagedAt(r.page(at), "page makes no sense")
 	}
-	e = f.decode(page[pageHead+i*size:], k.Shard())
-	if int(e.Generation) >= len(f.Generations) {
-		return e, false, f.damagedAt(r.page(at), "an entry of no generation")
-	}
-	return e, e.Key == k, nil
+	return e, found, nil
 }
 
 func (f *File) damagedAt(offset int64, what string) error {
 	return fmt.Errorf("%w: %s at offset %d: %s: restore it from a backup", hapax.ErrCorrupt, f.path, offset, what)
 }
 
-// page is the offset of a page.
-func (s *span) page(at int) int64 { return s.offset + int64(at)*pageSize }
-
-// readPage reads a page of a range and returns its number of entries.
-func (f *File) readPage(r *span, at int, page []byte) (int, error) {
-	if _, err := f.file.ReadAt(page, r.page(at)); err != nil {
-		return 0, fmt.Errorf("read cold file: %w", err)
+// view verifies a page that was read at offset.
+func (f *File) view(page []byte, offset int64) (view, error) {
+	v, ok := f.layout.view(page)
+	if binary.LittleEndian.Uint32(page) != pageSum(page, offset) || !ok {
+		return v, f.damagedAt(offset, "page does not match its checksum")
 	}
-	return f.check(page, r.page(at))
-}
-
-// check verifies a page and returns its number of entries.
-func (f *File) check(page []byte, offset int64) (int, error) {
-	n := int(binary.LittleEndian.Uint16(page[4:]))
-	if binary.LittleEndian.Uint32(page) != pageSum(page, offset) || n > perPage(f.entry()) {
-		return 0, f.damagedAt(offset, "page does not match its checksum")
-	}
-	return n, nil
+	return v, nil
 }
 
 // pageSum is the checksum of a page at its place.
@@ -187,39 +178,24 @@ func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli()) }
 // always returns the same one.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-func (f *File) decode(b []byte, shard uint8) Entry {
-	home := binary.BigEndian.Uint64(b)
-	rest := binary.BigEndian.Uint64(b[8:])
-	e := Entry{Key: window.MakeKey(shard, home, rest&^0xff), Generation: uint8(rest)}
-	if f.digests {
-		e.Digest = hapax.Digest(binary.LittleEndian.Uint64(b[entrySize:]))
-	}
-	return e
-}
-
-func appendEntry(b []byte, e Entry, digests bool) []byte {
-	home, rest := e.Key.Words()
-	b = binary.BigEndian.AppendUint64(b, home)
-	b = binary.BigEndian.AppendUint64(b, rest|uint64(e.Generation))
-	if digests {
-		b = binary.LittleEndian.AppendUint64(b, uint64(e.Digest))
-	}
-	return b
-}
-
 func less(a, b window.Key) bool {
+	aw, bw := word(a), word(b)
+	if aw != bw {
+		return aw < bw
+	}
 	ah, ar := a.Words()
 	bh, br := b.Words()
 	return ah < bh || ah == bh && ar < br
 }
 
-// Memory is the bytes that the file's filters and index take when loaded.
+// Memory is the bytes that the file takes in memory now: its filters that are
+// loaded, and its index.
 func (f *File) Memory() int64 {
-	var n int64
+	n := f.loaded.Load() + int64(len(f.ranges))*int64(unsafe.Sizeof(span{}))
 	for i := range f.ranges {
-		n += f.ranges[i].filter + int64(f.ranges[i].pages)*8
+		n += int64(f.ranges[i].pages) * 8
 	}
-	return n + int64(len(f.ranges))*int64(unsafe.Sizeof(span{}))
+	return n
 }
 
 // Size is the file's length in bytes.
@@ -228,71 +204,70 @@ func (f *File) Size() int64 { return f.size }
 // Path is the file's name.
 func (f *File) Path() string { return f.path }
 
-// Close closes the file. Find must not be called any more.
-func (f *File) Close() error { return f.file.Close() }
-
-// Unload drops the filters: every look-up reads a page until Load.
-func (f *File) Unload() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range f.ranges {
-		f.ranges[i].fuse = nil
-	}
+// Close closes the file and lets go of its memory. Find must not be called any
+// more.
+func (f *File) Close() error {
+	return errors.Join(f.Unload(f.Parts()), f.file.Close())
 }
 
-// Load reads the filters that are not in memory, one range at a time.
+// Load reads the filters that are not in memory. Locate must not run beside it.
 func (f *File) Load() error {
 	for i := range f.ranges {
-		r := &f.ranges[i]
-		if r.fuse != nil || r.filter == 0 {
-			continue
-		}
-		fuse, err := f.readFilter(r)
-		if err != nil {
+		if err := f.LoadPart(i); err != nil {
 			return err
 		}
-		f.mu.Lock()
-		r.fuse = fuse
-		f.mu.Unlock()
 	}
 	return nil
 }
 
-func (f *File) readFilter(r *span) (*xorfilter.BinaryFuse[uint16], error) {
-	b := make([]byte, r.filter)
-	at := r.page(r.pages)
-	if _, err := f.file.ReadAt(b, at); err != nil {
-		return nil, fmt.Errorf("read filter of %s: %w", f.path, err)
+// LoadPart reads the filter of one part if it is not in memory. Locate of a key
+// of that part must not run beside it.
+func (f *File) LoadPart(i int) error {
+	r := &f.ranges[i]
+	if r.filter.loaded() || r.size == 0 {
+		return nil
 	}
-	fuse, err := decodeFilter(b, r.sum)
+	x, err := f.readFilter(r)
 	if err != nil {
-		return nil, fmt.Errorf("filter of %s at offset %d: %w", f.path, at, err)
+		return err
 	}
-	return fuse, nil
+	r.filter = x
+	f.loaded.Add(x.bytes())
+	return nil
 }
 
-// Parts is how many parts the file has: ranges of fingerprints, in order.
+// Unload drops the filters of the first n parts: look-ups in them read a page
+// each. Locate of a key of these must not run beside it.
+func (f *File) Unload(n int) error {
+	var err error
+	for i := range f.ranges[:n] {
+		x := &f.ranges[i].filter
+		f.loaded.Add(-x.bytes())
+		err = errors.Join(err, x.release())
+	}
+	return err
+}
+
+// Parts is how many parts the file has: ranges of fingerprints, in order. It is
+// a power of two.
 func (f *File) Parts() int { return len(f.ranges) }
 
-// Part calls visit for every entry of a part, in order.
-func (f *File) Part(i int, visit func(Entry)) error {
-	r := &f.ranges[i]
-	page := make([]byte, pageSize)
-	shard := uint8(i >> (f.bits - 8))
-	for at := range r.pages {
-		n, err := f.readPage(r, at, page)
-		if err != nil {
-			return err
-		}
-		for j := range n {
-			e := f.decode(page[pageHead+j*f.entry():], shard)
-			if int(e.Generation) >= len(f.Generations) {
-				return f.damagedAt(r.page(at), "an entry of no generation")
+// All yields every entry in order, or an error at the end. It may run beside
+// Find.
+func (f *File) All() iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		c := cursor{f: f, end: f.Parts()}
+		for {
+			e, ok, err := c.next()
+			if err != nil {
+				yield(Entry{}, err)
+				return
 			}
-			visit(e)
+			if !ok || !yield(e, nil) {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 // Oldest is the lowest ID of its generations.
@@ -302,43 +277,4 @@ func (f *File) Oldest() uint64 {
 		oldest = min(oldest, g.ID)
 	}
 	return oldest
-}
-
-const filterHead = 24
-
-func encodeFilter(x *xorfilter.BinaryFuse[uint16]) []byte {
-	b := make([]byte, 0, filterHead+2*len(x.Fingerprints))
-	b = binary.LittleEndian.AppendUint64(b, x.Seed)
-	for _, v := range []uint32{x.SegmentLength, x.SegmentLengthMask, x.SegmentCount, x.SegmentCountLength} {
-		b = binary.LittleEndian.AppendUint32(b, v)
-	}
-	for _, v := range x.Fingerprints {
-		b = binary.LittleEndian.AppendUint16(b, v)
-	}
-	return b
-}
-
-func decodeFilter(b []byte, sum uint32) (*xorfilter.BinaryFuse[uint16], error) {
-	if checksum(b) != sum || len(b) < filterHead {
-		return nil, fmt.Errorf("%w: it does not match its checksum: restore the file from a backup", hapax.ErrCorrupt)
-	}
-	x := &xorfilter.BinaryFuse[uint16]{
-		Seed:               binary.LittleEndian.Uint64(b),
-		SegmentLength:      binary.LittleEndian.Uint32(b[8:]),
-		SegmentLengthMask:  binary.LittleEndian.Uint32(b[12:]),
-		SegmentCount:       binary.LittleEndian.Uint32(b[16:]),
-		SegmentCountLength: binary.LittleEndian.Uint32(b[20:]),
-		Fingerprints:       make([]uint16, (len(b)-filterHead)/2),
-	}
-	for i := range x.Fingerprints {
-		x.Fingerprints[i] = binary.LittleEndian.Uint16(b[filterHead+2*i:])
-	}
-	// Contains relies on this: it looks at three segments in a row.
-	segment := uint64(x.SegmentLength)
-	if bits.OnesCount64(segment) != 1 || x.SegmentLengthMask != x.SegmentLength-1 || x.SegmentCount == 0 ||
-		uint64(x.SegmentCountLength) != uint64(x.SegmentCount)*segment ||
-		uint64(len(b)) != filterHead+2*(uint64(x.SegmentCountLength)+2*segment) {
-		return nil, fmt.Errorf("%w: its parts do not fit together: restore the file from a backup", hapax.ErrCorrupt)
-	}
-	return x, nil
 }

@@ -148,12 +148,12 @@ func roundTrip(t *testing.T, n int, digests bool) {
 	if absent > 0 {
 		t.Errorf("%d absent keys found", absent)
 	}
-	f.Unload()
+	must(t, f.Unload(f.Parts()))
 	answers(t, f, entries)
 	inOrder(t, f, entries)
 }
 
-// inOrder tests that Part yields each entry once, in order.
+// inOrder tests that All yields each entry once, in order.
 func inOrder(t *testing.T, f *File, entries []Entry) {
 	t.Helper()
 	want := make(map[Entry]bool, len(entries))
@@ -161,15 +161,14 @@ func inOrder(t *testing.T, f *File, entries []Entry) {
 		want[e] = true
 	}
 	var last []byte
-	for part := range f.Parts() {
-		must(t, f.Part(part, func(e Entry) {
-			fp := e.Key.Fingerprint()
-			if !want[e] || bytes.Compare(last, fp[:]) >= 0 {
-				t.Errorf("entry %+v, unknown or not behind %x", e, last)
-			}
-			delete(want, e)
-			last = fp[:]
-		}))
+	for e, err := range f.All() {
+		must(t, err)
+		fp := e.Key.Fingerprint()
+		if !want[e] || bytes.Compare(last, fp[:]) >= 0 {
+			t.Errorf("entry %+v, unknown or not behind %x", e, last)
+		}
+		delete(want, e)
+		last = fp[:]
 	}
 	if len(want) > 0 {
 		t.Errorf("%d entries left out", len(want))
@@ -213,13 +212,12 @@ func TestMerge(t *testing.T) {
 	for id := uint64(6); id > ended; id-- {
 		left = append(left, Generation{ID: id})
 	}
-	forgotten := map[window.Key]uint64{old[1000].Key: 3, young[2000].Key: 6, young[1].Key: 3}
 	w, err := NewWriter(disk, testDir, Plan{Number: 3, Keys: 6000, Generations: left, Replaces: []uint64{1, 2}, Digests: true})
 	must(t, err)
 	must(t, Merge(w, a, b, func(f *File, generation uint8) (uint8, bool) {
 		id := f.Generations[generation].ID
 		return uint8(6 - id), id > ended
-	}, func(k window.Key, id uint64) bool { return forgotten[k] >= id }))
+	}))
 	f, err := w.Finish()
 	must(t, err)
 	must(t, f.Load())
@@ -227,16 +225,14 @@ func TestMerge(t *testing.T) {
 
 	want := make(map[window.Key]Entry)
 	for _, e := range old {
-		if id := uint64(e.Generation) + 1; id > ended && forgotten[e.Key] < id {
+		if id := uint64(e.Generation) + 1; id > ended {
 			e.Generation = uint8(6 - id)
 			want[e.Key] = e
 		}
 	}
 	for _, e := range young {
-		if id := uint64(e.Generation) + 4; forgotten[e.Key] < id {
-			e.Generation = uint8(6 - id)
-			want[e.Key] = e
-		}
+		e.Generation = uint8(6 - (uint64(e.Generation) + 4))
+		want[e.Key] = e
 	}
 	if f.Keys != int64(len(want)) {
 		t.Errorf("%d keys, want %d", f.Keys, len(want))
@@ -266,19 +262,32 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// What a key costs in a file of a million, which is a small one: in files of
-// eight million and more it is under 2.5 bytes of memory.
+// TestCost: what a key costs in memory and on disk, and that the estimate is no
+// less and not much more.
 func TestCost(t *testing.T) {
-	const n = 1_000_000
-	f := write(t, newDisk(t), Plan{Number: 1, Generations: generations(1)}, randomEntries(1, n, false))
-	memory, disk := float64(f.Memory())/n, float64(f.Size())/n
-	t.Logf("%.2f bytes of memory a key, %.2f of disk", memory, disk)
-	if memory > 2.75 {
-		t.Errorf("%.2f bytes of memory a key", memory)
+	for _, n := range []int{50_000, 500_000, 600_000, 1_100_000} {
+		f := write(t, newDisk(t), Plan{Number: 1, Generations: generations(1)[:1]}, oneGeneration(randomEntries(1, n, false)))
+		must(t, f.Load())
+		memory, disk := float64(f.Memory())/float64(n), float64(f.Size())/float64(n)
+		said := float64(Cost(int64(n))) / float64(n)
+		t.Logf("%d keys: %.3f bytes of memory a key, %.3f said, %.3f of disk", n, memory, said, disk)
+		if n >= 500_000 && memory > 2.42 {
+			t.Errorf("%.2f bytes of memory a key", memory)
+		}
+		if said < memory || said > memory*1.1 {
+			t.Errorf("%.3f bytes of memory said, %.3f taken", said, memory)
+		}
+		if n >= 500_000 && disk > 16.5 {
+			t.Errorf("%.2f bytes of disk a key", disk)
+		}
 	}
-	if disk > 19.5 {
-		t.Errorf("%.2f bytes of disk a key", disk)
+}
+
+func oneGeneration(entries []Entry) []Entry {
+	for i := range entries {
+		entries[i].Generation = 0
 	}
+	return entries
 }
 
 // Every byte of a file changed: it is an error to open, load or check it, and no

@@ -12,7 +12,7 @@ import (
 )
 
 // head    8 magic · 4 version · 4 length of the footer · 8 its offset · 4 zero · 4 checksum
-// footer  4 checksum · 8 number · 8 keys · 8 log · 4 digests? · 4 bits · 4 generations · 4 replaced
+// footer  4 checksum · 8 number · 8 keys · 8 log · 4 digests? · 4 bits · 4 prefix · 4 generations · 4 replaced
 //
 //	generation  8 id · 8 start · 8 end · 8 count · 8 bytes
 //	replaced    8 number
@@ -41,10 +41,10 @@ func (f *File) encodeFooter() []byte {
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Keys))
 	b = binary.LittleEndian.AppendUint64(b, f.Log)
 	digests := uint32(0)
-	if f.digests {
+	if f.layout.digests {
 		digests = 1
 	}
-	for _, v := range []uint32{digests, uint32(f.bits), uint32(len(f.Generations)), uint32(len(f.Replaces))} {
+	for _, v := range []uint32{digests, uint32(f.bits), uint32(f.layout.prefix), uint32(len(f.Generations)), uint32(len(f.Replaces))} {
 		b = binary.LittleEndian.AppendUint32(b, v)
 	}
 	for _, g := range f.Generations {
@@ -59,7 +59,7 @@ func (f *File) encodeFooter() []byte {
 		r := &f.ranges[i]
 		b = binary.LittleEndian.AppendUint64(b, uint64(r.offset))
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.pages))
-		b = binary.LittleEndian.AppendUint64(b, uint64(r.filter))
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.size))
 		b = binary.LittleEndian.AppendUint32(b, r.sum)
 		for _, first := range r.first {
 			b = binary.LittleEndian.AppendUint64(b, first)
@@ -124,10 +124,13 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 	r := footerReader{b: b[4:]}
 	f.Number, f.Keys = r.u64(), int64(r.u64())
 	f.Log = r.u64()
-	f.digests = r.u32() != 0
+	digests := r.u32()
 	f.bits = int(r.u32())
+	prefix := int(r.u32())
 	generations, replaced := int(r.u32()), int(r.u32())
-	if f.bits < 8 || f.bits > 20 || generations > MaxGenerations || replaced > len(b)/8 {
+	f.layout = layoutFor(0, generations, digests == 1)
+	f.layout.prefix = prefix
+	if digests > 1 || f.bits > maxBits || prefix < 1 || prefix > 7 || generations > MaxGenerations || replaced > len(b)/8 {
 		return damaged("its footer makes no sense")
 	}
 	for range generations {
@@ -142,7 +145,7 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 	f.ranges = make([]span, 1<<f.bits)
 	for i := range f.ranges {
 		s := &f.ranges[i]
-		s.offset, s.pages, s.filter, s.sum = int64(r.u64()), int(r.u32()), int64(r.u64()), r.u32()
+		s.offset, s.pages, s.size, s.sum = int64(r.u64()), int(r.u32()), int64(r.u64()), r.u32()
 		if s.pages > len(r.b)/8 || !s.within(limit) {
 			return damaged("its footer makes no sense")
 		}
@@ -160,11 +163,11 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 // within tells whether the range lies behind the head and before limit.
 func (s *span) within(limit int64) bool {
 	if s.pages == 0 {
-		return s.filter == 0
+		return s.size == 0
 	}
 	pages := int64(s.pages) * pageSize
-	return s.offset >= headSize && s.filter >= filterHead && s.filter <= math.MaxInt32 &&
-		s.offset <= limit && pages <= limit-s.offset && s.filter <= limit-s.offset-pages
+	return s.offset >= headSize && s.size >= filterHead && s.size <= math.MaxInt32 &&
+		s.offset <= limit && pages <= limit-s.offset && s.size <= limit-s.offset-pages
 }
 
 type footerReader struct {

@@ -65,8 +65,10 @@ func FuzzFooter(f *testing.F) {
 		for _, e := range randomEntries(2, 10, false) {
 			_, _, _ = file.Find(e.Key)
 		}
-		for i := range min(file.Parts(), 4) {
-			_ = file.Part(i, func(Entry) {})
+		for _, err := range file.All() {
+			if err != nil {
+				break
+			}
 		}
 	})
 }
@@ -79,10 +81,10 @@ func FuzzPage(f *testing.F) {
 			file := write(f, disk, Plan{Number: 1, Generations: generations(1), Digests: digests}, oneShard(n))
 			b := contents(f, disk, file.Path())
 			r := &file.ranges[0]
-			f.Add(b[r.offset+4:r.offset+pageSize], b[r.page(1):r.page(1)+r.filter], digests)
+			f.Add(b[r.offset+4:r.offset+pageSize], b[r.page(1):r.end()], uint32(n), digests)
 		}
 	}
-	f.Fuzz(func(t *testing.T, page, filter []byte, digests bool) {
+	f.Fuzz(func(t *testing.T, page, filter []byte, keys uint32, digests bool) {
 		disk := newDisk(t)
 		whole := make([]byte, headSize+pageSize)
 		copy(whole[headSize+4:], page)
@@ -90,9 +92,12 @@ func FuzzPage(f *testing.F) {
 		put(t, disk, "page", slices.Concat(whole, filter))
 		file, err := disk.Open("page")
 		must(t, err)
-		open := &File{path: "page", file: file, digests: digests, bits: 8, Generations: generations(1), ranges: make([]span, 256)}
+		open := &File{
+			path: "page", file: file, layout: layoutFor(int64(keys), 3, digests), Generations: generations(1), ranges: make([]span, 1),
+		}
+		defer open.Close()
 		open.ranges[0] = span{
-			offset: headSize, pages: 1, first: []uint64{0}, filter: int64(len(filter)),
+			offset: headSize, pages: 1, first: []uint64{0}, size: int64(len(filter)),
 			sum: crc32.Checksum(filter, crc32.MakeTable(crc32.Castagnoli)),
 		}
 		_ = open.Check()
@@ -105,11 +110,11 @@ func FuzzPage(f *testing.F) {
 		if open.Load() == nil {
 			ask()
 		}
-		_ = open.Part(0, func(e Entry) {
-			if int(e.Generation) >= len(open.Generations) {
+		for e, err := range open.All() {
+			if err == nil && int(e.Generation) >= len(open.Generations) {
 				t.Errorf("entry of generation %d", e.Generation)
 			}
-		})
+		}
 	})
 }
 

@@ -5,18 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
+	"unsafe"
 
 	"github.com/FastFilter/xorfilter"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
-	"github.com/hapaxmq/hapax/window"
 )
 
-// perRange is how many keys a range is planned for: the memory that building its
-// filter takes is some forty bytes a key.
-const perRange = 1 << 18
+const (
+	// perRange is how many keys a range has at most, about: building its filter
+	// takes some 35 bytes a key.
+	perRange = 1 << 19
+	maxBits  = 20
+	// writeAt is how many bytes gather before they are written, and syncAt how
+	// many are written before they are synced: what the disk has to take at once
+	// delays whoever else waits for it.
+	writeAt = 1 << 20
+	syncAt  = 8 << 20
+)
 
 // TempSuffix is what the name of a file ends in until it is whole.
 const TempSuffix = ".new"
@@ -26,17 +35,18 @@ func Path(dir string, number uint64) string {
 	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, Suffix))
 }
 
-// Writer writes one cold file, its keys in order of range.
+// Writer writes one cold file, its keys in order.
 type Writer struct {
 	f       *File
 	fsys    vfs.FS
-	at      int64  // where the next page goes
-	buf     []byte // pages not written yet
-	keys    []uint64
-	page    []byte // entries of the page that is filling
-	count   int
-	current int // range
-	limit   int // bytes of buf at which it is written
+	at      int64    // where the next page goes
+	buf     []byte   // what is not written yet
+	dirty   int      // bytes written and not synced
+	words   []uint64 // of the range's keys
+	page    []Entry  // of the page that is filling
+	steps   int      // bytes of their steps
+	last    uint64   // prefix of the last of them
+	current int      // range
 	builder xorfilter.BinaryFuseBuilder
 }
 
@@ -56,13 +66,10 @@ func NewWriter(fsys vfs.FS, dir string, p Plan) (*Writer, error) {
 	if len(generations) > MaxGenerations {
 		return nil, fmt.Errorf("cold file of %d generations: at most %d", len(generations), MaxGenerations)
 	}
-	bits := 8
-	for p.Keys>>bits > perRange && bits < 20 {
-		bits++
-	}
+	bits := bitsFor(p.Keys)
 	f := &File{
 		Number: p.Number, Generations: slices.Clone(generations), Replaces: p.Replaces, Log: p.Log,
-		path: Path(dir, p.Number), digests: p.Digests, bits: bits, ranges: make([]span, 1<<bits),
+		path: Path(dir, p.Number), layout: layoutFor(p.Keys, len(generations), p.Digests), bits: bits, ranges: make([]span, 1<<bits),
 	}
 	for i := range f.Generations {
 		f.Generations[i].Count = 0
@@ -76,10 +83,26 @@ func NewWriter(fsys vfs.FS, dir string, p Plan) (*Writer, error) {
 		return nil, fmt.Errorf("create cold file: %w", err)
 	}
 	f.file = file
-	return &Writer{f: f, fsys: fsys, at: headSize, limit: 1 << 20}, nil
+	return &Writer{f: f, fsys: fsys, at: headSize}, nil
 }
 
-// byKey orders the entries of one shard.
+// bitsFor is how many bits choose a range in a file of so many keys.
+func bitsFor(keys int64) (bits int) {
+	for keys>>bits > perRange && bits < maxBits {
+		bits++
+	}
+	return bits
+}
+
+// Cost is about the bytes of memory that a file of so many keys takes when its
+// filters are loaded, and not less.
+func Cost(keys int64) int64 {
+	ranges := 1 << bitsFor(keys)
+	page, each := float64(os.Getpagesize()), float64(keys)/float64(ranges)
+	pages := 1 + each*16/pageSize
+	return int64(float64(ranges) * (filterBytes(each) + page + 8*pages + float64(unsafe.Sizeof(span{}))))
+}
+
 func byKey(a, b Entry) int {
 	switch {
 	case less(a.Key, b.Key):
@@ -104,46 +127,44 @@ func (w *Writer) Shard(entries []Entry) error {
 
 // Add adds the next key in order.
 func (w *Writer) Add(e Entry) error {
-	if r := rangeOf(e.Key, w.f.bits); r != w.current || w.f.Keys == 0 {
+	if r := w.f.PartOf(e.Key); r != w.current || w.f.Keys == 0 {
 		if err := w.endRange(); err != nil {
 			return err
 		}
 		w.current = r
 		w.f.ranges[r].offset = w.at
 	}
-	home, _ := e.Key.Words()
-	r := &w.f.ranges[w.current]
-	if w.count == 0 {
-		r.first = append(r.first, home)
+	fp := e.Key.Fingerprint()
+	prefix := w.f.layout.prefixOf(&fp)
+	step := stepLength(prefix - w.last)
+	if w.f.layout.length(len(w.page)+1, w.steps+step) > pageSize {
+		if err := w.endPage(); err != nil {
+			return err
+		}
+		step = stepLength(prefix)
 	}
-	w.page = appendEntry(w.page, e, w.f.digests)
-	w.keys = append(w.keys, home)
+	w.page, w.steps, w.last = append(w.page, e), w.steps+step, prefix
+	w.words = append(w.words, word(e.Key))
 	w.f.Generations[e.Generation].Count++
 	w.f.Keys++
-	if w.count++; w.count == perPage(w.f.entry()) {
-		return w.endPage()
-	}
 	return nil
 }
 
 func (w *Writer) endPage() error {
-	if w.count == 0 {
+	if len(w.page) == 0 {
 		return nil
 	}
 	from := len(w.buf)
-	w.buf = append(w.buf, make([]byte, pageHead)...)
-	w.buf = append(w.buf, w.page...)
-	w.buf = append(w.buf, make([]byte, pageSize-pageHead-len(w.page))...)
+	w.buf = append(w.buf, make([]byte, pageSize)...)
 	page := w.buf[from:]
-	binary.LittleEndian.PutUint16(page[4:], uint16(w.count))
+	w.f.layout.encode(page, w.page)
 	binary.LittleEndian.PutUint32(page, pageSum(page, w.at))
-	w.f.ranges[w.current].pages++
+	r := &w.f.ranges[w.current]
+	r.first = append(r.first, word(w.page[0].Key))
+	r.pages++
 	w.at += pageSize
-	w.page, w.count = w.page[:0], 0
-	if len(w.buf) >= w.limit {
-		return w.flush()
-	}
-	return nil
+	w.page, w.steps, w.last = w.page[:0], 0, 0
+	return w.flush(writeAt)
 }
 
 // endRange ends the current range with its filter.
@@ -151,27 +172,41 @@ func (w *Writer) endRange() error {
 	if err := w.endPage(); err != nil {
 		return err
 	}
-	if len(w.keys) == 0 {
+	if len(w.words) == 0 {
 		return nil
 	}
-	fuse, err := xorfilter.BuildBinaryFuse[uint16](&w.builder, w.keys)
+	fuse, err := xorfilter.BuildBinaryFuse[uint16](&w.builder, w.words)
 	if err != nil {
 		return fmt.Errorf("build filter: %w", err)
 	}
-	b := encodeFilter(&fuse)
+	from := len(w.buf)
+	w.buf = appendFilter(w.buf, &fuse)
+	b := w.buf[from:]
 	r := &w.f.ranges[w.current]
-	r.filter, r.sum = int64(len(b)), checksum(b)
-	w.buf = append(w.buf, b...)
-	w.at += int64(len(b))
-	w.keys = w.keys[:0]
-	return w.flush()
+	r.first = slices.Clip(r.first)
+	r.size, r.sum = int64(len(b)), checksum(b)
+	w.at += r.size
+	w.words = w.words[:0]
+	return w.flush(writeAt)
 }
 
-func (w *Writer) flush() error {
+// flush writes what has gathered if it is that much.
+func (w *Writer) flush(least int) error {
+	if len(w.buf) < least {
+		return nil
+	}
 	if _, err := w.f.file.WriteAt(w.buf, w.at-int64(len(w.buf))); err != nil {
 		return fmt.Errorf("write cold file: %w", err)
 	}
+	w.dirty += len(w.buf)
 	w.buf = w.buf[:0]
+	if w.dirty < syncAt {
+		return nil
+	}
+	w.dirty = 0
+	if err := w.f.file.Sync(); err != nil {
+		return fmt.Errorf("write cold file: %w", err)
+	}
 	return nil
 }
 
@@ -180,6 +215,9 @@ func (w *Writer) flush() error {
 func (w *Writer) Finish() (*File, error) {
 	f, temp := w.f, w.f.path+TempSuffix
 	err := w.endRange()
+	if err == nil {
+		err = w.flush(0)
+	}
 	if err == nil {
 		err = w.finish()
 	}
@@ -214,38 +252,4 @@ func (w *Writer) Abort() error {
 		err = errors.Join(err, gone)
 	}
 	return err
-}
-
-// Merge writes the entries of two files into w, without those that drop says.
-// index translates the files' generations to w's; of a key that both have, the
-// second file's stays.
-func Merge(w *Writer, a, b *File, index func(f *File, generation uint8) (uint8, bool), drop func(window.Key, uint64) bool) error {
-	for shard := range 256 {
-		var all []Entry
-		for _, f := range []*File{a, b} {
-			n := 1 << (f.bits - 8)
-			for i := shard * n; i < (shard+1)*n; i++ {
-				err := f.Part(i, func(e Entry) {
-					to, live := index(f, e.Generation)
-					if live && !drop(e.Key, f.Generations[e.Generation].ID) {
-						e.Generation = to
-						all = append(all, e)
-					}
-				})
-				if err != nil {
-					return err
-				}
-			}
-		}
-		slices.SortStableFunc(all, byKey)
-		for i := range all {
-			if i+1 < len(all) && all[i].Key == all[i+1].Key {
-				continue
-			}
-			if err := w.Add(all[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -1,0 +1,130 @@
+package ledger
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/hapaxmq/hapax/ledger/cold"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// coldAhead is what the cold files say of a batch's identities, asked before the
+// batch is admitted: the filters in one tight loop, so that their cache misses
+// overlap, and the pages beside one another and without the ledger's mu, so that
+// nobody waits for a disk. It is a cache: find uses what is in it and asks the
+// files for the rest.
+type coldAhead struct {
+	asked []coldAsked // in the order of the entries
+	next  int         // where the search in asked goes on
+	hits  []coldHit
+	epoch uint64 // of the cold files when they were asked
+}
+
+// coldAsked is one identity, and the hits on it, newest file first.
+type coldAsked struct {
+	key      window.Key
+	from, to int32
+}
+
+// coldHit is a file whose filter lets a key pass, and what its page says.
+type coldHit struct {
+	file *cold.File
+	at   cold.Place
+	key  window.Key
+
+	entry cold.Entry
+	found bool
+	err   error
+}
+
+const (
+	// readersAtOnce is how many pages of one batch are read at the same time.
+	readersAtOnce = 16
+	// searchAhead bounds the search for a key: more copies than that within a
+	// batch are asked for again.
+	searchAhead = 64
+)
+
+// askCold asks the cold files about entries that are not in the table. It must
+// hold mu, which it lets go of while it reads.
+func (l *Ledger) askCold(entries []Entry) error {
+	c := &l.cold
+	if len(c.files) == 0 {
+		return nil
+	}
+	a := c.spare
+	c.spare = coldAhead{}
+	a.asked, a.hits, a.next, a.epoch = a.asked[:0], a.hits[:0], 0, c.epoch
+	for i := range entries {
+		k := window.KeyOf(entries[i].Fingerprint)
+		if _, was := l.table.Find(k); !l.stripe(k).live[was] {
+			a.asked = append(a.asked, coldAsked{key: k})
+		}
+	}
+	for i := range a.asked {
+		q := &a.asked[i]
+		q.from = int32(len(a.hits))
+		a.hits = c.locate(q.key, a.hits)
+		q.to = int32(len(a.hits))
+	}
+	if len(a.hits) > 0 {
+		c.readers++
+		l.mu.Unlock()
+		readHits(a.hits)
+		l.mu.Lock()
+		l.endRead()
+	}
+	c.spare, c.ahead = c.ahead, a
+	return l.ready()
+}
+
+// endRead ends what began with readers++. It must hold mu.
+func (l *Ledger) endRead() {
+	l.cold.readers = max(l.cold.readers-1, 0)
+	l.cold.retire()
+}
+
+// locate appends the files that may hold a key, newest first.
+func (c *coldFiles) locate(k window.Key, hits []coldHit) []coldHit {
+	for i := len(c.files) - 1; i >= 0; i-- {
+		f := c.heir.of(c.files[i], k)
+		if f == nil {
+			continue
+		}
+		if at, ok := f.Locate(k); ok {
+			hits = append(hits, coldHit{file: f, at: at, key: k})
+		}
+	}
+	return hits
+}
+
+// readHits reads the pages of hits, some at a time.
+func readHits(hits []coldHit) {
+	var next atomic.Int64
+	read := func() {
+		for i := next.Add(1) - 1; i < int64(len(hits)); i = next.Add(1) - 1 {
+			h := &hits[i]
+			h.entry, h.found, h.err = h.file.Read(h.key, h.at)
+		}
+	}
+	var others sync.WaitGroup
+	for range min(len(hits), readersAtOnce) - 1 {
+		others.Go(read)
+	}
+	read()
+	others.Wait()
+}
+
+// of returns the hits on a key, and whether it was asked about.
+func (a *coldAhead) of(k window.Key) ([]coldHit, bool) {
+	for range min(searchAhead, len(a.asked)) {
+		if a.next == len(a.asked) {
+			a.next = 0
+		}
+		if q := &a.asked[a.next]; q.key == k {
+			return a.hits[q.from:q.to], true
+		}
+		a.next++
+	}
+	return nil, false
+}

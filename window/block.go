@@ -1,0 +1,26 @@
+package window
+
+// Block calls visit for each entry of one block of a shard, live or not, and
+// tells whether the shard has more blocks; with the last come the entries that
+// found no place. It must hold the shard's lock. While no sweep is on, entries
+// stay in their block: who visits all has seen each that was there from the
+// first on.
+func (t *Table) Block(shard uint8, block int, visit func(k Key, number uint8, side uint64)) (more bool) {
+	l := t.shards[shard].layout
+	from := (int(shard)<<l.bits + block) * int(l.block)
+	for line := from; line < from+int(l.block); line++ {
+		for slot := range slots {
+			p := Place{line, slot}
+			if k, number := t.keyAt(shard, p); number != 0 {
+				visit(k, number, t.Side(k, p))
+			}
+		}
+	}
+	if block+1 < 1<<l.bits {
+		return true
+	}
+	for k, e := range t.spill[shard] {
+		visit(k, e.number, e.side)
+	}
+	return false
+}
