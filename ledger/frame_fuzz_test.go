@@ -83,7 +83,7 @@ func emptyLedger(t testing.TB) *vfs.Mem {
 		err = l.Close()
 	}
 	if err == nil {
-		err = errors.Join(disk.Remove(logPath("d", 1)), disk.Remove("d/"+cleanName))
+		err = errors.Join(disk.Remove(logPath("d", 1)), writeText(disk, "d", cleanName, clean{}))
 	}
 	if err != nil {
 		t.Fatal(err)

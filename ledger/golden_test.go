@@ -55,6 +55,7 @@ func playGolden(t testing.TB, fsys vfs.FS, dir string) {
 	check(keyed.readSecret())
 	m := metaOf(&o, goldenClock())
 	m.Key = keyed.key()
+	check(writeText(fsys, dir, cleanName, clean{}))
 	check(writeText(fsys, dir, metaName, m))
 	l, err := Open(dir, o)
 	check(err)

@@ -10,6 +10,8 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -23,7 +25,8 @@ import (
 //	ledger                what the ledger is: format, window, identity, scope
 //	secret                the key of its fingerprints; it belongs into every backup
 //	0000000000000001.log  the log: see frame.go, and package segment
-//	clean                 written last by Close: which file is the newest, and how long
+//	clean                 written last by Close: which file is the newest, and how long;
+//	                      and with a new ledger: there is no log yet
 //
 // ledger, secret and clean are text with a checksum in their last line.
 const (
@@ -51,7 +54,7 @@ type meta struct {
 	Created  time.Time     `json:"created"`
 }
 
-// clean is the file clean.
+// clean is the file clean. In that of a new ledger all is zero.
 type clean struct {
 	Newest uint64   `json:"newest"`
 	Size   int64    `json:"size"`
@@ -70,11 +73,46 @@ type Info struct {
 
 // Inspect reads what the ledger in dir is, without opening it.
 func Inspect(fsys vfs.FS, dir string) (Info, error) {
-	var m meta
-	if err := readText(fsys, filepath.Join(dir, metaName), &m); err != nil {
+	info, err := inspect(fsys, dir)
+	if err != nil {
 		return Info{}, fmt.Errorf("inspect ledger %s: %w", dir, err)
 	}
+	return info, nil
+}
+
+func inspect(fsys vfs.FS, dir string) (Info, error) {
+	if err := thereIs(fsys, dir); err != nil {
+		return Info{}, err
+	}
+	var m meta
+	path := filepath.Join(dir, metaName)
+	if err := readText(fsys, path, &m); err != nil {
+		return Info{}, err
+	}
+	if m.Format > format {
+		return Info{}, newer(path, m.Format)
+	}
 	return m.info()
+}
+
+// thereIs tells whether there is a ledger in dir, or what is left of one.
+func thereIs(fsys vfs.FS, dir string) error {
+	_, err := fsys.Stat(filepath.Join(dir, metaName))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if names, _ := fsys.List(dir); slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, logSuffix) }) {
+		return errNoMeta()
+	}
+	return fmt.Errorf("there is no ledger: %w", err)
+}
+
+func errNoMeta() error {
+	return fmt.Errorf("%w: there is a log, but no file %q that says what it is: restore it from a backup", hapax.ErrCorrupt, metaName)
+}
+
+func newer(path string, has int) error {
+	return fmt.Errorf("%s: format %d was written by a newer version; this one reads up to %d", path, has, format)
 }
 
 func (m meta) info() (Info, error) {
@@ -102,8 +140,6 @@ func (m meta) agree(o *Options) error {
 	}
 	w := o.Window
 	switch {
-	case m.Format > format:
-		return fmt.Errorf("format %d was written by a newer version; this one reads up to %d", m.Format, format)
 	case m.Identity != o.Identity:
 		return differ("identity", fmt.Sprintf("%q", m.Identity), fmt.Sprintf("%q", o.Identity))
 	case m.Scope != o.Scope:
@@ -141,6 +177,9 @@ func (l *Ledger) readMeta(logs int) error {
 	if err != nil {
 		return err
 	}
+	if m.Format > format {
+		return newer(path, m.Format)
+	}
 	if err := m.agree(&l.o); err != nil {
 		return err
 	}
@@ -177,7 +216,7 @@ func (l *Ledger) readSecret() error {
 // the file ledger has all it needs.
 func (l *Ledger) makeMeta(logs int) error {
 	if logs > 0 {
-		return fmt.Errorf("%w: there is a log, but no file %q that says what it is: restore it from a backup", hapax.ErrCorrupt, metaName)
+		return errNoMeta()
 	}
 	if l.o.ReadOnly {
 		return fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
@@ -185,6 +224,9 @@ func (l *Ledger) makeMeta(logs int) error {
 	secret := newSecret()
 	l.hasher = identity.NewHasher(secret)
 	if err := writeText(l.o.FS, l.dir, secretName, hex.EncodeToString(secret[:])); err != nil {
+		return err
+	}
+	if err := writeText(l.o.FS, l.dir, cleanName, clean{}); err != nil {
 		return err
 	}
 	m := metaOf(&l.o, time.Unix(0, l.now()))

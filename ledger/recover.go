@@ -21,8 +21,8 @@ import (
 func (l *Ledger) openDir() (err error) {
 	fsys := l.o.FS
 	if l.o.ReadOnly {
-		if _, err := fsys.Stat(filepath.Join(l.dir, metaName)); err != nil {
-			return fmt.Errorf("there is no ledger: %w", err)
+		if err := thereIs(fsys, l.dir); err != nil {
+			return err
 		}
 	} else if err := fsys.MkdirAll(l.dir); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (l *Ledger) openDir() (err error) {
 	if err := l.readMeta(len(j.files)); err != nil {
 		return err
 	}
-	sealed, err := l.closedCleanly(j.files)
+	left, err := l.left(j.files)
 	if err != nil {
 		return err
 	}
@@ -50,7 +50,7 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	l.frame.digests = l.o.Digests
-	if err := l.replay(j, sealed); err != nil {
+	if err := l.replay(j, left); err != nil {
 		return err
 	}
 	return nil
@@ -73,6 +73,9 @@ func listLogs(fsys vfs.FS, dir string) ([]*logFile, error) {
 			return nil, fmt.Errorf("%w: %s is no name of a log file: move it away", hapax.ErrCorrupt, filepath.Join(dir, name))
 		}
 		f := newLogFile(dir, number)
+		if filepath.Base(f.path) != name { // such as one in capitals
+			return nil, fmt.Errorf("%w: %s is no name of a log file: call it %s, or move it away", hapax.ErrCorrupt, filepath.Join(dir, name), filepath.Base(f.path))
+		}
 		if f.size, err = fsys.Stat(f.path); err != nil {
 			return nil, err
 		}
@@ -81,36 +84,50 @@ func listLogs(fsys vfs.FS, dir string) ([]*logFile, error) {
 	return files, nil
 }
 
-// closedCleanly tells whether the ledger was closed, and so every file sealed.
-func (l *Ledger) closedCleanly(files []*logFile) (bool, error) {
+// ending is how a ledger was left.
+type ending uint8
+
+const (
+	crashed ending = iota // its log is open
+	sealed                // closed: every file is as it was then
+	unborn                // made, but the first file of its log was not
+)
+
+// left tells how the ledger was left, and checks the files it was closed with.
+func (l *Ledger) left(files []*logFile) (ending, error) {
 	var c clean
 	path := filepath.Join(l.dir, cleanName)
 	err := readText(l.o.FS, path, &c)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return crashed, nil
+	case err != nil:
+		return crashed, err
+	case c.Newest == 0 && len(files) < 2:
+		return unborn, nil
 	}
-	if err != nil {
-		return false, err
+	if err := missing(l.dir, files, c.Files); err != nil {
+		return crashed, err
 	}
-	if n := len(files); n == 0 || files[n-1].number != c.Newest || files[n-1].size != c.Size {
-		return false, fmt.Errorf("%w: the newest file of the log is not the one that was closed, %s of %d bytes: restore it from a backup",
-			hapax.ErrCorrupt, logPath(l.dir, c.Newest), c.Size)
-	}
-	for i, number := range c.Files {
-		if len(files) != len(c.Files) || files[i].number != number {
-			return false, fmt.Errorf("%w: the log's files are not those that were closed: restore %s from a backup", hapax.ErrCorrupt, logPath(l.dir, number))
+	for _, f := range files {
+		switch {
+		case !slices.Contains(c.Files, f.number):
+			return crashed, fmt.Errorf("%w: %s was not there when the ledger was closed: move it away", hapax.ErrCorrupt, f.path)
+		case f.number == c.Newest && f.size != c.Size:
+			return crashed, fmt.Errorf("%w: %s has %d bytes, and had %d when the ledger was closed: restore it from a backup",
+				hapax.ErrCorrupt, f.path, f.size, c.Size)
 		}
 	}
 	for _, number := range c.Cold {
 		if _, err := l.o.FS.Stat(cold.Path(l.dir, number)); err != nil {
-			return false, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
+			return crashed, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
 		}
 	}
-	return true, nil
+	return sealed, nil
 }
 
 // replay reads the log and makes its newest file ready for more.
-func (l *Ledger) replay(j *journal, sealed bool) error {
+func (l *Ledger) replay(j *journal, left ending) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.o.Window.EventTime {
@@ -123,7 +140,7 @@ func (l *Ledger) replay(j *journal, sealed bool) error {
 	r := replay{l: l, j: j}
 	for i, f := range j.files {
 		last := i == len(j.files)-1
-		report, err := r.file(f, !last || sealed)
+		report, err := r.file(f, !last || left == sealed)
 		if err != nil {
 			return err
 		}
@@ -135,7 +152,7 @@ func (l *Ledger) replay(j *journal, sealed bool) error {
 			l.o.Logger.Warn("cut the unfinished end of the log", "file", f.path, "bytes", report.Torn)
 		}
 	}
-	if err := missing(l.dir, j.files, r.needed); err != nil {
+	if err := whole(l.dir, j.files, left, r.complete, r.needed); err != nil {
 		return err
 	}
 	l.claims.SkipTo(l.reserved)
@@ -150,36 +167,47 @@ func (l *Ledger) replay(j *journal, sealed bool) error {
 // reopen makes the newest file ready for more frames, or begins another.
 func (l *Ledger) reopen(newest segment.Report, complete bool) error {
 	j := l.journal
-	if err := l.unmarkClean(); err != nil {
+	n := len(j.files)
+	if n > 0 && complete {
+		if err := l.unmarkClean(); err != nil {
+			return err
+		}
+		w, err := segment.OpenAppend(j.fs, j.files[n-1].path, newest, segment.Options{})
+		j.w = w
 		return err
 	}
-	n := len(j.files)
-	if n > 0 && !complete {
+	if n > 0 {
 		// The roll that made it was cut off: what it repeats is in the files
 		// before it, and it holds nothing else.
 		if err := j.fs.Remove(j.files[n-1].path); err != nil {
 			return err
 		}
 		j.files = j.files[:n-1]
-		return j.begin()
 	}
-	if n > 0 {
-		w, err := segment.OpenAppend(j.fs, j.files[n-1].path, newest, segment.Options{})
-		if err != nil {
-			return err
-		}
-		j.w = w
-		return nil
+	if err := j.begin(); err != nil {
+		return err
 	}
-	return j.begin()
+	return l.unmarkClean() // of a new ledger: from here on it must have a log
 }
 
-// missing reports the first file of the log that is needed and gone. Which ones
-// are needed is in the newest snapshot: a file goes only when it is not in there.
+// whole reports what is missing of a log that was read, whose newest file has
+// its snapshot or not. It knows by the file clean, while there is no log yet, and
+// from then on by the newest snapshot.
+func whole(dir string, files []*logFile, left ending, complete bool, needed []uint64) error {
+	if left == crashed && len(files) == 0 {
+		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(dir, "*"+logSuffix))
+	}
+	if left == crashed && len(files) == 1 && !complete {
+		return fmt.Errorf("%w: %s was cut off: restore it from a backup", hapax.ErrCorrupt, files[0].path)
+	}
+	return missing(dir, files, needed)
+}
+
+// missing reports the first of the files needed that is gone.
 func missing(dir string, files []*logFile, needed []uint64) error {
 	for _, number := range needed {
 		if !slices.ContainsFunc(files, func(f *logFile) bool { return f.number == number }) {
-			return fmt.Errorf("%w: %s is gone, and held what is still remembered: restore it from a backup",
+			return fmt.Errorf("%w: %s is gone, and holds what is remembered: restore it from a backup",
 				hapax.ErrCorrupt, logPath(dir, number))
 		}
 	}

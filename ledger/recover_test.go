@@ -228,3 +228,53 @@ func TestImpossibleFrames(t *testing.T) {
 		})
 	}
 }
+
+// What becomes of a directory in other hands, and how Open and Verify say so.
+func TestDirectoryErrors(t *testing.T) {
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: time.Hour}, FS: disk, Clock: goldenClock}
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	begun := disk.KillCopy() // one file, not closed
+	rolled(t, l, (*journal).rollNow)
+	admit(t, l, batch(l, 100, 200))
+	must(l.Close())
+	first, second := logPath("d", 1), logPath("d", 2)
+	for name, c := range map[string]struct {
+		from *vfs.Mem
+		do   func(disk *vfs.Mem)
+		want string
+	}{
+		"no log, closed":         {disk, func(m *vfs.Mem) { must(m.Remove(first)); must(m.Remove(second)) }, "0000000000000001.log is gone"},
+		"no log":                 {begun, func(m *vfs.Mem) { must(m.Remove(first)) }, "the log is gone: restore the files d/*.log"},
+		"a log without snapshot": {begun, func(m *vfs.Mem) { writeAll(t, m, first, readAll(t, m, first)[:80]) }, "0000000000000001.log was cut off"},
+		"an empty log":           {begun, func(m *vfs.Mem) { writeAll(t, m, first, nil) }, "no header of a segment"},
+		"the newest gone":        {disk, func(m *vfs.Mem) { must(m.Remove(second)) }, "0000000000000002.log is gone"},
+		"the newest cut": {disk, func(m *vfs.Mem) { b := readAll(t, m, second); writeAll(t, m, second, b[:len(b)-8]) },
+			"when the ledger was closed"},
+		"one more": {disk, func(m *vfs.Mem) { writeAll(t, m, logPath("d", 3), readAll(t, m, second)) },
+			"0000000000000003.log was not there when the ledger was closed: move it away"},
+		"two exchanged": {disk, func(m *vfs.Mem) {
+			must(m.Rename(first, "d/x"))
+			must(m.Rename(second, first))
+			must(m.Rename("d/x", second))
+		}, "0000000000000001.log was written as number 2: give it its name back"},
+		"a name that is none":    {disk, func(m *vfs.Mem) { writeAll(t, m, "d/1.log", nil) }, "d/1.log is no name of a log file"},
+		"a name in capitals":     {disk, func(m *vfs.Mem) { writeAll(t, m, "d/000000000000000A.log", nil) }, "call it 000000000000000a.log"},
+		"no file ledger":         {disk, func(m *vfs.Mem) { must(m.Remove("d/ledger")) }, `no file "ledger" that says what it is`},
+		"no secret":              {disk, func(m *vfs.Mem) { must(m.Remove("d/secret")) }, `"secret" is gone`},
+		"a clean that is damage": {disk, func(m *vfs.Mem) { writeAll(t, m, "d/clean", nil) }, "d/clean does not match its checksum"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			left := c.from.KillCopy()
+			c.do(left)
+			refused(t, left, o, c.want)
+		})
+	}
+}

@@ -24,10 +24,8 @@ type replay struct {
 
 func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
-	report, err := segment.Scan(r.j.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, r.frame)
-	if err == nil && report.Header.Sequence != f.number {
-		err = fmt.Errorf("%w: %s is file %d of the log: give it its name again", hapax.ErrCorrupt, f.path, report.Header.Sequence)
-	}
+	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
+	report, err := segment.Scan(r.j.fs, f.path, o, r.frame)
 	if err == nil && mustBeSealed && !r.complete {
 		err = fmt.Errorf("%w: %s does not begin with a snapshot", hapax.ErrCorrupt, f.path)
 	}

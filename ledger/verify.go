@@ -58,8 +58,8 @@ type verifier struct {
 }
 
 func (v *verifier) run() error {
-	if _, err := v.fs.Stat(filepath.Join(v.dir, metaName)); err != nil {
-		return fmt.Errorf("there is no ledger: %w", err)
+	if err := thereIs(v.fs, v.dir); err != nil {
+		return err
 	}
 	lock, err := v.fs.Lock(filepath.Join(v.dir, lockName))
 	if err != nil {
@@ -78,15 +78,17 @@ func (v *verifier) files() error {
 	if err != nil {
 		return err
 	}
-	if v.report.Clean, err = l.closedCleanly(logs); err != nil {
+	left, err := l.left(logs)
+	if err != nil {
 		return err
 	}
+	v.report.Clean = left == sealed
 	for i, f := range logs {
-		if err := v.log(f, i < len(logs)-1 || v.report.Clean); err != nil {
+		if err := v.log(f, i < len(logs)-1 || left == sealed); err != nil {
 			return err
 		}
 	}
-	if err := missing(v.dir, logs, v.needed); err != nil {
+	if err := whole(v.dir, logs, left, v.complete, v.needed); err != nil {
 		return err
 	}
 	return v.others()
@@ -100,7 +102,7 @@ func (v *verifier) meta(l *Ledger) error {
 		return err
 	}
 	if m.Format > format {
-		return fmt.Errorf("%s: format %d was written by a newer version; this one reads up to %d", path, m.Format, format)
+		return newer(path, m.Format)
 	}
 	var err error
 	if v.report.Info, err = m.info(); err == nil {
@@ -121,7 +123,8 @@ func (v *verifier) meta(l *Ledger) error {
 // log checks a file of the log and every frame of it.
 func (v *verifier) log(f *logFile, mustBeSealed bool) error {
 	v.gens, v.number, v.complete = make(map[uint64]bool), f.number, false
-	report, err := segment.Scan(v.fs, f.path, segment.ScanOptions{Kind: logKind, MustBeSealed: mustBeSealed}, func(frame segment.Frame) error {
+	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
+	report, err := segment.Scan(v.fs, f.path, o, func(frame segment.Frame) error {
 		if err := v.frame(frame); err != nil {
 			return fmt.Errorf("%s at offset %d: %w: restore it from a backup", f.path, frame.Offset, err)
 		}
@@ -130,8 +133,6 @@ func (v *verifier) log(f *logFile, mustBeSealed bool) error {
 	switch {
 	case err != nil:
 		return err
-	case report.Header.Sequence != f.number:
-		return fmt.Errorf("%w: %s was written as file %d of the log: give it its name back", hapax.ErrCorrupt, f.path, report.Header.Sequence)
 	case mustBeSealed && !v.complete:
 		return fmt.Errorf("%w: %s does not begin with a snapshot: restore it from a backup", hapax.ErrCorrupt, f.path)
 	}

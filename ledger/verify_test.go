@@ -198,7 +198,7 @@ func TestVerifyErrors(t *testing.T) {
 			if err := disk.Rename(logPath("d", 1), logPath("d", 7)); err != nil {
 				t.Fatal(err)
 			}
-		}, "0000000000000007.log was written as file 1 of the log"},
+		}, "0000000000000007.log was written as number 1"},
 		"a cold file in another's place": {func(t *testing.T, disk *vfs.Mem) {
 			w, err := cold.NewWriter(disk, "d", cold.Plan{Number: 3})
 			if err != nil {

@@ -103,7 +103,7 @@ func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
 			t.Fatalf("after %d kills: %v: %s", kills, err, output)
 		}
 		kills++
-		if closedCleanly(path("ledger")) {
+		if _, err := os.Stat(path("out")); err == nil && closedCleanly(path("ledger")) {
 			break // it was about to exit
 		}
 	}

@@ -14,6 +14,17 @@ type ledgerVerify struct {
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 
+func (*ledgerVerify) examples() string {
+	return `  hapax ledger verify seen/
+  hapax ledger verify --json seen/
+
+Nobody may have the ledger open. The exit code is 1 if anything is damaged or
+missing; the message names the file and says what to do. Of a ledger that was
+not closed, as after a crash, what was written last may have been cut off
+without a trace.
+`
+}
+
 // Run reads every byte of a ledger that nobody has open.
 func (c *ledgerVerify) Run(w *world) error {
 	r, err := ledger.Verify(vfs.OS(), c.Dir)
@@ -23,10 +34,17 @@ func (c *ledgerVerify) Run(w *world) error {
 	if c.JSON {
 		return json.NewEncoder(w.stdout).Encode(r)
 	}
-	state := "closed"
-	if !r.Clean {
+	state := "closed, and as it was then"
+	switch {
+	case r.Torn > 0:
+		state = fmt.Sprintf("not closed: %s at the end were never acknowledged, and the next run cuts them", bytesText(r.Torn))
+	case !r.Clean:
 		state = "not closed since it was last opened"
 	}
-	_, err = fmt.Fprintf(w.stdout, "%d first copies in %d files, %d bytes, %s: no damage\n", r.Identities, r.Files, r.Bytes, state)
+	files := "1 file"
+	if r.Files != 1 {
+		files = fmt.Sprintf("%d files", r.Files)
+	}
+	_, err = fmt.Fprintf(w.stdout, "no damage: %s first copies in %s, %s; %s\n", count(r.Identities), files, bytesText(r.Bytes), state)
 	return err
 }

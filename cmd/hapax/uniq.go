@@ -90,7 +90,8 @@ func (c *uniqCommand) Run(w *world) error {
 }
 
 // closedCleanly tells whether the last run with a ledger got as far as closing
-// it: that leaves a file by this name, which opening takes away.
+// it: that leaves a file by this name, which opening takes away. A ledger that was
+// never opened has one too.
 func closedCleanly(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "clean"))
 	return dir != "" && err == nil

@@ -87,14 +87,14 @@ type Reader struct {
 	limit  int
 }
 
-// OpenReader opens a file and checks its header. Of the options it heeds Kind
-// and MaxFrame.
+// OpenReader opens a file and checks its header. Of the options it heeds Kind,
+// Sequence and MaxFrame.
 func OpenReader(fsys vfs.FS, path string, o ScanOptions) (*Reader, error) {
 	file, err := fsys.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open segment: %w", err)
 	}
-	h, err := readHeader(file, path, o.Kind)
+	h, err := readHeader(file, path, o)
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}

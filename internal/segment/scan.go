@@ -8,12 +8,14 @@ import (
 	"io"
 	"slices"
 
+	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // ScanOptions configures [Scan] and [OpenReader]. The zero value works.
 type ScanOptions struct {
-	Kind uint32 // the kind the file must have; zero: any
+	Kind     uint32 // the kind the file must have; zero: any
+	Sequence uint64 // the number the file must have; zero: any
 	// MustBeSealed makes an unfinished file damage. It is for all files but the
 	// newest, if each is sealed before the next is created.
 	MustBeSealed bool
@@ -90,14 +92,14 @@ func (s *scanner) open() error {
 		return fmt.Errorf("scan segment %s: %w", s.path, err)
 	}
 	s.report.Size = s.size
-	if s.report.Header, err = readHeader(s.file, s.path, s.o.Kind); err != nil {
+	if s.report.Header, err = readHeader(s.file, s.path, s.o); err != nil {
 		return err
 	}
 	s.report.End, s.report.synced = FirstFrame, FirstFrame
 	return nil
 }
 
-func readHeader(file vfs.File, path string, kind uint32) (Header, error) {
+func readHeader(file vfs.File, path string, o ScanOptions) (Header, error) {
 	b := make([]byte, headerSize)
 	n, err := file.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -109,8 +111,10 @@ func readHeader(file vfs.File, path string, kind uint32) (Header, error) {
 		return Header{}, fmt.Errorf("segment %s: %w: this one reads format %d", path, err, version)
 	case err != nil:
 		return Header{}, &DamageError{Path: path, Reason: err.Error()}
-	case kind != 0 && h.Kind != kind:
-		return Header{}, fmt.Errorf("segment %s: is of kind %d, want %d", path, h.Kind, kind)
+	case o.Kind != 0 && h.Kind != o.Kind:
+		return Header{}, fmt.Errorf("segment %s: is of kind %d, want %d", path, h.Kind, o.Kind)
+	case o.Sequence != 0 && h.Sequence != o.Sequence:
+		return Header{}, fmt.Errorf("%w: %s was written as number %d: give it its name back", hapax.ErrCorrupt, path, h.Sequence)
 	}
 	return h, nil
 }
