@@ -68,6 +68,7 @@ func TestMissingFile(t *testing.T) {
 // Whatever lets files of the log go, time, count or an eviction: after a crash at
 // any moment none of them is missed.
 func TestFilesGoByTheirSnapshot(t *testing.T) {
+	t.Parallel()
 	for _, w := range []hapax.Window{{Time: time.Minute}, {Count: 100}, {Unbounded: true}} {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()

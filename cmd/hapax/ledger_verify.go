@@ -37,7 +37,7 @@ func (c *ledgerVerify) Run(w *world) error {
 	state := "closed, and as it was then"
 	switch {
 	case r.Torn > 0:
-		state = fmt.Sprintf("not closed: %s at the end were never acknowledged, and the next run cuts them", bytesText(r.Torn))
+		state = fmt.Sprintf("not closed since it was last opened; %s at the end are no whole frame, and will be cut", bytesText(r.Torn))
 	case !r.Clean:
 		state = "not closed since it was last opened"
 	}
