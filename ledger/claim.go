@@ -78,7 +78,7 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 		return c, false, nil
 	}
 	if was == 0 {
-		if p, err = l.insert(k, window.Claimed); err != nil {
+		if p, err = l.insert(k, l.table.Spot(k), window.Claimed); err != nil {
 			return c, false, err
 		}
 	}
@@ -98,7 +98,8 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, bool, error) {
 	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
 	l.frame.begin(now, "")
-	err := l.admitEntry(&e, window.KeyOf(c.Fingerprint), now)
+	k := window.KeyOf(c.Fingerprint)
+	err := l.admitEntry(&e, k, l.table.Spot(k), now)
 	if err == nil && l.journal != nil && !l.frame.empty() {
 		err = l.appendFrame()
 	}

@@ -272,7 +272,7 @@ func (l *Ledger) sightCold(f *cold.File, e cold.Entry) (s Sighting, ok bool) {
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.
 func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) error {
-	p, err := l.insert(k, gen.Number)
+	p, err := l.insert(k, l.table.Spot(k), gen.Number)
 	if err != nil {
 		return err
 	}

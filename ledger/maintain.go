@@ -61,18 +61,24 @@ func (l *Ledger) tend() {
 		l.mem.prepare(from, to)
 	}
 	for l.scrubSome() {
+		time.Sleep(breath)
 	}
 	if chill {
 		l.chill()
 	}
 }
 
-// scrubSome sweeps a few lines of a scrub and tells whether more are left.
+// breath is how long maintain lets callers go first between two steps.
+const breath = 20 * time.Microsecond
+
+// scrubSome takes a step of the sweep under way and tells whether there was one.
 func (l *Ledger) scrubSome() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ready() != nil {
+	select {
+	case <-l.stop:
 		return false
+	default:
 	}
-	return l.step() > 0
+	return l.ready() == nil && l.step() > 0
 }

@@ -124,9 +124,12 @@ func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
 			spots[i] = l.table.Spot(keys[i])
 		}
 		l.table.Load(keys[:n], spots[:n])
+		epoch := l.table.Epoch()
 		for i := range n {
-			e := &entries[i]
-			if err := l.admitAt(e, keys[i], src, now); err != nil {
+			if l.table.Epoch() != epoch {
+				spots[i] = l.table.Spot(keys[i])
+			}
+			if err := l.admitAt(&entries[i], keys[i], spots[i], src, now); err != nil {
 				return err
 			}
 		}
@@ -138,9 +141,9 @@ func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
 // admitAt is admitEntry for an entry with a position: one at or below the
 // confirmed position is done, and one admitted before and not confirmed is run
 // again if it was the first copy then.
-func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
+func (l *Ledger) admitAt(e *Entry, k window.Key, s window.Spot, src *source, now int64) error {
 	if src == nil {
-		return l.admitEntry(e, k, now)
+		return l.admitEntry(e, k, s, now)
 	}
 	if l.o.Window.EventTime {
 		l.event(e, now)
@@ -149,7 +152,7 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, src *source, now int64) error {
 	known := seen && l.known(k)
 	switch {
 	case e.Offset > src.confirmed && !known:
-		if err := l.admitEntry(e, k, now); err != nil {
+		if err := l.admitEntry(e, k, s, now); err != nil {
 			return err
 		}
 		if e.Verdict == hapax.Fresh || e.Verdict == hapax.Duplicate || e.Verdict == hapax.Conflict {
@@ -199,17 +202,21 @@ func (l *Ledger) again(e *Entry, k window.Key, now int64) hapax.Verdict {
 
 // admitEntry gives the verdict on one entry, remembers it if it is fresh and
 // adds it to the frame. It must hold mu and all stripes, after turn.
-func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
+func (l *Ledger) admitEntry(e *Entry, k window.Key, s window.Spot, now int64) error {
+	epoch := l.table.Epoch()
 	gen, err := l.generationOf(e, now)
-	if errors.Is(err, window.ErrLate) {
+	if err != nil {
+		if !errors.Is(err, window.ErrLate) {
+			return err
+		}
 		e.Verdict = hapax.Late
 		l.stats.late.Add(1)
 		return nil
 	}
-	if err != nil {
-		return err
+	if l.table.Epoch() != epoch {
+		s = l.table.Spot(k)
 	}
-	p, was := l.table.Find(k)
+	p, was := l.table.FindAt(k, s)
 	live := &l.stripe(k).live
 	switch {
 	case was == window.Claimed:
@@ -243,7 +250,7 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
 		l.remember(e, k, p, gen)
 		return nil
 	}
-	if p, err = l.insert(k, gen.Number); err != nil {
+	if p, err = l.insert(k, s, gen.Number); err != nil {
 		return err
 	}
 	l.remember(e, k, p, gen)
@@ -252,15 +259,16 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, now int64) error {
 
 // insert adds a key to the table, growing it at once if its neighbourhood is
 // crowded.
-func (l *Ledger) insert(k window.Key, number uint8) (window.Place, error) {
+func (l *Ledger) insert(k window.Key, s window.Spot, number uint8) (window.Place, error) {
 	for {
-		p, err := l.table.Insert(k, number, &l.stripe(k).live)
+		p, err := l.table.InsertAt(k, s, number, &l.stripe(k).live)
 		if !errors.Is(err, window.ErrCrowded) {
 			return p, err
 		}
 		if err := l.growNow(); err != nil {
 			return p, err
 		}
+		s = l.table.Spot(k)
 	}
 }
 

@@ -236,14 +236,11 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 			keys[i] = window.KeyOf(b.key(at + i))
 			spots[i] = l.table.Spot(keys[i])
 		}
-		l.table.Load(keys[:n], spots[:n])
-		for i := range n {
-			fresh, err := r.key(b, at+i, keys[i], gen)
-			if err != nil {
-				return err
-			}
-			taken += fresh
+		fresh, err := r.keys(b, at, keys[:n], spots[:n], gen)
+		if err != nil {
+			return err
 		}
+		taken += fresh
 	}
 	l.live.Add(taken)
 	if gone := l.gens.Add(gen, taken, b.bytes); len(gone) > 0 {
@@ -254,19 +251,37 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 	return l.pay()
 }
 
+// keys remembers a block's identities from the one at on, and returns how many
+// were not in the generation yet.
+func (r *replay) keys(b *readBlock, at int, keys []window.Key, spots []window.Spot, gen *window.Generation) (taken int64, err error) {
+	l := r.l
+	l.lockAll()
+	defer l.unlockAll()
+	l.table.Load(keys, spots)
+	epoch := l.table.Epoch()
+	for i, k := range keys {
+		if l.table.Epoch() != epoch {
+			spots[i] = l.table.Spot(k)
+		}
+		fresh, err := r.key(b, at+i, k, spots[i], gen)
+		if err != nil {
+			return taken, err
+		}
+		taken += fresh
+	}
+	return taken, nil
+}
+
 // key remembers one identity and returns 1 if it was not in the generation yet.
-func (r *replay) key(b *readBlock, i int, k window.Key, gen *window.Generation) (int64, error) {
+func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *window.Generation) (int64, error) {
 	l := r.l
 	st := l.stripe(k)
-	p, was := l.table.Find(k)
+	p, was := l.table.FindAt(k, s)
 	live := was != 0 && st.live[was]
 	switch {
 	case was == 0:
 		var err error
-		l.lockAll()
-		p, err = l.insert(k, gen.Number)
-		l.unlockAll()
-		if err != nil {
+		if p, err = l.insert(k, s, gen.Number); err != nil {
 			return 0, err
 		}
 	case was == gen.Number:
@@ -315,7 +330,7 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
 	switch {
 	case was == 0:
 		l.lockAll()
-		_, err := l.insert(k, window.Claimed)
+		_, err := l.insert(k, l.table.Spot(k), window.Claimed)
 		l.unlockAll()
 		if err != nil {
 			return err

@@ -9,11 +9,11 @@ import (
 
 const (
 	stripes = 16
-	// lineDebt is how many lines a sweep passes for each identity admitted: it
-	// ends before the table has filled up by another few percent.
+	// lineDebt is how many lines a sweep has to pass for each identity admitted:
+	// it ends before the table has filled up by another few percent.
 	lineDebt = 8
-	// share is how many identities a stripe takes before mu is asked again: for
-	// these the sweep under way is paid in one go of some hundred microseconds.
+	// share is how many identities a stripe takes before mu is asked again. What
+	// a caller has to sweep for those of all stripes is done in one go.
 	share = 128
 )
 

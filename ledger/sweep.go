@@ -14,7 +14,7 @@ const (
 	// hardest is the load in identities a place up to which a table that may
 	// not grow any more takes new ones.
 	hardest = 0.95
-	// payment is the most lines that one caller sweeps: some hundred
+	// payment is the most lines that one caller sweeps at once: some hundred
 	// microseconds' work.
 	payment = stripes * share * lineDebt
 	// prefaultAt is the part of its capacity at which a table's next growth
@@ -22,20 +22,24 @@ const (
 	prefaultAt = 0.985
 )
 
-// pay sweeps the lines that are owed, and begins a growth when the table is
-// full. It must hold mu and no stripe.
+// pay begins a growth when the table is full, and sweeps lines that are owed
+// where maintain, which does so in the background, has fallen behind. It must
+// hold mu and no stripe.
 func (l *Ledger) pay() error {
 	if err := l.beginGrowth(); err != nil {
 		return err
 	}
-	for paid := int64(0); l.debt > 0 && paid < payment; {
-		n := int64(l.step())
+	if _, ok := l.table.Sweeping(); !ok {
+		l.debt = 0
+		return nil
+	}
+	late := l.debt - min(4*payment, int64(l.table.Lines())/4)
+	for paid := int64(0); paid < min(late, payment); {
+		n := l.step()
 		if n == 0 {
-			l.debt = 0
-			return nil
+			break
 		}
-		l.debt -= n
-		paid += n
+		paid += int64(n)
 	}
 	return nil
 }
@@ -57,6 +61,7 @@ func (l *Ledger) step() int {
 func (l *Ledger) stepLocked() int {
 	shard, _ := l.table.Sweeping()
 	n := l.table.Step(&l.stripeOf(shard).live)
+	l.debt = max(l.debt-int64(n), 0)
 	if _, ok := l.table.Sweeping(); n > 0 && !ok {
 		l.gens.Swept()
 	}
@@ -96,6 +101,7 @@ func (l *Ledger) startGrowth() error {
 		return fmt.Errorf("grow table: %w", err)
 	}
 	l.gens.Sweep()
+	l.nudge()
 	return nil
 }
 

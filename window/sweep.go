@@ -89,6 +89,7 @@ func (t *Table) Step(live *Live) (lines int) {
 	shard := block >> t.now.bits
 	if t.sweep.grows {
 		t.moveBlock(shard, block, live)
+		t.epoch++
 	} else {
 		t.scrubBlock(block, live)
 	}

@@ -38,6 +38,7 @@ type Table struct {
 	now   layout // of shards not yet swept
 	next  layout // of shards already swept
 	sweep sweep
+	epoch uint32
 }
 
 // Line is four entries of two words: one cache line.
@@ -185,6 +186,9 @@ func (t *Table) Capacity() int {
 	return int(float64(t.now.lines()) * slots * fullest)
 }
 
+// Lines is the number of lines, but for those of a growth under way.
+func (t *Table) Lines() int { return t.now.lines() }
+
 // Bytes is the memory the table's lines take, the growth under way included.
 func (t *Table) Bytes() int64 {
 	per := int64(len(Line{}) * 8)
@@ -203,8 +207,11 @@ func (t *Table) places(k Key) (home, other int) {
 	return sh.places(k)
 }
 
-// Spot is the two lines a key may live in, until the table is next swept.
+// Spot is the two lines a key may live in, as long as the Epoch is the same.
 type Spot struct{ home, other uint32 }
+
+// Epoch changes when keys' spots do: with every step of a growth.
+func (t *Table) Epoch() uint32 { return t.epoch }
 
 // Spot finds a key's lines without reading them.
 func (t *Table) Spot(k Key) Spot {
@@ -220,9 +227,10 @@ type Place struct {
 
 // Find returns the place and the generation number of the key, live or not. A
 // number of 0 means that the key is not there.
-func (t *Table) Find(k Key) (Place, uint8) { return t.findAt(k, t.Spot(k)) }
+func (t *Table) Find(k Key) (Place, uint8) { return t.FindAt(k, t.Spot(k)) }
 
-func (t *Table) findAt(k Key, s Spot) (Place, uint8) {
+// FindAt is Find of a key whose spot is known.
+func (t *Table) FindAt(k Key, s Spot) (Place, uint8) {
 	if slot, number := find(&t.lines[s.home], k); number != 0 {
 		return Place{int(s.home), slot}, number
 	}
@@ -256,9 +264,9 @@ func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
 
 // AdmitAt is Admit of a key whose spot is known.
 func (t *Table) AdmitAt(k Key, s Spot, number uint8, live *Live) (Place, uint8, error) {
-	p, was := t.findAt(k, s)
+	p, was := t.FindAt(k, s)
 	if was == 0 {
-		p, err := t.insertAt(k, s, number, live)
+		p, err := t.InsertAt(k, s, number, live)
 		return p, 0, err
 	}
 	if live[was] {
@@ -272,10 +280,11 @@ func (t *Table) AdmitAt(k Key, s Spot, number uint8, live *Live) (Place, uint8, 
 // It overwrites an empty or expired place in the line that has more of them, or
 // moves live entries to make one.
 func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
-	return t.insertAt(k, t.Spot(k), number, live)
+	return t.InsertAt(k, t.Spot(k), number, live)
 }
 
-func (t *Table) insertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
+// InsertAt is Insert of a key whose spot is known.
+func (t *Table) InsertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
 	at := Place{line: int(s.home)}
 	free := vacant(&t.lines[s.home], live)
 	if more := vacant(&t.lines[s.other], live); bits.OnesCount8(more) > bits.OnesCount8(free) {
