@@ -75,13 +75,16 @@ func TestFilesGoByTheirSnapshot(t *testing.T) {
 			disk := vfs.NewMem()
 			fault := vfs.NewFault(disk, nil)
 			var elapsed atomic.Int64
-			o := Options{Window: w, FS: fault, Clock: func() time.Time { return goldenClock().Add(time.Duration(elapsed.Load())) }}
+			o := Options{
+				Window: w, MaxMemory: minMemory, FS: fault,
+				Clock: func() time.Time { return goldenClock().Add(time.Duration(elapsed.Load())) },
+			}
 			l := open(t, "d", o)
 			l.gens.LimitGeneration(20)
 			rng := rand.New(rand.NewSource(1))
 			fault.SetHook(func(op vfs.Op, name string) error {
-				if !op.Changes() || op == vfs.OpWrite {
-					return nil
+				if !op.Changes() || op == vfs.OpWrite || op == vfs.OpSync {
+					return nil // batches do nothing else
 				}
 				o.FS = disk.KillCopy()
 				if rng.Intn(2) == 0 {
