@@ -25,7 +25,7 @@ func (l *Ledger) wantChill() {
 	}
 	_, keys := l.coldest()
 	budget := l.o.MaxMemory - int64(hotShare*float64(l.o.MaxMemory))
-	if keys == 0 || l.cold.memory()+cold.Cost(keys) > budget {
+	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > budget {
 		return
 	}
 	l.cold.wanted = true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/hapaxmq/hapax"
@@ -18,7 +19,9 @@ const (
 
 // memory is where the table's lines are: outside the Go heap, in place for good.
 type memory struct {
-	limit int // lines
+	limit int // lines; changed under the ledger's mu and this one
+	bytes int64
+	most  atomic.Int64 // identities that may be in so many lines
 	mu    sync.Mutex
 	lines *arena.Arena
 	sides *arena.Arena // nil: the table keeps none
@@ -29,7 +32,8 @@ func newMemory(limit int64, sides bool) (*memory, error) {
 	if sides {
 		per += sideBytes
 	}
-	m := &memory{limit: int(limit / int64(per))}
+	m := &memory{limit: int(limit / int64(per)), bytes: limit}
+	m.most.Store(mostIn(m.limit))
 	var err error
 	if m.lines, err = arena.Reserve(int64(m.limit) * int64(lineBytes)); err != nil {
 		return nil, err
@@ -58,6 +62,26 @@ func (m *memory) prepare(from, to int) {
 	if m.sides != nil {
 		m.sides.Prefault(from*sideBytes, to*sideBytes)
 	}
+}
+
+// mostIn is how many identities a table may take that has so many lines at most.
+func mostIn(lines int) int64 { return int64(hardest * 4 * float64(lines)) }
+
+// cede lowers the limit so that so many bytes of what the table was given are
+// free for others, unless it takes more than that already.
+func (m *memory) cede(bytes, taken int64) bool {
+	if bytes+taken > m.bytes {
+		return false
+	}
+	per := int64(lineBytes)
+	if m.sides != nil {
+		per += int64(sideBytes)
+	}
+	m.mu.Lock()
+	m.limit = min(m.limit, int((m.bytes-bytes)/per))
+	m.mu.Unlock()
+	m.most.Store(mostIn(m.limit))
+	return true
 }
 
 // Grow is window.Memory.

@@ -37,13 +37,14 @@ type Options struct {
 
 	Durability Durability
 
-	// MaxMemory bounds the table and the filters in bytes (default 1 GiB). When
-	// it is reached a ledger with a directory moves its oldest generations to
-	// disk; one in memory only refuses with hapax.ErrFull, or evicts.
+	// MaxMemory bounds table, filters and producers in bytes (default 1 GiB).
+	// When it is reached a ledger with a directory moves its oldest generations
+	// to disk; one in memory only refuses with hapax.ErrFull, or evicts. New
+	// producers are refused.
 	MaxMemory int64
 	// MaxDisk bounds the ledger's files in bytes (default: no bound). When it is
 	// reached new identities are refused with hapax.ErrFull, or old ones
-	// evicted.
+	// evicted; batches of numbered messages are refused.
 	MaxDisk int64
 	// Evict lets the oldest identities go early instead of refusing new ones
 	// when a budget is reached. Every early leaver is counted and alarmed.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-	"unsafe"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/arena"
@@ -22,8 +21,9 @@ type SequenceOptions struct {
 	Window int
 	// MaxProducers bounds the producers remembered at once (default 1 << 20).
 	// Each takes 32 bytes of memory, its window (at least 64 bits) and up to
-	// ten bytes of index, beside MaxMemory; and on disk at most four times
-	// that. When it is reached new ones are refused with hapax.ErrFull.
+	// ten bytes of index, which count for MaxMemory; and on disk at most four
+	// times that, which counts for MaxDisk. When one of the three is reached new
+	// producers are refused with hapax.ErrFull.
 	MaxProducers int
 	// Idle is after how long without a message a producer is forgotten, at most
 	// 1/128 of that and two seconds late: from 1 s to 10 years. 0 is never.
@@ -139,45 +139,12 @@ func (l *Ledger) Producer(f hapax.Fingerprint) (Producer, bool, error) {
 type sequences struct {
 	rows      *window.Sequences
 	memory    *arena.Arena
+	held      int64 // bytes of MaxMemory
 	window    int
 	lap       lap
 	positions admitFrame // of the batch; it has nothing else
 	body      []byte
 	sink      uint64 // keeps loads that only fetch lines
-}
-
-// useSequences makes l.sequences if there is none. It must hold mu.
-func (l *Ledger) useSequences() (*sequences, error) {
-	if l.sequences != nil {
-		return l.sequences, nil
-	}
-	rules := l.o.Sequences.rules()
-	memory, err := arena.Reserve(8 * int64(rules.Words()))
-	if err != nil {
-		return nil, fmt.Errorf("make room for %d producers: %w", rules.Producers, err)
-	}
-	grow := func(words int) ([]uint64, error) {
-		const huge = 2 << 20
-		n := 8 * words
-		if n > huge {
-			n = (n + huge - 1) / huge * huge
-		}
-		b, err := memory.Grow(n)
-		if err != nil {
-			return nil, err
-		}
-		return unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/8), nil
-	}
-	l.sequences = &sequences{rows: window.NewSequences(rules, grow, l.dir != ""), memory: memory, window: rules.Disorder}
-	l.sequences.rows.Advance(l.now())
-	return l.sequences, nil
-}
-
-func (s *sequences) release() error {
-	if s == nil {
-		return nil
-	}
-	return s.memory.Release()
 }
 
 // maxSequencePiece bounds the entries of one frame.
@@ -202,12 +169,15 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 	if err != nil {
 		return 0, nil, err
 	}
+	s.rows.Advance(now)
+	s.rows.Sweep(2 * len(b.Entries))
+	if err := l.makeDiskRoom(2 * int64(len(b.Entries)) * s.producerBytes()); err != nil {
+		return 0, nil, err
+	}
 	src, err := l.sequenceSource(b)
 	if err != nil {
 		return 0, nil, err
 	}
-	s.rows.Advance(now)
-	s.rows.Sweep(2 * len(b.Entries))
 	a := sequenceAdmission{s: s, src: src}
 	for rest := b.Entries; len(rest) > 0; rest = rest[min(len(rest), maxSequencePiece):] {
 		if err := l.admitSequencePiece(&a, b.Source, rest[:min(len(rest), maxSequencePiece)]); err != nil {
@@ -323,7 +293,7 @@ func (a *sequenceAdmission) refuse(e *SequenceEntry, err error) {
 		err = &GapError{Producer: e.Producer, Epoch: e.Epoch, Want: p.Highest + 1, Got: e.Number}
 	case errors.Is(err, window.ErrProducers):
 		err = fmt.Errorf("%w: %d producers are remembered; raise MaxProducers, or set Idle", hapax.ErrFull, a.s.rows.Len())
-	default:
+	case !errors.Is(err, hapax.ErrFull):
 		err = fmt.Errorf("%w: no room for producer %v: %w", hapax.ErrFull, e.Producer, err)
 	}
 	a.refused = &RefusedError{Entry: a.at, Refused: 1, Err: err}

@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"encoding/binary"
+	"errors"
+	"slices"
 
 	"github.com/hapaxmq/hapax/window"
 )
@@ -48,6 +50,58 @@ func (l *Ledger) repeat(j *journal) (int64, error) {
 	}
 	s.lap.at = j.end()
 	return s.lapBytes(), nil
+}
+
+// dropLogs deletes the files of the log that hold nothing live. If producers
+// alone keep files that hold much more than a lap takes, it repeats them all at
+// once: MaxDisk is reached, and there is no time to wait for a lap.
+func (l *Ledger) dropLogs() error {
+	j, s := l.journal, l.sequences
+	if j.lappedBehind() {
+		return j.rollNow()
+	}
+	if s != nil && j.keptForProducers() >= 2*s.lapBytes()+minRoll {
+		if err := s.wholeLap(j); err != nil {
+			return err
+		}
+		return j.rollNow()
+	}
+	return j.drop()
+}
+
+// wholeLap repeats all producers in a new file.
+func (s *sequences) wholeLap(j *journal) error {
+	if err := j.rollNow(); err != nil {
+		return err
+	}
+	s.lap.next = 0
+	for {
+		if err := errors.Join(s.goOn(j, lapFrame), j.w.Flush()); err != nil || s.lap.next == 0 {
+			s.lap.at = j.end()
+			return err
+		}
+	}
+}
+
+// keptForProducers is the bytes of the files that hold nothing else that is live.
+func (j *journal) keptForProducers() (n int64) {
+	for i, f := range j.files {
+		switch {
+		case !f.producers || len(f.gens) > 0:
+		case i == len(j.files)-1:
+			n += j.w.Size()
+		default:
+			n += f.size
+		}
+	}
+	return n
+}
+
+// lappedBehind tells whether the last lap has made a file superfluous.
+func (j *journal) lappedBehind() bool {
+	return slices.ContainsFunc(j.files, func(f *logFile) bool {
+		return f.producers && f.number < j.lapped && len(f.gens) == 0
+	})
 }
 
 // lapBytes is what a whole lap writes, or a little more.
@@ -123,10 +177,6 @@ func (j *journal) remember(payload []byte) error {
 // producersBehind tells whether a file that is not the newest is needed for
 // producers.
 func (j *journal) producersBehind() bool {
-	for _, f := range j.files[:len(j.files)-1] {
-		if f.producers && f.number >= j.lapped {
-			return true
-		}
-	}
-	return false
+	behind := j.files[:len(j.files)-1]
+	return slices.ContainsFunc(behind, func(f *logFile) bool { return f.producers && f.number >= j.lapped })
 }

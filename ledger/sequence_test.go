@@ -27,7 +27,7 @@ type sequenced struct {
 func newSequenced(t testing.TB, s SequenceOptions) *sequenced {
 	q := &sequenced{t: t, mem: vfs.NewMem(), now: time.Unix(1_700_000_000, 0)}
 	q.o = Options{
-		Window: hapax.Window{Time: time.Hour}, Sequences: s, FS: q.mem, MaxMemory: minMemory,
+		Window: hapax.Window{Time: time.Hour}, Sequences: s, FS: q.mem, MaxMemory: 32 << 20,
 		Clock: func() time.Time { return q.now },
 	}
 	return q

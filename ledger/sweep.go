@@ -190,33 +190,34 @@ func (l *Ledger) makeRoomFor(entries []Entry) error {
 	if fresh == 0 {
 		return nil
 	}
-	if err := l.makeDiskRoom(fresh); err != nil {
+	if err := l.makeDiskRoom(24 * int64(fresh)); err != nil {
 		return err
 	}
 	return l.makeRoom(fresh)
 }
 
-// makeDiskRoom keeps the files within their budget while n more identities come.
-func (l *Ledger) makeDiskRoom(n int) error {
+// makeDiskRoom keeps the files within their budget while frames of so many bytes
+// come, and a lap over all producers, without which the log cannot get shorter.
+func (l *Ledger) makeDiskRoom(frames int64) error {
 	if l.o.MaxDisk == 0 || l.journal == nil {
 		return nil
 	}
 	const margin = 64 << 10 // frames' headers, snapshots, a seal
-	most := l.o.MaxDisk - int64(n)*24 - margin
+	most := l.o.MaxDisk - frames - l.sequences.lapBytes() - margin
 	if l.journal.size()+l.cold.size() > most {
-		if err := errors.Join(l.journal.drop(), l.cold.clean(l.gens)); err != nil {
+		if err := errors.Join(l.dropLogs(), l.cold.clean(l.gens)); err != nil {
 			return l.fail(err)
 		}
 	}
 	for l.journal.size()+l.cold.size() > most {
-		if !l.o.Evict {
-			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict",
+		if !l.o.Evict || len(l.gens.List()) < 2 {
+			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict or Sequences.Idle",
 				hapax.ErrFull, l.journal.size()+l.cold.size(), l.o.MaxDisk)
 		}
 		if err := l.evict(); err != nil {
 			return err
 		}
-		if err := errors.Join(l.journal.drop(), l.cold.clean(l.gens)); err != nil {
+		if err := errors.Join(l.dropLogs(), l.cold.clean(l.gens)); err != nil {
 			return l.fail(err)
 		}
 	}
@@ -224,7 +225,7 @@ func (l *Ledger) makeDiskRoom(n int) error {
 }
 
 // most is how many identities the table may take within its budget.
-func (l *Ledger) most() int64 { return int64(hardest * 4 * float64(l.mem.limit)) }
+func (l *Ledger) most() int64 { return l.mem.most.Load() }
 
 func (l *Ledger) full() error {
 	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, l.live.Load(), l.o.MaxMemory)

@@ -53,10 +53,14 @@ func (r SequenceRules) Validate() error {
 // words is how many 64-bit words tell a producer's numbers apart.
 func (r SequenceRules) words() int { return max(r.Disorder/64, 1) }
 
-func (r SequenceRules) stride() int { return rowRing + r.words() }
+// RowWords is how many 64-bit words are kept of a producer, without the index.
+func (r SequenceRules) RowWords() int { return rowRing + r.words() }
 
 // Words is the most words that the rows of [Sequences] take.
-func (r SequenceRules) Words() int { return r.Producers * r.stride() }
+func (r SequenceRules) Words() int { return r.Producers * r.RowWords() }
+
+// IndexBytes is the most bytes that the index takes for a producer.
+const IndexBytes = 10
 
 // What is kept of a producer is a row of words. The last ones are a ring in
 // which number n has bit n modulo Disorder, as in RFC 6479; numbers passed over

@@ -67,7 +67,7 @@ type Producer struct {
 // the added ones zeroed and the others kept. It is never asked for more than
 // [SequenceRules.Words].
 func NewSequences(r SequenceRules, grow func(words int) ([]uint64, error), track bool) *Sequences {
-	s := &Sequences{rules: r, disorder: uint64(r.Disorder), stride: r.stride(), grow: grow, track: track}
+	s := &Sequences{rules: r, disorder: uint64(r.Disorder), stride: r.RowWords(), grow: grow, track: track}
 	s.shards = make([]sequenceShard, min(r.Producers/shardProducers+1, maxShards))
 	vacant := make([]uint8, 8)
 	for i := range s.shards {
