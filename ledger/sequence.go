@@ -144,7 +144,6 @@ type sequences struct {
 	lap       lap
 	positions admitFrame // of the batch; it has nothing else
 	body      []byte
-	sink      uint64 // keeps loads that only fetch lines
 }
 
 // maxSequencePiece bounds the entries of one frame.
@@ -240,7 +239,7 @@ func (a *sequenceAdmission) admit(entries []SequenceEntry) {
 		for i := range n {
 			a.keys[i] = a.s.rows.Key(entries[i].Producer)
 		}
-		a.s.sink ^= a.s.rows.Seek(a.keys[:n])
+		a.s.rows.Seek(a.keys[:n])
 		for i := range n {
 			a.admitEntry(&entries[i], a.keys[i])
 			a.at++

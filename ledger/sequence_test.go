@@ -73,21 +73,31 @@ func admitSequences(t testing.TB, l *Ledger, b *SequenceBatch, want ...hapax.Ver
 // numbers is what a ledger must remember of each producer, in the plainest way.
 type numbers struct {
 	window uint64
+	idle   time.Duration
 	rows   map[hapax.Fingerprint]*numbersRow
 }
 
 type numbersRow struct {
+	last       time.Time
 	epoch      uint32
 	first, top uint64
 	came       map[uint64]bool
 }
 
-// verdict is 0 for a gap.
-func (m *numbers) verdict(e SequenceEntry) hapax.Verdict {
+// verdict is 0 for a gap, which does not count as a message.
+func (m *numbers) verdict(e SequenceEntry, now time.Time) hapax.Verdict {
+	v := m.judge(e, now)
+	if v != 0 {
+		m.rows[e.Producer].last = now
+	}
+	return v
+}
+
+func (m *numbers) judge(e SequenceEntry, now time.Time) hapax.Verdict {
 	r := m.rows[e.Producer]
 	switch {
-	case r == nil || e.Epoch > r.epoch:
-		m.rows[e.Producer] = &numbersRow{e.Epoch, e.Number, e.Number, map[uint64]bool{e.Number: true}}
+	case r == nil || e.Epoch > r.epoch || m.idle > 0 && now.Sub(r.last) > m.idle:
+		m.rows[e.Producer] = &numbersRow{now, e.Epoch, e.Number, e.Number, map[uint64]bool{e.Number: true}}
 		return hapax.Fresh
 	case e.Epoch < r.epoch:
 		return hapax.Stale
@@ -117,23 +127,29 @@ func (m *numbers) entry(r *rand.Rand, producers int) SequenceEntry {
 // What a ledger answers over clean closes, kills and power loss is what it would
 // have answered without them.
 func TestSequencesAgreeWithModel(t *testing.T) {
-	for _, window := range []int{0, 64, 128, 4096} { // the last one fills files
-		t.Run(fmt.Sprint(window), func(t *testing.T) {
-			r := rand.New(rand.NewSource(int64(window)))
-			q := newSequenced(t, SequenceOptions{Window: window})
-			producers := 25 + window/16
-			m := &numbers{uint64(window), map[hapax.Fingerprint]*numbersRow{}}
+	for _, c := range []struct {
+		window, producers int
+		idle              time.Duration
+	}{
+		{0, 25, 0}, {64, 25, 0}, {128, 25, 0},
+		{0, 100, time.Hour}, {64, 100, time.Hour},
+		{4096, 300, 0}, {4096, 300, time.Hour}, // these fill files
+	} {
+		t.Run(fmt.Sprint(c.window, c.idle), func(t *testing.T) {
+			r := rand.New(rand.NewSource(int64(c.window)))
+			q := newSequenced(t, SequenceOptions{Window: c.window, Idle: c.idle})
+			m := &numbers{uint64(c.window), c.idle, map[hapax.Fingerprint]*numbersRow{}}
 			l := q.open()
-			for op := range 800 {
+			for range 800 {
 				b := new(SequenceBatch)
 				for range 1 + r.Intn(30) {
-					b.Entries = append(b.Entries, m.entry(r, producers))
+					b.Entries = append(b.Entries, m.entry(r, c.producers))
 				}
-				agree(t, l, m, b)
+				agree(t, l, m, b, q.now)
 				switch r.Intn(60) {
 				case 0:
 					if err := l.Close(); err != nil {
-						t.Fatal(op, err)
+						t.Fatal(err)
 					}
 					l = q.open()
 				case 1:
@@ -142,21 +158,23 @@ func TestSequencesAgreeWithModel(t *testing.T) {
 				case 2:
 					q.mem = q.mem.PowerLoss(r)
 					l = q.open()
+				case 3: // both edges of Idle are met, and no age between them
+					q.now = q.now.Add(time.Duration(r.Intn(4)) * 20 * time.Minute)
 				}
 			}
-			if s := l.Stats(); s.Producers != int64(len(m.rows)) {
+			if s := l.Stats(); s.Producers != int64(len(m.rows)) && c.idle == 0 {
 				t.Errorf("%+v", s)
 			}
 		})
 	}
 }
 
-func agree(t *testing.T, l *Ledger, m *numbers, b *SequenceBatch) {
+func agree(t *testing.T, l *Ledger, m *numbers, b *SequenceBatch, now time.Time) {
 	t.Helper()
 	err := l.AdmitSequences(context.Background(), b)
 	refused := 0
 	for i, e := range b.Entries {
-		want := m.verdict(e)
+		want := m.verdict(e, now)
 		if e.Verdict != want {
 			t.Fatalf("entry %d, %+v: want %v", i, e, want)
 		}

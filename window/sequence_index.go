@@ -62,8 +62,8 @@ func matching(tags uint64, tag uint8) uint64 {
 
 // Seek looks for the rows of the producers that Admit is about to be asked of,
 // so that the cache misses of a batch overlap: each pass over the keys loads one
-// thing for all of them. What it returns is only there to keep the loads.
-func (s *Sequences) Seek(keys []ProducerKey) (loaded uint64) {
+// thing for all of them.
+func (s *Sequences) Seek(keys []ProducerKey) {
 	for i := range keys {
 		k := &keys[i]
 		sh := &s.shards[k.shard]
@@ -78,13 +78,12 @@ func (s *Sequences) Seek(keys []ProducerKey) (loaded uint64) {
 		}
 	}
 	if s.made == 0 {
-		return 0
+		return
 	}
 	for i := range keys {
 		r := s.row(keys[i].row)
-		loaded ^= r[rowLow] ^ r[rowRing]
+		s.loaded ^= r[rowLow] ^ r[rowRing]
 	}
-	return loaded
 }
 
 // find returns the number of the producer's row, and whether there is one.

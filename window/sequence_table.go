@@ -38,6 +38,7 @@ type Sequences struct {
 	made   int      // rows that are in use or free; the others never were
 	free   uint64   // first of the rows that are free, plus 1; each holds the next
 	cursor int      // of Sweep: a row
+	loaded uint64   // keeps loads that only fetch lines
 
 	shards []sequenceShard
 	used   int
@@ -195,11 +196,12 @@ func (s *Sequences) All(yield func(Producer) bool) {
 func (s *Sequences) Part(from uint64, yield func(Producer)) (next uint64) {
 	at, _ := bits.Mul64(from, uint64(len(s.shards)))
 	sh := &s.shards[at]
+	for _, n := range sh.rows { // so that the cache misses overlap
+		r := s.row(n)
+		s.loaded ^= r[rowLow] ^ r[rowRing]
+	}
 	for i, n := range sh.rows {
-		if sh.tags[i] == 0 {
-			continue
-		}
-		if r := s.row(n); !s.forgotten(r) {
+		if r := s.row(n); sh.tags[i] != 0 && !s.forgotten(r) {
 			yield(producerOf(r))
 		}
 	}
