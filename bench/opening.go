@@ -96,7 +96,7 @@ type opened struct {
 	Sample time.Duration // of looking up samples known ids and as many unknown
 }
 
-const samples = 1000
+const samples = 20
 
 // openTask opens that ledger and looks ids up. It ends without closing it.
 func openTask(args openArgs) (o opened, err error) {

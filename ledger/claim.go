@@ -55,6 +55,7 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, reserves bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	now, err := l.beginClaim()
 	if err == nil {
 		err = l.makeRoom(l.claims.Len() + 1)
@@ -228,6 +229,7 @@ func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receip
 func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	now, err := l.beginClaim()
 	if err != nil {
 		return 0, err
@@ -272,9 +274,10 @@ func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	return l.settled(l.journal.wait(l.journal.end()))
 }
 
-func (l *Ledger) release(c hapax.Claim) error {
+func (l *Ledger) release(c hapax.Claim) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	now, err := l.beginClaim()
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ import (
 //	12 sequence   1 flags · [positions] · v window · [lap] · producers …      what is remembered of these from now on
 //	    lap       v file · 8 next       all whose fingerprint's upper half is below next are repeated from that file on; 0: all
 //	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers
+//	13 hidden     16 fingerprint · v generation      forgotten in cold files of generations up to it; in a snapshot
 const (
 	frameGeneration = 1 + iota
 	frameAdmit
@@ -41,6 +42,7 @@ const (
 	frameSnapshot
 	frameReceipt
 	frameSequence
+	frameHidden
 )
 
 const (

@@ -303,8 +303,8 @@ func (j *journal) size() int64 {
 }
 
 // close seals the newest file if the log is sound, closes it, and marks the
-// close as clean: these were the files, and the cold files.
-func (j *journal) close(sound bool, cold []uint64) error {
+// close as clean: these were the files, the cold files, and the table's image.
+func (j *journal) close(sound bool, cold []uint64, table *image) error {
 	if j.w == nil {
 		return nil
 	}
@@ -321,7 +321,7 @@ func (j *journal) close(sound bool, cold []uint64) error {
 	if err := j.w.Close(); err != nil {
 		return err
 	}
-	c := clean{Newest: j.newestNumber(), Size: j.w.Size(), Cold: cold}
+	c := clean{Newest: j.newestNumber(), Size: j.w.Size(), Cold: cold, Image: table}
 	for _, f := range j.files {
 		c.Files = append(c.Files, f.number)
 	}
@@ -342,6 +342,11 @@ func (l *Ledger) snapshot(j *journal) error {
 	for f, receipt := range l.receipts.all() {
 		frames = append(frames, func() (uint8, []byte) {
 			return frameReceipt, appendString(f[:], receipt)
+		})
+	}
+	for f, id := range l.cold.hidden {
+		frames = append(frames, func() (uint8, []byte) {
+			return frameHidden, binary.AppendUvarint(f[:], id)
 		})
 	}
 	for _, frame := range frames {

@@ -43,6 +43,7 @@ type Ledger struct {
 	cold     coldFiles
 	table    *window.Table
 	mem      *memory
+	picture  *picture // what the table is being fetched from, or was, or nil
 	journal  *journal // nil: in memory only
 	frame    admitFrame
 	closed   bool
@@ -155,9 +156,20 @@ func (l *Ledger) fail(err error) error {
 	if l.failed == nil {
 		l.failed = fmt.Errorf("ledger %s has failed; open it again: %w", l.dir, err)
 		l.o.Logger.Error("ledger failed", "dir", l.dir, "error", err)
-		l.closeStripes()
+		if l.concurrent {
+			l.closeStripes()
+		}
 	}
 	return l.failed
+}
+
+// sound is err or, if there is none, why the ledger has failed: it may have done
+// so while the table was read. Whoever reads the table ends with it, under mu.
+func (l *Ledger) sound(err error) error {
+	if err == nil {
+		err = l.failed
+	}
+	return err
 }
 
 // turn moves time on, ends the generations that are over and makes the current
@@ -317,9 +329,10 @@ func (l *Ledger) closeStripes() {
 func (l *Ledger) shut() error {
 	var err error
 	if l.journal != nil {
-		err = l.journal.close(l.failed == nil, l.cold.numbers())
+		image := l.quickStart()
+		err = l.journal.close(l.failed == nil, l.cold.numbers(), image)
 	}
-	err = errors.Join(err, l.cold.close())
+	err = errors.Join(err, l.cold.close(), l.picture.close())
 	if l.mem != nil {
 		err = errors.Join(err, l.mem.release())
 	}

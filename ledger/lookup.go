@@ -50,6 +50,7 @@ func (l *Ledger) Lookup(ctx context.Context, f hapax.Fingerprint) (Sighting, boo
 func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	if err := l.ready(); err != nil {
 		return s, 0, false, err
 	}
@@ -234,6 +235,7 @@ func (l *Ledger) Forget(ctx context.Context, f hapax.Fingerprint) (bool, error) 
 func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	if _, err := l.beginClaim(); err != nil {
 		return 0, false, err
 	}
@@ -313,9 +315,10 @@ func (l *Ledger) All() iter.Seq2[Sighting, error] {
 }
 
 // shard appends the sightings of one shard.
-func (l *Ledger) shard(shard uint8, dst []Sighting) ([]Sighting, error) {
+func (l *Ledger) shard(shard uint8, dst []Sighting) (all []Sighting, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	if err := l.ready(); err != nil {
 		return nil, err
 	}

@@ -60,6 +60,9 @@ func (l *Ledger) tend() {
 	if from < to {
 		l.mem.prepare(from, to)
 	}
+	for l.fetchSome() {
+		time.Sleep(breath)
+	}
 	for l.scrubSome() {
 		time.Sleep(breath)
 	}
@@ -70,6 +73,19 @@ func (l *Ledger) tend() {
 
 // breath is how long maintain lets callers go first between two steps.
 const breath = 20 * time.Microsecond
+
+// fetchSome fetches some of what is not there yet of a table that had an image,
+// and tells whether more is left.
+func (l *Ledger) fetchSome() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.stop:
+		return false
+	default:
+	}
+	return l.ready() == nil && l.table.FetchNext()
+}
 
 // scrubSome takes a step of the sweep under way and tells whether there was one.
 func (l *Ledger) scrubSome() bool {

@@ -25,6 +25,7 @@ import (
 //	ledger                what the ledger is: format, window, identity, scope
 //	secret                the key of its fingerprints; it belongs into every backup
 //	0000000000000001.log  the log: see frame.go, and package segment
+//	image                 of the table, for a quick start: see image.go
 //	clean                 written last by Close: which file is the newest, and how long;
 //	                      and with a new ledger: there is no log yet
 //
@@ -60,6 +61,7 @@ type clean struct {
 	Size   int64    `json:"size"`
 	Files  []uint64 `json:"files"`
 	Cold   []uint64 `json:"cold"`
+	Image  *image   `json:"image,omitempty"`
 }
 
 // Info is what a ledger's directory says of it.
@@ -248,7 +250,7 @@ func writeText(fsys vfs.FS, dir, name string, value any) error {
 
 // textSum is the checksum of a text, as it stands in its last line.
 func textSum(body []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+	return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli))
 }
 
 // maxText bounds the files that readText reads.

@@ -58,6 +58,11 @@ type Options struct {
 	// A log that holds more claims, sources or positions than these limits is
 	// refused at open with hapax.ErrFull, by the name of the limit. So they may be
 	// raised at any time, and lowered to what the log never went beyond.
+	// QuickStart is how many identities must be in memory for Close to write an
+	// image of them beside the log (16 bytes each and a quarter), so that the next
+	// Open takes no time. Default 1 << 20; negative: never.
+	QuickStart int64
+
 	MaxClaims      int           // live claims at once (default 1 << 20)
 	MaxLease       time.Duration // longest lease (default 24 h)
 	MaxSources     int           // sources with a stored position (default 1 << 16)
@@ -74,6 +79,7 @@ type Options struct {
 
 func (o *Options) setDefaults() {
 	def(&o.MaxMemory, 1<<30)
+	def(&o.QuickStart, 1<<20)
 	def(&o.MaxClaims, 1<<20)
 	def(&o.MaxLease, 24*time.Hour)
 	def(&o.MaxSources, 1<<16)

@@ -30,6 +30,7 @@ func (l *Ledger) admitInOrder(b *Batch, one ...*Entry) error {
 func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	defer func() { err = l.sound(err) }()
 	if err := l.ready(); err != nil {
 		return 0, err
 	}

@@ -38,22 +38,24 @@ func (l *Ledger) openDir() (err error) {
 	if err := l.readMeta(len(j.files)); err != nil {
 		return err
 	}
-	left, err := l.left(j.files)
+	left, image, err := l.left(j.files)
 	if err != nil {
 		return err
 	}
-	var keys int64
-	for _, f := range j.files {
-		keys += f.size / 16
-	}
-	if err := l.newTable(max(l.o.Expect, keys)); err != nil {
-		return err
+	if !l.openImage(image) {
+		var keys int64
+		for _, f := range j.files {
+			keys += f.size / 16
+		}
+		if err := l.newTable(max(l.o.Expect, keys)); err != nil {
+			return err
+		}
 	}
 	l.frame.digests = l.o.Digests
-	if err := l.replay(j, left); err != nil {
-		return err
+	if l.picture != nil {
+		l.nudge() // what is not asked for is fetched in the background
 	}
-	return nil
+	return l.replay(j, left)
 }
 
 // listLogs returns the log's files, oldest first.
@@ -93,37 +95,38 @@ const (
 	unborn                // made, but the first file of its log was not
 )
 
-// left tells how the ledger was left, and checks the files it was closed with.
-func (l *Ledger) left(files []*logFile) (ending, error) {
+// left tells how the ledger was left, and with what image, and checks the files it
+// was closed with.
+func (l *Ledger) left(files []*logFile) (ending, *image, error) {
 	var c clean
 	path := filepath.Join(l.dir, cleanName)
 	err := readText(l.o.FS, path, &c)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return crashed, nil
+		return crashed, nil, nil
 	case err != nil:
-		return crashed, err
+		return crashed, nil, err
 	case c.Newest == 0 && len(files) < 2:
-		return unborn, nil
+		return unborn, nil, nil
 	}
 	if err := missing(l.dir, files, c.Files); err != nil {
-		return crashed, err
+		return crashed, nil, err
 	}
 	for _, f := range files {
 		switch {
 		case !slices.Contains(c.Files, f.number):
-			return crashed, fmt.Errorf("%w: %s was not there when the ledger was closed: move it away", hapax.ErrCorrupt, f.path)
+			return crashed, nil, fmt.Errorf("%w: %s was not there when the ledger was closed: move it away", hapax.ErrCorrupt, f.path)
 		case f.number == c.Newest && f.size != c.Size:
-			return crashed, fmt.Errorf("%w: %s has %d bytes, and had %d when the ledger was closed: restore it from a backup",
+			return crashed, nil, fmt.Errorf("%w: %s has %d bytes, and had %d when the ledger was closed: restore it from a backup",
 				hapax.ErrCorrupt, f.path, f.size, c.Size)
 		}
 	}
 	for _, number := range c.Cold {
 		if _, err := l.o.FS.Stat(cold.Path(l.dir, number)); err != nil {
-			return crashed, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
+			return crashed, nil, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
 		}
 	}
-	return sealed, nil
+	return sealed, c.Image, nil
 }
 
 // replay reads the log and makes its newest file ready for more.
@@ -136,10 +139,21 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if err := l.openCold(); err != nil {
 		return err
 	}
+	if l.picture != nil {
+		if err := l.restore(); err != nil {
+			return err
+		}
+	}
 	var newest segment.Report
 	r := replay{l: l, j: j}
 	for i, f := range j.files {
 		last := i == len(j.files)-1
+		if !last && l.picture != nil {
+			if err := l.picture.restoreLog(f); err != nil {
+				return err
+			}
+			continue
+		}
 		report, err := r.file(f, !last || left == sealed)
 		if err != nil {
 			return err
@@ -214,14 +228,18 @@ func missing(dir string, files []*logFile, needed []uint64) error {
 	return nil
 }
 
-// unmarkClean takes the mark of a clean close away, before anything changes.
+// unmarkClean takes the mark of a clean close away, before anything changes, and
+// the image with it.
 func (l *Ledger) unmarkClean() error {
 	err := l.o.FS.Remove(filepath.Join(l.dir, cleanName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err == nil {
+		err = l.o.FS.SyncDir(l.dir)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return l.o.FS.SyncDir(l.dir)
+	if err := l.o.FS.Remove(filepath.Join(l.dir, imageName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.o.Logger.Warn("an image of the table that is out of date stays until the next close", "dir", l.dir, "error", err)
+	}
+	return nil
 }

@@ -71,6 +71,9 @@ func (r *replay) apply(kind uint8, b *reader) error {
 			_, err := l.cold.forget(f, l.gens)
 			return errors.Join(err, l.cold.hide(f, hidden))
 		}
+	case frameHidden:
+		f := b.fingerprint()
+		return r.hide(f, b.uvarint("generation"))
 	case frameTokens:
 		l.reserved = max(l.reserved, b.uvarint("tokens"))
 	case frameSnapshot:
@@ -87,6 +90,17 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, kind)
 	}
 	return nil
+}
+
+// hide makes an identity forgotten again that a cold file still holds.
+func (r *replay) hide(f hapax.Fingerprint, id uint64) error {
+	cold := &r.l.cold
+	gen, _, ok, err := cold.find(window.KeyOf(f), r.l.gens)
+	if err != nil || !ok || gen.ID > id {
+		return err
+	}
+	_, err = cold.forget(f, r.l.gens)
+	return errors.Join(err, cold.hide(f, id))
 }
 
 // source is the source with that name. A log with more of them than may be is

@@ -78,7 +78,7 @@ func (v *verifier) files() error {
 	if err != nil {
 		return err
 	}
-	left, err := l.left(logs)
+	left, table, err := l.left(logs)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,29 @@ func (v *verifier) files() error {
 	if err := whole(v.dir, logs, left, v.complete, v.needed); err != nil {
 		return err
 	}
+	if err := v.image(table); err != nil {
+		return err
+	}
 	return v.others()
+}
+
+// image checks every block of the table's image, if there is one.
+func (v *verifier) image(m *image) error {
+	if m == nil {
+		return nil
+	}
+	p := picture{image: m}
+	defer p.close() //nolint:errcheck // it was only read
+	if err := p.open(v.fs, filepath.Join(v.dir, imageName)); err != nil {
+		return err
+	}
+	block := make([]byte, m.Size)
+	for i := range m.Layout.Blocks() {
+		if err := p.read(i, block, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // meta checks what the ledger says of itself, and its secret.

@@ -19,7 +19,7 @@ type Generation struct {
 	Bytes  int64  // of their messages
 
 	sealed      bool   // At gives it out no more
-	first, last uint64 // which calls of Add were the first and the last into it
+	First, Last uint64 // which calls of Add were the first and the last into it
 }
 
 // Generations cuts a window into generations and says which are live. It is
@@ -245,7 +245,8 @@ func (g *Generations) insert(gen *Generation) {
 	g.list = slices.Insert(g.list, at, gen)
 }
 
-// Restore begins a generation again that was live before: while a log is read.
+// Restore begins a generation again that was live before: while a log is read, or
+// with its count, when the table is there again.
 // A generation whose keys are not in the table takes no number.
 func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error) {
 	if old := g.ByID(gen.ID); old != nil {
@@ -259,7 +260,7 @@ func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error)
 		}
 		gen.Number = uint8(number)
 	}
-	g.newest = max(g.newest, gen.ID)
+	g.newest, g.adds = max(g.newest, gen.ID), max(g.adds, gen.Last)
 	g.insert(&gen)
 	return &gen, nil
 }
@@ -289,16 +290,16 @@ func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
 		return nil
 	}
 	g.adds++
-	if gen.first == 0 {
-		gen.first = g.adds
+	if gen.First == 0 {
+		gen.First = g.adds
 	}
-	gen.last = g.adds
+	gen.Last = g.adds
 	tumbling := g.window.Kind == hapax.Tumbling
 	return g.expire(func(i int, gen *Generation) bool {
 		if tumbling {
 			return i < len(g.list)-1
 		}
-		if gen.first == 0 && g.window.EventTime {
+		if gen.First == 0 && g.window.EventTime {
 			return false // restored, and yet to be filled
 		}
 		count, size := g.after(i, gen)
@@ -310,7 +311,7 @@ func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
 // event time the generations are not in the order in which they came.
 func (g *Generations) after(i int, gen *Generation) (count, size int64) {
 	for j, later := range g.list {
-		if j > i && !g.window.EventTime || later.first > gen.last {
+		if j > i && !g.window.EventTime || later.First > gen.Last {
 			count += later.Count
 			size += later.Bytes
 		}

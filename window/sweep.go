@@ -44,19 +44,19 @@ const (
 )
 
 // Grown is the number of lines the table will have after the next growth.
-func (t *Table) Grown() int { return t.grown().lines() }
+func (t *Table) Grown() int { return t.grown().Lines() }
 
 // grown is the layout after the next growth: a thirteenth more, which keeps the
 // load above four fifths at the worst moment.
-func (t *Table) grown() layout {
-	lines := int(t.now.block) << t.now.bits
+func (t *Table) grown() Layout {
+	lines := int(t.now.Block) << t.now.Bits
 	return layoutFor(lines + lines/13 + 1)
 }
 
 // BeginGrowth starts a growth. It must hold the locks of all shards.
 func (t *Table) BeginGrowth() error {
 	next := t.grown()
-	lines, sides, err := t.mem.Grow(next.lines())
+	lines, sides, err := t.mem.Grow(next.Lines())
 	if err != nil {
 		return err
 	}
@@ -70,12 +70,12 @@ func (t *Table) BeginGrowth() error {
 func (t *Table) BeginScrub() { t.begin(false) }
 
 func (t *Table) begin(grows bool) {
-	t.sweep.active, t.sweep.grows, t.sweep.edge = true, grows, shards<<t.now.bits
+	t.sweep.active, t.sweep.grows, t.sweep.edge = true, grows, shards<<t.now.Bits
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
 func (t *Table) Sweeping() (shard uint8, ok bool) {
-	return uint8((t.sweep.edge - 1) >> t.now.bits), t.sweep.active
+	return uint8((t.sweep.edge - 1) >> t.now.Bits), t.sweep.active
 }
 
 // Step sweeps one block and returns the number of its lines, 0 if no sweep is
@@ -86,7 +86,10 @@ func (t *Table) Step(live *Live) (lines int) {
 		return 0
 	}
 	block := t.sweep.edge - 1
-	shard := block >> t.now.bits
+	shard := block >> t.now.Bits
+	if t.absent.left > 0 {
+		t.need(block)
+	}
 	if t.sweep.grows {
 		t.moveBlock(shard, block, live)
 		t.epoch++
@@ -94,10 +97,10 @@ func (t *Table) Step(live *Live) (lines int) {
 		t.scrubBlock(block, live)
 	}
 	t.sweep.edge = block
-	if block == shard<<t.now.bits {
+	if block == shard<<t.now.Bits {
 		t.leave(shard, live)
 	}
-	lines = int(t.now.block)
+	lines = int(t.now.Block)
 	if block == 0 {
 		t.sweep.active = false
 		t.now = t.next
@@ -108,7 +111,7 @@ func (t *Table) Step(live *Live) (lines int) {
 // leave ends the sweep of a shard. Keys that had found no place try again.
 func (t *Table) leave(shard int, live *Live) {
 	if t.sweep.grows {
-		t.shards[shard].layout, t.shards[shard].moving = t.next, false
+		t.shards[shard].Layout, t.shards[shard].moving = t.next, false
 	}
 	if !t.shards[shard].spills {
 		return
@@ -138,8 +141,8 @@ func (t *Table) reinsert(live *Live) {
 }
 
 func (t *Table) scrubBlock(block int, live *Live) {
-	from := block * int(t.now.block)
-	lines := t.lines[from : from+int(t.now.block)]
+	from := block * int(t.now.Block)
+	lines := t.lines[from : from+int(t.now.Block)]
 	for i := range lines {
 		for slot := range slots {
 			if number := uint8(lines[i][2*slot+1]); number != 0 && !live[number] {
@@ -157,8 +160,8 @@ func (t *Table) scrubBlock(block int, live *Live) {
 func (t *Table) moveBlock(shard, block int, live *Live) {
 	t.lift(block)
 	now, next := t.now, t.next
-	base := block << (next.bits - now.bits) * int(next.block)
-	lines := t.lines[base : base+int(next.block)<<(next.bits-now.bits)]
+	base := block << (next.Bits - now.Bits) * int(next.Block)
+	lines := t.lines[base : base+int(next.Block)<<(next.Bits-now.Bits)]
 	clear(lines)
 	t.sweep.taken = slices.Grow(t.sweep.taken[:0], len(lines))[:len(lines)]
 	clear(t.sweep.taken)
@@ -177,8 +180,8 @@ func (t *Table) moveBlock(shard, block int, live *Live) {
 			if now.line(k) != i {
 				to = next.second(k, to)
 			}
-			if next.bits != now.bits {
-				to += int(home<<now.bits>>63) * int(next.block)
+			if next.Bits != now.Bits {
+				to += int(home<<now.Bits>>63) * int(next.Block)
 			}
 			if at := t.sweep.taken[to]; at < slots {
 				t.sweep.taken[to] = at + 1
@@ -201,8 +204,8 @@ func (t *Table) moveBlock(shard, block int, live *Live) {
 
 // lift copies a block to the scratch lines.
 func (t *Table) lift(block int) {
-	from := block * int(t.now.block)
-	to := from + int(t.now.block)
+	from := block * int(t.now.Block)
+	to := from + int(t.now.Block)
 	t.sweep.lines = append(t.sweep.lines[:0], t.lines[from:to]...)
 	if t.sides != nil {
 		t.sweep.sides = append(t.sweep.sides[:0], t.sides[from:to]...)

@@ -35,10 +35,12 @@ type Table struct {
 	spill  [shards]map[Key]spilled // keys that found no place; nearly always empty
 
 	mem   Memory
-	now   layout // of shards not yet swept
-	next  layout // of shards already swept
+	now   Layout // of shards not yet swept
+	next  Layout // of shards already swept
 	sweep sweep
 	epoch uint32
+
+	absent absence // of a table that is being restored: see restore.go
 }
 
 // Line is four entries of two words: one cache line.
@@ -66,10 +68,10 @@ type Memory interface {
 // to grow, or is at its limit.
 var ErrCrowded = errors.New("window: no place left near the key")
 
-// layout is how many blocks a shard has, and lines a block.
-type layout struct {
-	bits  uint8 // 2^bits blocks a shard
-	block uint32
+// Layout is how many blocks a shard has, and lines a block.
+type Layout struct {
+	Bits  uint8  // 2^Bits blocks a shard
+	Block uint32 // lines a block
 }
 
 // longest is the number of lines from which a block is split. A block is moved
@@ -78,49 +80,56 @@ type layout struct {
 const longest = 2048
 
 // layoutFor has at least that many lines a shard.
-func layoutFor(lines int) layout {
-	var l layout
-	for lines>>l.bits >= longest {
-		l.bits++
+func layoutFor(lines int) Layout {
+	var l Layout
+	for lines>>l.Bits >= longest {
+		l.Bits++
 	}
-	l.block = uint32(max((lines+1<<l.bits-1)>>l.bits, 2))
+	l.Block = uint32(max((lines+1<<l.Bits-1)>>l.Bits, 2))
 	return l
 }
 
-// lines is the number of lines of all shards.
-func (l layout) lines() int { return shards << l.bits * int(l.block) }
+// Blocks is the number of blocks of all shards.
+func (l Layout) Blocks() int { return shards << l.Bits }
+
+// Lines is the number of lines of all shards.
+func (l Layout) Lines() int { return l.Blocks() * int(l.Block) }
+
+// valid tells whether a table may be laid out so.
+func (l Layout) valid() bool { return l.Bits < 24 && l.Block >= 2 && l.Block <= longest }
 
 // blockOf is the block that holds the key, of all shards' blocks.
-func (l layout) blockOf(k Key) int {
-	return int(k.shard)<<l.bits | int(k.home>>(64-l.bits))
+func (l Layout) blockOf(k Key) int {
+	return int(k.shard)<<l.Bits | int(k.home>>(64-l.Bits))
 }
 
 // places returns the two lines the key may live in.
-func (l layout) places(k Key) (home, other int) {
-	base := l.blockOf(k) * int(l.block)
+func (l Layout) places(k Key) (home, other int) {
+	base := l.blockOf(k) * int(l.Block)
 	home = l.line(k)
 	return base + home, base + l.second(k, home)
 }
 
 // line is the first of the key's two lines, within its block.
-func (l layout) line(k Key) int {
-	at, _ := bits.Mul64(k.home<<l.bits, uint64(l.block))
+func (l Layout) line(k Key) int {
+	at, _ := bits.Mul64(k.home<<l.Bits, uint64(l.Block))
 	return int(at)
 }
 
 // second is the other line of a key whose first is known: never the same.
-func (l layout) second(k Key, first int) int {
-	to := first + 1 + int(k.rest>>32*uint64(l.block-1)>>32)
-	if to >= int(l.block) {
-		to -= int(l.block)
+func (l Layout) second(k Key, first int) int {
+	to := first + 1 + int(k.rest>>32*uint64(l.Block-1)>>32)
+	if to >= int(l.Block) {
+		to -= int(l.Block)
 	}
 	return to
 }
 
 type shard struct {
-	layout
-	moving bool // some of its blocks are already laid out anew: see sweep.go
-	spills bool // some keys are in the table's spill
+	Layout
+	moving bool  // some of its blocks are already laid out anew: see sweep.go
+	spills bool  // some keys are in the table's spill
+	absent int32 // blocks yet to be fetched: see restore.go
 }
 
 // spilled is what an entry's place would hold.
@@ -170,24 +179,24 @@ func (k Key) Shard() uint8 { return k.shard }
 func NewTable(mem Memory, capacity int) (*Table, error) {
 	t := &Table{mem: mem, now: layoutFor(int(float64(capacity)/(shards*slots*roomy)) + 2)}
 	t.next = t.now
-	lines, sides, err := mem.Grow(t.now.lines())
+	lines, sides, err := mem.Grow(t.now.Lines())
 	if err != nil {
 		return nil, err
 	}
 	t.lines, t.sides = lines, sides
 	for s := range t.shards {
-		t.shards[s].layout = t.now
+		t.shards[s].Layout = t.now
 	}
 	return t, nil
 }
 
 // Capacity is the number of keys the table takes before it wants to grow.
 func (t *Table) Capacity() int {
-	return int(float64(t.now.lines()) * slots * fullest)
+	return int(float64(t.now.Lines()) * slots * fullest)
 }
 
 // Lines is the number of lines, but for those of a growth under way.
-func (t *Table) Lines() int { return t.now.lines() }
+func (t *Table) Lines() int { return t.now.Lines() }
 
 // Bytes is the memory the table's lines take, the growth under way included.
 func (t *Table) Bytes() int64 {
@@ -195,7 +204,7 @@ func (t *Table) Bytes() int64 {
 	if t.sides != nil {
 		per += slots * 8
 	}
-	return per * int64(t.next.lines())
+	return per * int64(t.next.Lines())
 }
 
 // places returns the two lines the key may live in.
@@ -203,6 +212,9 @@ func (t *Table) places(k Key) (home, other int) {
 	sh := &t.shards[k.shard]
 	if sh.moving && sh.blockOf(k) >= t.sweep.edge {
 		return t.next.places(k)
+	}
+	if sh.absent > 0 {
+		t.need(sh.blockOf(k))
 	}
 	return sh.places(k)
 }
@@ -367,27 +379,6 @@ func (t *Table) SetSide(k Key, p Place, side uint64) {
 		t.spill[k.shard][k] = spilled{t.spill[k.shard][k].number, side}
 	default:
 		t.sides[p.line][p.slot] = side
-	}
-}
-
-// All calls yield for each entry of a shard, live or not, until it returns
-// false. It must hold the shard's lock, and the shard must not be half swept.
-func (t *Table) All(shard uint8, yield func(k Key, number uint8, side uint64) bool) {
-	l := t.shards[shard].layout
-	per := int(l.block) << l.bits
-	for line := int(shard) * per; line < (int(shard)+1)*per; line++ {
-		for slot := range slots {
-			p := Place{line, slot}
-			k, number := t.keyAt(shard, p)
-			if number != 0 && !yield(k, number, t.Side(k, p)) {
-				return
-			}
-		}
-	}
-	for k, e := range t.spill[shard] {
-		if !yield(k, e.number, e.side) {
-			return
-		}
 	}
 }
 

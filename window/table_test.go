@@ -215,7 +215,7 @@ func TestTableLoad(t *testing.T) {
 			sweepSome(t, table, 256, n, &live)
 		}
 		if n >= 1_000_000 {
-			worst = min(worst, float64(n)/float64(slots*table.next.lines()))
+			worst = min(worst, float64(n)/float64(slots*table.next.Lines()))
 		}
 	}
 	spills := 0

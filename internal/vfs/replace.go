@@ -19,11 +19,19 @@ const TempSuffix = ".new"
 // A file under the temporary name that a crash left is overwritten. Two calls for
 // one path must not run at once.
 func Replace(fsys FS, path string, content []byte) error {
+	return ReplaceBy(fsys, path, func(f File) error {
+		_, err := f.WriteAt(content, 0)
+		return err
+	})
+}
+
+// ReplaceBy is Replace by what write puts into the empty file it is given.
+func ReplaceBy(fsys FS, path string, write func(File) error) error {
 	temp := path + TempSuffix
 	if err := fsys.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	err := writeNew(fsys, temp, content)
+	err := writeNew(fsys, temp, write)
 	if err == nil {
 		err = fsys.Rename(temp, path)
 	}
@@ -34,14 +42,14 @@ func Replace(fsys FS, path string, content []byte) error {
 	return fsys.SyncDir(filepath.Dir(path))
 }
 
-// writeNew makes a file with this content, synced and closed: Windows renames no
-// open file.
-func writeNew(fsys FS, name string, content []byte) error {
+// writeNew makes a file by what write puts into it, synced and closed: Windows
+// renames no open file.
+func writeNew(fsys FS, name string, write func(File) error) error {
 	f, err := fsys.Create(name)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(content, 0)
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}

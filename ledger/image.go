@@ -1,0 +1,295 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"math"
+	"path/filepath"
+	"slices"
+	"unsafe"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// An image is the table as it lay in memory when the ledger was closed, for a
+// quick start: the next Open reads none of the log but its newest file, which
+// holds no identity, and fetches the table's blocks as they are first looked at.
+// It is thrown away at open, for from then on it is out of date.
+//
+//	file image  the blocks, one after the other: 64 bytes a line [, then 32 of digests a line]
+//	            4 CRC-32C of each block
+//	            spilled entries: 16 fingerprint · 1 generation's number · 8 digest
+//
+// What else it takes is in the file clean, with the CRC-32C of all behind the
+// blocks. Numbers are as the processor has them: [image.Order] tells.
+type image struct {
+	Order       uint32              `json:"order"` // byteOrder
+	Layout      window.Layout       `json:"layout"`
+	Size        int64               `json:"size"` // bytes of a block
+	Spilled     int                 `json:"spilled"`
+	Sum         uint32              `json:"sum"` // CRC-32C of what is behind the blocks
+	Watermark   int64               `json:"watermark"`
+	Newest      uint64              `json:"newest"` // generation
+	Generations []window.Generation `json:"generations"`
+	Logs        []imageLog          `json:"logs"`
+}
+
+// imageLog is what the journal knows of a file that is not the newest.
+type imageLog struct {
+	Number uint64           `json:"number"`
+	Size   int64            `json:"size"`
+	Live   []uint64         `json:"live"` // generations
+	Ends   map[uint64]int64 `json:"ends"` // of generations introduced in it
+}
+
+const (
+	imageName = "image"
+	byteOrder = 0x01020304
+	spillSize = 16 + 1 + 8
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// nativeOrder is byteOrder as this processor reads it.
+func nativeOrder() uint32 { return binary.NativeEndian.Uint32([]byte{4, 3, 2, 1}) }
+
+// blockBytes is the size of a block in the file.
+func (l *Ledger) blockBytes(layout window.Layout) int64 {
+	per := lineBytes
+	if l.mem.sides != nil {
+		per += sideBytes
+	}
+	return int64(per) * int64(layout.Block)
+}
+
+// quickStart makes the image that a sound ledger is closed with, if replaying its
+// log would take more than a moment: nil if there is to be none, or can be none.
+// It must hold mu. An exact count window's order is not in the table.
+func (l *Ledger) quickStart() *image {
+	if l.failed != nil || l.o.ReadOnly || l.journal == nil || l.journal.w == nil || l.recency != nil ||
+		l.o.QuickStart < 0 || l.live.Load() < l.o.QuickStart {
+		return nil
+	}
+	l.lockAll()
+	defer l.unlockAll()
+	l.finishSweep()
+	if err := l.journal.empty(l.sequences); err != nil {
+		_ = l.fail(err)
+		return nil
+	}
+	m, err := l.writeImage()
+	if err != nil || l.failed != nil {
+		l.o.Logger.Warn("there is no image of the table: the next open reads the log", "dir", l.dir, "error", err)
+		return nil
+	}
+	return m
+}
+
+// empty makes the newest file one without identities, that says all of producers.
+func (j *journal) empty(s *sequences) error {
+	if len(j.files[len(j.files)-1].ends) > 0 {
+		if err := j.rollNow(); err != nil {
+			return err
+		}
+	}
+	if s == nil || !j.producersBehind() {
+		return nil
+	}
+	s.lap.next = 0
+	return s.goOn(j, math.MaxInt64)
+}
+
+// writeImage writes the table's image. It must hold all locks of a ledger that
+// admits nothing any more, no sweep on, whose newest file of the log holds no
+// identity.
+func (l *Ledger) writeImage() (*image, error) {
+	m := &image{
+		Order: nativeOrder(), Layout: l.table.Layout(), Size: l.blockBytes(l.table.Layout()),
+		Watermark: l.gens.Watermark(), Newest: l.gens.Newest(),
+	}
+	for _, gen := range l.gens.List() {
+		if gen.Number != 0 {
+			m.Generations = append(m.Generations, *gen)
+		}
+	}
+	files := l.journal.files
+	for _, f := range files[:len(files)-1] {
+		m.Logs = append(m.Logs, imageLog{Number: f.number, Size: f.size, Live: slices.Sorted(maps.Keys(f.gens)), Ends: f.ends})
+	}
+	path := filepath.Join(l.dir, imageName)
+	err := vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m) })
+	return m, err
+}
+
+func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
+	var sums []byte
+	for i := range m.Layout.Blocks() {
+		lines, sides := l.table.Raw(i)
+		block := append(bytesOf(lines), bytesOf(sides)...)
+		sums = binary.LittleEndian.AppendUint32(sums, crc32.Checksum(block, castagnoli))
+		if _, err := f.WriteAt(block, int64(i)*m.Size); err != nil {
+			return err
+		}
+	}
+	l.table.Spilled(func(k window.Key, number uint8, side uint64) {
+		fp := k.Fingerprint()
+		sums = append(append(sums, fp[:]...), number)
+		sums = binary.LittleEndian.AppendUint64(sums, side)
+		m.Spilled++
+	})
+	m.Sum = crc32.Checksum(sums, castagnoli)
+	_, err := f.WriteAt(sums, int64(m.Layout.Blocks())*m.Size)
+	return err
+}
+
+// bytesOf is the memory of a slice of words.
+func bytesOf[T window.Line | window.Side](s []T) []byte {
+	var one T
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(one)))
+}
+
+// picture is an image that the table is being fetched from.
+type picture struct {
+	*image
+	file    vfs.File
+	sums    []byte
+	spilled []byte
+	numbers [256]uint8 // the number that a generation has now, by the one it had; 0: it has left
+}
+
+// openImage makes the table from the image of a ledger that was closed cleanly,
+// and tells whether it could: else the log tells all.
+func (l *Ledger) openImage(m *image) bool {
+	if m == nil || m.Order != nativeOrder() || l.recency != nil || m.Layout.Lines() > l.mem.limit ||
+		m.Size != l.blockBytes(m.Layout) {
+		return false
+	}
+	p := &picture{image: m}
+	err := p.open(l.o.FS, filepath.Join(l.dir, imageName))
+	if err == nil {
+		l.table, err = window.RestoreTable(l.mem, m.Layout, l.fetchBlock)
+	}
+	if err != nil {
+		l.o.Logger.Warn("the table's image cannot be used: reading the log", "dir", l.dir, "error", err)
+		_ = p.close()
+		return false
+	}
+	l.picture = p
+	return true
+}
+
+func (p *picture) open(fsys vfs.FS, path string) (err error) {
+	if p.file, err = fsys.Open(path); err != nil {
+		return err
+	}
+	blocks := p.Layout.Blocks()
+	end := int64(blocks) * p.Size
+	tail := make([]byte, 4*blocks+p.Spilled*spillSize)
+	if size, err := p.file.Size(); err != nil || size != end+int64(len(tail)) {
+		return errors.Join(err, fmt.Errorf("%w: %s has %d bytes, and had %d", hapax.ErrCorrupt, path, size, end+int64(len(tail))))
+	}
+	if _, err := p.file.ReadAt(tail, end); err != nil {
+		return err
+	}
+	p.sums, p.spilled = tail[:4*blocks], tail[4*blocks:]
+	if crc32.Checksum(tail, castagnoli) != p.Sum {
+		return fmt.Errorf("%w: %s does not match its checksum", hapax.ErrCorrupt, path)
+	}
+	return nil
+}
+
+func (p *picture) close() error {
+	if p == nil || p.file == nil {
+		return nil
+	}
+	f := p.file
+	p.file = nil
+	return f.Close()
+}
+
+// restore begins the generations again whose entries are in the image, and puts
+// the spilled entries back. It comes after those in cold files, which are older.
+func (l *Ledger) restore() error {
+	p := l.picture
+	l.ended(l.gens.Advance(p.Watermark), false)
+	l.gens.SkipTo(p.Newest)
+	for _, gen := range p.Generations {
+		if l.gens.Ended(gen.End) {
+			continue
+		}
+		number := gen.Number
+		now, err := l.gens.Restore(gen, true)
+		if err != nil {
+			return err
+		}
+		p.numbers[number] = now.Number
+		l.live.Add(now.Count)
+	}
+	l.publish()
+	for s := p.spilled; len(s) > 0; s = s[spillSize:] {
+		number := p.numbers[s[16]]
+		if number == 0 {
+			continue
+		}
+		k := window.KeyOf(hapax.Fingerprint(s[:16]))
+		at, err := l.table.Insert(k, number, &l.stripe(k).live)
+		if err != nil {
+			return err
+		}
+		l.table.SetSide(k, at, binary.LittleEndian.Uint64(s[17:]))
+	}
+	return nil
+}
+
+// restoreLog tells the journal what it knew of a file that is not read.
+func (p *picture) restoreLog(f *logFile) error {
+	at := slices.IndexFunc(p.Logs, func(m imageLog) bool { return m.Number == f.number })
+	if at < 0 || p.Logs[at].Size != f.size {
+		return fmt.Errorf("%w: %s has %d bytes, and had others when the ledger was closed: restore it from a backup", hapax.ErrCorrupt, f.path, f.size)
+	}
+	for _, id := range p.Logs[at].Live {
+		f.gens[id] = struct{}{}
+	}
+	maps.Copy(f.ends, p.Logs[at].Ends)
+	return nil
+}
+
+// fetchBlock reads a block of the table from the image, without what has left
+// the window. If it cannot, nothing that the ledger says counts any more.
+func (l *Ledger) fetchBlock(block int, lines []window.Line, sides []window.Side) {
+	p := l.picture
+	if err := p.read(block, bytesOf(lines), bytesOf(sides)); err != nil {
+		clear(lines)
+		_ = l.fail(fmt.Errorf("read the table's image: %w", err)) // who asked is told by sound
+		return
+	}
+	for i := range lines {
+		for slot := 1; slot < len(lines[i]); slot += 2 {
+			w := &lines[i][slot]
+			*w = *w&^0xff | uint64(p.numbers[uint8(*w)])
+		}
+	}
+	if l.table.Absent() == 0 {
+		_ = p.close() // it was only read
+	}
+}
+
+func (p *picture) read(block int, lines, sides []byte) error {
+	at := int64(block) * p.Size
+	if _, err := p.file.ReadAt(lines, at); err != nil {
+		return err
+	}
+	if _, err := p.file.ReadAt(sides, at+int64(len(lines))); err != nil && len(sides) > 0 {
+		return err
+	}
+	sum := crc32.Update(crc32.Checksum(lines, castagnoli), castagnoli, sides)
+	if sum != binary.LittleEndian.Uint32(p.sums[4*block:]) {
+		return fmt.Errorf("%w: block %d does not match its checksum; the next open reads the log instead", hapax.ErrCorrupt, block)
+	}
+	return nil
+}

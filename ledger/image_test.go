@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+const imaged = 3000 // identities
+
+// imagedLedger is a ledger that was closed with an image of its table.
+func imagedLedger(t *testing.T, o Options) *vfs.Mem {
+	t.Helper()
+	disk := vfs.NewMem()
+	o.FS = disk
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, imaged))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := disk.Stat(imagePath()); err != nil {
+		t.Fatalf("closed without an image: %v", err)
+	}
+	return disk
+}
+
+func imagePath() string { return filepath.Join("d", imageName) }
+
+func quick() Options {
+	return Options{Window: hapax.Window{Time: time.Hour}, Digests: true, QuickStart: 1}
+}
+
+// The log is not read when there is an image: without its old files' content the
+// ledger remembers all the same. The image is gone once the ledger is open.
+func TestQuickStart(t *testing.T) {
+	o := quick()
+	disk := imagedLedger(t, o)
+	opened := false
+	o.FS = vfs.NewFault(disk, func(op vfs.Op, name string) error {
+		opened = opened || op == vfs.OpOpen && name == logPath("d", 1)
+		return nil
+	})
+	l := open(t, "d", o)
+	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+		t.Errorf("after a quick start: %v", got)
+	}
+	if opened {
+		t.Error("a quick start opened the log")
+	}
+	if _, err := disk.Stat(imagePath()); err == nil {
+		t.Error("the image is still there")
+	}
+	l = open(t, "d", Options{Window: o.Window, Digests: true, FS: disk.KillCopy()})
+	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+		t.Errorf("killed after a quick start: %v", got)
+	}
+}
+
+// A damaged image never makes a wrong verdict: it is not used, or the ledger
+// fails where the damage is met and reads the log when opened again.
+func TestDamagedImage(t *testing.T) {
+	whole := imagedLedger(t, quick())
+	size, err := whole.Stat(imagePath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	met := 0
+	for at := 0; at < int(size); at += 1 + r.IntN(int(size)/200) {
+		disk := whole.KillCopy()
+		flip(t, disk, imagePath(), at)
+		if _, err := Verify(disk, "d"); !errors.Is(err, hapax.ErrCorrupt) {
+			t.Fatalf("byte %d flipped: verify says %v", at, err)
+		}
+		if askAll(t, disk, at) {
+			met++
+			askAll(t, disk, at)
+		}
+	}
+	if met == 0 {
+		t.Error("no damage was ever met")
+	}
+	disk := whole.KillCopy()
+	if err := disk.Remove(imagePath()); err != nil {
+		t.Fatal(err)
+	}
+	if askAll(t, disk, -1) {
+		t.Error("without its image a ledger reads its log")
+	}
+}
+
+// askAll opens the ledger, asks about all identities and tells whether it failed.
+func askAll(t *testing.T, disk *vfs.Mem, at int) (failed bool) {
+	t.Helper()
+	o := quick()
+	o.FS = disk
+	l, err := Open("d", o)
+	if err != nil {
+		t.Fatalf("byte %d flipped: %v", at, err)
+	}
+	b := batch(l, 0, imaged)
+	err = l.Admit(context.Background(), b)
+	if err != nil && !errors.Is(err, hapax.ErrCorrupt) {
+		t.Fatalf("byte %d flipped: %v", at, err)
+	}
+	for i := range b.Entries {
+		if err == nil && b.Entries[i].Verdict != hapax.Duplicate {
+			t.Fatalf("byte %d flipped: entry %d is %v", at, i, b.Entries[i].Verdict)
+		}
+	}
+	_ = l.Close()
+	return err != nil
+}
+
+// What an image does not hold is in the newest file of the log: positions,
+// claims, receipts, producers.
+func TestQuickStartKeepsAll(t *testing.T) {
+	ctx := context.Background()
+	o := quick()
+	o.FS = vfs.NewMem()
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 10))
+	if err := l.Confirm(ctx, Checkpoint{Source: "s", Offset: 41}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := l.Claim(ctx, hapax.Request{Identity: []byte("held"), Lease: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := l.Claim(ctx, hapax.Request{Identity: []byte("done"), Lease: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Commit(ctx, done, hapax.Receipt("paid")); err != nil {
+		t.Fatal(err)
+	}
+	admitSequences(t, l, sequence(producer(1), 0, 7), hapax.Fresh)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, "d", o)
+	if l.picture == nil {
+		t.Fatal("no quick start")
+	}
+	admitSequences(t, l, sequence(producer(1), 0, 7), hapax.Duplicate)
+	if c, ok := l.Checkpoint("s"); !ok || c.Offset != 41 {
+		t.Errorf("checkpoint %v, %v", c, ok)
+	}
+	if c, err := l.Claim(ctx, hapax.Request{Identity: []byte("held"), Lease: time.Hour}); err != nil || c.Verdict != hapax.InFlight {
+		t.Errorf("a held claim: %v, %v", c.Verdict, err)
+	}
+	if c, err := l.Claim(ctx, hapax.Request{Identity: []byte("done"), Lease: time.Hour}); err != nil || c.Verdict != hapax.Duplicate || string(c.Receipt) != "paid" {
+		t.Errorf("a committed claim: %v %q, %v", c.Verdict, c.Receipt, err)
+	}
+	if err := l.Commit(ctx, held, nil); err != nil {
+		t.Errorf("commit what was held before: %v", err)
+	}
+}
