@@ -35,7 +35,7 @@ type image struct {
 	Sum         uint32              `json:"sum"` // CRC-32C of what is behind the blocks
 	Watermark   int64               `json:"watermark"`
 	Newest      uint64              `json:"newest"` // generation
-	Generations []window.Generation `json:"generations"`
+	Generations []window.Generation `json:"generations"` // those in cold files too
 	Logs        []imageLog          `json:"logs"`
 }
 
@@ -113,9 +113,7 @@ func (l *Ledger) writeImage() (*image, error) {
 		Watermark: l.gens.Watermark(), Newest: l.gens.Newest(),
 	}
 	for _, gen := range l.gens.List() {
-		if gen.Number != 0 {
-			m.Generations = append(m.Generations, *gen)
-		}
+		m.Generations = append(m.Generations, *gen)
 	}
 	files := l.journal.files
 	for _, f := range files[:len(files)-1] {
@@ -219,8 +217,8 @@ func (l *Ledger) restore() error {
 	l.ended(l.gens.Advance(p.Watermark), false)
 	l.gens.SkipTo(p.Newest)
 	for _, gen := range p.Generations {
-		if l.gens.Ended(gen.End) {
-			continue
+		if gen.Number == 0 || l.gens.Ended(gen.End) {
+			continue // it is in a cold file, or has left
 		}
 		number := gen.Number
 		now, err := l.gens.Restore(gen, true)
@@ -244,6 +242,17 @@ func (l *Ledger) restore() error {
 		l.table.SetSide(k, at, binary.LittleEndian.Uint64(s[17:]))
 	}
 	return nil
+}
+
+// recount counts the generations in cold files as they were counted at close: the
+// files know what they were made with, not what was forgotten or renewed since.
+func (l *Ledger) recount() {
+	for _, was := range l.picture.Generations {
+		if gen := l.gens.ByID(was.ID); gen != nil && gen.Number == 0 {
+			l.cold.live -= gen.Count - was.Count
+			l.gens.Remove(gen, gen.Count-was.Count, gen.Bytes-was.Bytes)
+		}
+	}
 }
 
 // restoreLog tells the journal what it knew of a file that is not read.

@@ -169,6 +169,9 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if err := whole(l.dir, j.files, left, r.complete, r.needed); err != nil {
 		return err
 	}
+	if l.picture != nil {
+		l.recount()
+	}
 	l.claims.SkipTo(l.reserved)
 	l.claims.Expire(l.now(), l.unclaim)
 	l.journal = j
