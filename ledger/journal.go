@@ -123,7 +123,7 @@ func (j *journal) roll() error {
 	for _, f := range j.files[:n-1] {
 		total += f.size
 	}
-	if j.w.Size()-j.begun < max(min(max(total/64, minRoll), maxRoll), 2*j.begun, lap/2) {
+	if j.w.Size()-j.begun < max(min(max(total/64, lap/2, minRoll), maxRoll), 2*j.begun) {
 		return nil
 	}
 	return j.rollNow()

@@ -123,6 +123,7 @@ func (r *replay) sequences(b *reader) error {
 	}
 	if h.lap.file > 0 {
 		s.lap = h.lap
+		s.lap.found = place{r.f.number, r.at}
 		s.lap.finish(r.j)
 	}
 	return nil

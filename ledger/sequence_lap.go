@@ -17,7 +17,15 @@ import (
 type lap struct {
 	file uint64 // the newest when it began
 	next uint64 // the upper half of the first fingerprint to come; 0: it is over
-	at   int64  // the log's end when it last went on; 0: it has not
+	at   int64  // the log's end when it last went on; 0: not since opening
+
+	found place // its last frame that opening read
+}
+
+// place is a frame's.
+type place struct {
+	file   uint64
+	offset int64
 }
 
 const (
@@ -37,7 +45,7 @@ func (l *Ledger) repeat(j *journal) (int64, error) {
 	}
 	end := j.end()
 	if s.lap.at == 0 {
-		s.lap.at = end
+		s.lap.at = end - min(j.since(s.lap.found), lapFrame)
 	}
 	owed := end - s.lap.at
 	if owed < lapStep {
@@ -166,6 +174,22 @@ func (j *journal) releaseLapped() {
 	for _, f := range j.files {
 		f.producers = f.producers && f.number >= j.lapped
 	}
+}
+
+// since is the bytes of the log from a place on.
+func (j *journal) since(p place) (n int64) {
+	for i, f := range j.files {
+		if f.number < p.file {
+			continue
+		}
+		if n += f.size; i == len(j.files)-1 {
+			n += j.w.Size() - f.size
+		}
+		if f.number == p.file {
+			n -= p.offset
+		}
+	}
+	return n
 }
 
 // remember appends a sequence frame.

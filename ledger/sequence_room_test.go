@@ -150,7 +150,7 @@ func TestSequencesIdleMakesDiskRoom(t *testing.T) {
 	if _, err := introduce(t, l, 0); !errors.Is(err, hapax.ErrFull) {
 		t.Fatal(err)
 	}
-	q.now = q.now.Add(2 * time.Hour)
+	q.pass(2 * time.Hour)
 	b := sequence(producer(-1), 0, 1)
 	var err error
 	for range 20_000 { // each looks at two rows
@@ -172,7 +172,7 @@ func TestSequencesLetDiskGo(t *testing.T) {
 	q.o.MaxDisk, q.o.MaxMemory = minDisk, 256<<20
 	l := q.open()
 	id := 0
-	for range 3 {
+	for range 2 {
 		for n := 0; ; n++ {
 			b := &Batch{}
 			for range 1_000 {
@@ -188,7 +188,7 @@ func TestSequencesLetDiskGo(t *testing.T) {
 			}
 			admitSequences(t, l, sequence(producer(-id), 0, 7), hapax.Fresh)
 		}
-		q.now = q.now.Add(2 * time.Hour)
+		q.pass(2 * time.Hour)
 	}
 	if s := l.Stats(); s.Disk > q.o.MaxDisk {
 		t.Errorf("%+v", s)

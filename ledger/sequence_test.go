@@ -9,6 +9,7 @@ import (
 	"math/rand"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,14 +22,19 @@ type sequenced struct {
 	t   testing.TB
 	o   Options
 	mem *vfs.Mem
-	now time.Time
+	now atomic.Int64
 }
 
+func (q *sequenced) time() time.Time { return time.Unix(0, q.now.Load()) }
+
+func (q *sequenced) pass(d time.Duration) { q.now.Add(int64(d)) }
+
 func newSequenced(t testing.TB, s SequenceOptions) *sequenced {
-	q := &sequenced{t: t, mem: vfs.NewMem(), now: time.Unix(1_700_000_000, 0)}
+	q := &sequenced{t: t, mem: vfs.NewMem()}
+	q.now.Store(1_700_000_000 * int64(time.Second))
 	q.o = Options{
 		Window: hapax.Window{Time: time.Hour}, Sequences: s, FS: q.mem, MaxMemory: 32 << 20,
-		Clock: func() time.Time { return q.now },
+		Clock: q.time,
 	}
 	return q
 }
@@ -140,12 +146,12 @@ func TestSequencesAgreeWithModel(t *testing.T) {
 			q := newSequenced(t, SequenceOptions{Window: c.window, Idle: c.idle})
 			m := &numbers{uint64(c.window), c.idle, map[hapax.Fingerprint]*numbersRow{}}
 			l := q.open()
-			for range 800 {
+			for range 400 {
 				b := new(SequenceBatch)
 				for range 1 + r.Intn(30) {
 					b.Entries = append(b.Entries, m.entry(r, c.producers))
 				}
-				agree(t, l, m, b, q.now)
+				agree(t, l, m, b, q.time())
 				switch r.Intn(60) {
 				case 0:
 					if err := l.Close(); err != nil {
@@ -159,7 +165,7 @@ func TestSequencesAgreeWithModel(t *testing.T) {
 					q.mem = q.mem.PowerLoss(r)
 					l = q.open()
 				case 3: // both edges of Idle are met, and no age between them
-					q.now = q.now.Add(time.Duration(r.Intn(4)) * 20 * time.Minute)
+					q.pass(time.Duration(r.Intn(4)) * 20 * time.Minute)
 				}
 			}
 			if s := l.Stats(); s.Producers != int64(len(m.rows)) && c.idle == 0 {
@@ -276,15 +282,15 @@ func TestSequencesForgetIdle(t *testing.T) {
 	l := q.open()
 	admitSequences(t, l, sequence(producer(1), 0, 5), hapax.Fresh)
 	admitSequences(t, l, sequence(producer(2), 0, 5), hapax.Fresh)
-	q.now = q.now.Add(50 * time.Minute)
+	q.pass(50 * time.Minute)
 	admitSequences(t, l, sequence(producer(2), 0, 5), hapax.Duplicate)
 	q.mem = q.mem.PowerLoss(nil)
 	l = q.open()
-	q.now = q.now.Add(10 * time.Minute) // the edge: not longer than Idle
+	q.pass(10 * time.Minute) // the edge: not longer than Idle
 	admitSequences(t, l, sequence(producer(1), 0, 5), hapax.Duplicate)
-	q.now = q.now.Add(50 * time.Minute) // a copy kept the second one, over power loss too
+	q.pass(50 * time.Minute) // a copy kept the second one, over power loss too
 	admitSequences(t, l, sequence(producer(2), 0, 5), hapax.Duplicate)
-	q.now = q.now.Add(30*time.Second + 2*time.Second + 10*time.Minute)
+	q.pass(30*time.Second + 2*time.Second + 10*time.Minute)
 	if _, ok, _ := l.Producer(producer(1)); ok {
 		t.Error("the first is still remembered")
 	}
@@ -294,7 +300,7 @@ func TestSequencesForgetIdle(t *testing.T) {
 	l = q.open()
 	admitSequences(t, l, sequence(producer(1), 0, 5), hapax.Fresh)
 	admitSequences(t, l, sequence(producer(2), 0, 5), hapax.Duplicate)
-	q.now = q.now.Add(2 * time.Hour)
+	q.pass(2 * time.Hour)
 	admitSequences(t, l, sequence(producer(3), 0, 1, 2), hapax.Fresh)
 	if s := l.Stats(); s.Producers != 1 {
 		t.Errorf("%d producers", s.Producers)
@@ -337,7 +343,7 @@ func TestSequencesPositions(t *testing.T) {
 func TestSequencesFailingDisk(t *testing.T) {
 	const producers = 1200
 	broken := errors.New("disk is broken")
-	for n := 0; ; n += 3 {
+	for n := 0; ; n += 5 {
 		q := newSequenced(t, SequenceOptions{Window: 4096}) // 0.7 MB a batch: the second rolls
 		fault := vfs.NewFault(q.mem, vfs.FailFrom(n, broken, vfs.OpCreate, vfs.OpWrite, vfs.OpSync, vfs.OpRename, vfs.OpRemove, vfs.OpSyncDir))
 		o := q.o
