@@ -17,7 +17,7 @@ func durableBatches(b *bench) (err error) {
 	const batch = 1000
 	s := stream.Tenth()
 	n := b.size(500_000)
-	e, err := openEngine(settings{Dir: b.path("ledger"), Synced: true})
+	e, err := openEngine(settings{Dir: b.path("ledger"), Synced: true, Expect: s.Fresh(n * int64(b.Rounds))})
 	if err != nil {
 		return err
 	}

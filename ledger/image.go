@@ -34,7 +34,7 @@ type image struct {
 	Spilled     int                 `json:"spilled"`
 	Sum         uint32              `json:"sum"` // CRC-32C of what is behind the blocks
 	Watermark   int64               `json:"watermark"`
-	Newest      uint64              `json:"newest"` // generation
+	Newest      uint64              `json:"newest"`      // generation
 	Generations []window.Generation `json:"generations"` // those in cold files too
 	Logs        []imageLog          `json:"logs"`
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
 	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
@@ -89,5 +90,23 @@ func BenchmarkAdmit(b *testing.B) {
 				i++
 			}
 		})
+	}
+}
+
+// A batch that is large beside the table grows it first: no identity is left
+// without a place, which would make each one after it search in vain.
+func TestLargeBatches(t *testing.T) {
+	for _, n := range []int{100, 10_000, 50_000} {
+		l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
+		for from := 0; from < 100_000; from += n {
+			admit(t, l, batch(l, from, from+n))
+		}
+		spilled := 0
+		l.mu.Lock()
+		l.table.Spilled(func(window.Key, uint8, uint64) { spilled++ })
+		l.mu.Unlock()
+		if spilled > 0 {
+			t.Errorf("batches of %d: %d identities have no place", n, spilled)
+		}
 	}
 }

@@ -47,6 +47,9 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if err := l.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}
+	if err := l.fit(len(b.Entries)); err != nil {
+		return 0, l.fail(err)
+	}
 	if err := l.roll(); err != nil {
 		return 0, err
 	}

@@ -241,6 +241,9 @@ func (r *replay) admit(b *reader) error {
 // block remembers a block's identities under its generation.
 func (r *replay) block(b *readBlock, gen *window.Generation) error {
 	l := r.l
+	if err := l.fit(b.n); err != nil {
+		return err
+	}
 	var keys [ahead]window.Key
 	var spots [ahead]window.Spot
 	var taken int64

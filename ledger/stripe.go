@@ -81,7 +81,7 @@ func (l *Ledger) deal() {
 	}
 	l.settleLocked()
 	left := int64(0)
-	if room := min(l.gens.Room(l.current), l.most()-l.live.Load()); room > 0 && l.ready() == nil {
+	if room := min(l.gens.Room(l.current), min(l.most(), l.uncrowded())-l.live.Load()); room > 0 && l.ready() == nil {
 		left = min(max(room/stripes, 1), share)
 	}
 	for i := range l.stripes {

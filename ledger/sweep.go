@@ -94,6 +94,30 @@ func (l *Ledger) beginGrowth() error {
 	return l.startGrowth()
 }
 
+// fit grows the table at once where n more identities would crowd it: it is small
+// beside them. It must hold mu and no stripe.
+func (l *Ledger) fit(n int) error {
+	if l.live.Load()+int64(n) <= l.uncrowded() {
+		return nil
+	}
+	l.lockAll()
+	defer l.unlockAll()
+	for l.live.Load()+int64(n) > l.uncrowded() {
+		l.finishSweep()
+		if l.table.Grown() > l.mem.limit || l.cold.frozen {
+			return nil
+		}
+		if err := l.startGrowth(); err != nil {
+			return err
+		}
+		l.finishSweep()
+	}
+	return nil
+}
+
+// uncrowded is how many identities the table takes as it is.
+func (l *Ledger) uncrowded() int64 { return int64(hardest * 4 * float64(l.table.Lines())) }
+
 // startGrowth begins a growth, which frees numbers as a scrub does. It must hold
 // all locks.
 func (l *Ledger) startGrowth() error {

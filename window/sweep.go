@@ -41,15 +41,22 @@ const (
 	// roomy is the load of a table that holds what it was made for: few keys
 	// have to move for a new one, and it takes less than 20 bytes a key.
 	roomy = 0.83
+	// small is the number of lines, 12 MiB of them, below which memory is traded
+	// for time: the table that such a one grows to is for 800,000 keys.
+	small = 3 << 16
 )
 
 // Grown is the number of lines the table will have after the next growth.
 func (t *Table) Grown() int { return t.grown().Lines() }
 
 // grown is the layout after the next growth: a thirteenth more, which keeps the
-// load above four fifths at the worst moment.
+// load above four fifths at the worst moment. Where a megabyte is no matter it is
+// half as much again, so that a key moves three times and not thirteen.
 func (t *Table) grown() Layout {
 	lines := int(t.now.Block) << t.now.Bits
+	if t.now.Lines() < small {
+		return layoutFor(lines + lines/2 + 1)
+	}
 	return layoutFor(lines + lines/13 + 1)
 }
 
