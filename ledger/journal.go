@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
@@ -32,11 +31,9 @@ type journal struct {
 	repeat     func(*journal) (lap int64, err error) // appends some of what is remembered of producers
 
 	mu      sync.Mutex
-	syncing bool          // a caller of sync is at it
-	synced  *sync.Cond    // it is done
-	took    time.Duration // how long the last one was
-	callers int           // in sync
-	crowd   int           // as many as were there of late
+	syncing bool       // a caller of sync is at it
+	synced  *sync.Cond // it is done
+	crowd   crowd      // who waits for one
 
 	w     *segment.Writer
 	base  int64      // bytes in files before w: offsets in the log go on over files
@@ -215,48 +212,27 @@ func (j *journal) flush(end int64) error {
 func (j *journal) sync(end int64) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.callers++
-	j.crowd = max(j.crowd, j.callers)
-	defer func() { j.callers-- }()
+	j.crowd.enter()
+	defer j.crowd.leave()
 	for end > j.base && j.base+j.w.Synced() < end {
 		if j.syncing {
 			j.synced.Wait()
 			continue
 		}
 		j.syncing = true
-		j.gather()
+		j.crowd.gather(&j.mu)
 		w := j.w
 		j.mu.Unlock()
 		start := time.Now()
 		err := w.Sync()
-		took := time.Since(start)
 		j.mu.Lock()
-		j.took, j.syncing = took, false
+		j.crowd.took, j.syncing = time.Since(start), false
 		j.synced.Broadcast()
 		if err != nil && end > j.base {
 			return err
 		}
 	}
 	return nil
-}
-
-// gather lets callers whose last sync is just over come with their next frames,
-// so that one sync covers them all: else they and those who waited meanwhile take
-// turns, half of them a sync. It takes a quarter of a sync at most, and none when
-// nobody else was there of late.
-func (j *journal) gather() {
-	if j.callers >= j.crowd {
-		return
-	}
-	for until := time.Now().Add(j.took / 4); j.callers < j.crowd; {
-		if time.Now().After(until) {
-			j.crowd--
-			return
-		}
-		j.mu.Unlock()
-		runtime.Gosched()
-		j.mu.Lock()
-	}
 }
 
 // unlessSealed is err, unless the log up to end was made durable by a roll that

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
-	"github.com/hapaxmq/hapax/window"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/window"
 )
 
 func open(t testing.TB, dir string, o Options) *Ledger {
