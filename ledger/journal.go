@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"sync"
-	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -20,24 +18,15 @@ import (
 // deleted once the generations in it have left the window and its producers have
 // been repeated behind it.
 //
-// append and roll are called under the ledger's mu. wait is not: while one
-// caller syncs, the frames of others gather behind it, and the next sync covers
-// them all.
+// All of it is called under the ledger's mu, but for the tail's waiting.
 type journal struct {
-	fs         vfs.FS
-	dir        string
-	durability Durability
-	snapshot   func(*journal) error                  // appends the state that a new file begins with
-	repeat     func(*journal) (lap int64, err error) // appends some of what is remembered of producers
+	fs       vfs.FS
+	dir      string
+	snapshot func(*journal) error                  // appends the state that a new file begins with
+	repeat   func(*journal) (lap int64, err error) // appends some of what is remembered of producers
 
-	mu      sync.Mutex
-	syncing bool       // a caller of sync is at it
-	synced  *sync.Cond // it is done
-	crowd   crowd      // who waits for one
-
-	w     *segment.Writer
-	base  int64      // bytes in files before w: offsets in the log go on over files
-	files []*logFile // the last is w's
+	tail
+	files []*logFile // the last is the tail's
 	begun int64      // bytes of the snapshot that w begins with
 
 	lapped uint64 // from the next roll on, files before it are not needed for producers
@@ -99,12 +88,8 @@ func (j *journal) begin() error {
 	if err != nil {
 		return err
 	}
-	j.mu.Lock()
-	if j.w != nil {
-		j.base += j.w.Size()
-	}
-	j.w, j.files = w, append(j.files, f)
-	j.mu.Unlock()
+	j.goOn(w)
+	j.files = append(j.files, f)
 	if err := j.snapshot(j); err != nil {
 		return err
 	}
@@ -180,79 +165,6 @@ func (j *journal) use(gen *window.Generation) error {
 	return j.append(frameGeneration, binary.AppendVarint(b, gen.End))
 }
 
-// end is the log's length: what waits for it waits for all before.
-func (j *journal) end() int64 {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.base + j.w.Size()
-}
-
-// wait returns once the log up to end is as durable as promised.
-func (j *journal) wait(end int64) error {
-	if j.durability == Synced {
-		return j.sync(end)
-	}
-	return j.flush(end)
-}
-
-// flush returns once the log up to end is with the operating system.
-func (j *journal) flush(end int64) error {
-	w, base := j.newest()
-	if end <= base {
-		return nil
-	}
-	if base+w.Flushed() >= end {
-		return j.unlessSealed(end, w.Err())
-	}
-	return j.unlessSealed(end, w.Flush())
-}
-
-// sync returns once the log up to end is durable. One caller syncs for all who
-// wait; those whose frames its sync covered go on, and of the others one is next.
-func (j *journal) sync(end int64) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.crowd.enter()
-	defer j.crowd.leave()
-	for end > j.base && j.base+j.w.Synced() < end {
-		if j.syncing {
-			j.synced.Wait()
-			continue
-		}
-		j.syncing = true
-		j.crowd.gather(&j.mu)
-		w := j.w
-		j.mu.Unlock()
-		start := time.Now()
-		err := w.Sync()
-		j.mu.Lock()
-		j.crowd.took, j.syncing = time.Since(start), false
-		j.synced.Broadcast()
-		if err != nil && end > j.base {
-			return err
-		}
-	}
-	return nil
-}
-
-// unlessSealed is err, unless the log up to end was made durable by a roll that
-// closed the file while its caller was waiting.
-func (j *journal) unlessSealed(end int64, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, base := j.newest(); end <= base {
-		return nil
-	}
-	return err
-}
-
-func (j *journal) newest() (*segment.Writer, int64) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.w, j.base
-}
-
 // ended notes that generations have left the window.
 func (j *journal) ended(gone []*window.Generation) {
 	for _, f := range j.files {
@@ -321,9 +233,7 @@ func (j *journal) close(sound bool, cold []uint64, table *image) error {
 	if err := j.w.Seal(); err != nil {
 		return err
 	}
-	j.mu.Lock()
-	j.base += j.w.Size() // who still waits is told that it is durable
-	j.mu.Unlock()
+	j.over()
 	if err := j.w.Close(); err != nil {
 		return err
 	}

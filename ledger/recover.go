@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -30,8 +29,8 @@ func (l *Ledger) openDir() (err error) {
 	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
 		return err
 	}
-	j := &journal{fs: fsys, dir: l.dir, durability: l.o.Durability, snapshot: l.snapshot, repeat: l.repeat}
-	j.synced = sync.NewCond(&j.mu)
+	j := &journal{fs: fsys, dir: l.dir, snapshot: l.snapshot, repeat: l.repeat}
+	j.init(l.o.Durability)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
 	}

@@ -4,16 +4,16 @@ package window
 // the spots of all keys, load them, then ask. Where a key's two lines are both
 // full it also asks for those that a new key would have entries move to. It
 // changes nothing, and takes no notice of what comes between.
-func (t *Table) Load(keys []Key, spots []Spot) {
+func (g *grid) Load(keys []Key, spots []Spot) {
 	if len(spots) == 0 {
 		return
 	}
-	loadLines(&t.lines[0], &spots[0].home, 2*len(spots))
+	loadLines(&g.lines[0], &spots[0].home, 2*len(spots))
 	for i, s := range spots {
-		if full(&t.lines[s.home]) && full(&t.lines[s.other]) {
-			home, other := t.ways(keys[i].shard, int(s.home)), t.ways(keys[i].shard, int(s.other))
-			loadLines(&t.lines[0], &home[0], slots)
-			loadLines(&t.lines[0], &other[0], slots)
+		if full(&g.lines[s.home]) && full(&g.lines[s.other]) {
+			home, other := g.ways(keys[i].shard, int(s.home)), g.ways(keys[i].shard, int(s.other))
+			loadLines(&g.lines[0], &home[0], slots)
+			loadLines(&g.lines[0], &other[0], slots)
 		}
 	}
 }

@@ -4,22 +4,22 @@ import "math/bits"
 
 // makeRoom frees a slot in one of a key's two full lines. Mostly one of their
 // entries can move to its other line; else it takes a chain of moves.
-func (t *Table) makeRoom(shard uint8, full Spot, live *Live) (Place, bool) {
+func (g *grid) makeRoom(shard uint8, full Spot, live *Live) (Place, bool) {
 	for _, line := range [2]uint32{full.home, full.other} {
-		ways := t.ways(shard, int(line))
+		ways := g.ways(shard, int(line))
 		var free [slots]uint8
 		for slot := range slots { // all lines are read before the first decision: their misses overlap
-			free[slot] = vacant(&t.lines[ways[slot]], live)
+			free[slot] = vacant(&g.lines[ways[slot]], live)
 		}
 		for slot := range slots {
 			if free[slot] != 0 {
 				from := Place{int(line), slot}
-				t.move(from, Place{int(ways[slot]), bits.TrailingZeros8(free[slot])})
+				g.move(from, Place{int(ways[slot]), bits.TrailingZeros8(free[slot])})
 				return from, true
 			}
 		}
 	}
-	return t.makeChain(shard, full, live)
+	return g.makeChain(shard, full, live)
 }
 
 // step is a full line that a search for room has reached.
@@ -31,16 +31,16 @@ type step struct {
 
 // makeChain searches breadth first for the shortest chain of entries that can
 // each move to their other line, the last of them into a vacant slot.
-func (t *Table) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
+func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	const most = 128
 	var steps [most]step
 	steps[0], steps[1] = step{full.home, -1, 0}, step{full.other, -1, 0}
 	n := 2
 	for i := 0; i < n; i++ {
-		ways := t.ways(shard, int(steps[i].line))
+		ways := g.ways(shard, int(steps[i].line))
 		for slot, to := range ways {
-			if free := vacant(&t.lines[to], live); free != 0 {
-				return t.shift(steps[:n], i, slot, Place{int(to), bits.TrailingZeros8(free)}), true
+			if free := vacant(&g.lines[to], live); free != 0 {
+				return g.shift(steps[:n], i, slot, Place{int(to), bits.TrailingZeros8(free)}), true
 			}
 			if n < most && !reached(steps[:n], to) {
 				steps[n] = step{to, int16(i), uint8(slot)}
@@ -52,10 +52,10 @@ func (t *Table) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 }
 
 // ways is the other lines of a line's entries.
-func (t *Table) ways(shard uint8, line int) (to [slots]uint32) {
+func (g *grid) ways(shard uint8, line int) (to [slots]uint32) {
 	for slot := range slots {
-		k, _ := t.keyAt(shard, Place{line, slot})
-		home, other := t.places(k)
+		k, _ := g.keyAt(shard, Place{line, slot})
+		home, other := g.places(k)
 		to[slot] = uint32(home ^ other ^ line)
 	}
 	return to
@@ -72,10 +72,10 @@ func reached(steps []step, line uint32) bool {
 
 // shift moves the entries of a chain, the last one into hole, and returns the
 // place that the first one leaves.
-func (t *Table) shift(steps []step, at, slot int, hole Place) Place {
+func (g *grid) shift(steps []step, at, slot int, hole Place) Place {
 	for {
 		from := Place{int(steps[at].line), slot}
-		t.move(from, hole)
+		g.move(from, hole)
 		hole = from
 		if steps[at].from < 0 {
 			return hole
@@ -84,10 +84,10 @@ func (t *Table) shift(steps []step, at, slot int, hole Place) Place {
 	}
 }
 
-func (t *Table) move(from, to Place) {
-	f, l := &t.lines[from.line], &t.lines[to.line]
+func (g *grid) move(from, to Place) {
+	f, l := &g.lines[from.line], &g.lines[to.line]
 	l[2*to.slot], l[2*to.slot+1] = f[2*from.slot], f[2*from.slot+1]
-	if t.sides != nil {
-		t.sides[to.line][to.slot] = t.sides[from.line][from.slot]
+	if g.sides != nil {
+		g.sides[to.line][to.slot] = g.sides[from.line][from.slot]
 	}
 }

@@ -21,7 +21,6 @@ import "slices"
 type sweep struct {
 	active bool
 	grows  bool
-	edge   int // blocks of the old layout from here on are swept
 
 	lines []Line // scratch: the block that is moving
 	sides []Side
@@ -77,12 +76,12 @@ func (t *Table) BeginGrowth() error {
 func (t *Table) BeginScrub() { t.begin(false) }
 
 func (t *Table) begin(grows bool) {
-	t.sweep.active, t.sweep.grows, t.sweep.edge = true, grows, shards<<t.now.Bits
+	t.sweep.active, t.sweep.grows, t.edge = true, grows, shards<<t.now.Bits
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
 func (t *Table) Sweeping() (shard uint8, ok bool) {
-	return uint8((t.sweep.edge - 1) >> t.now.Bits), t.sweep.active
+	return uint8((t.edge - 1) >> t.now.Bits), t.sweep.active
 }
 
 // Step sweeps one block and returns the number of its lines, 0 if no sweep is
@@ -92,7 +91,7 @@ func (t *Table) Step(live *Live) (lines int) {
 	if !t.sweep.active {
 		return 0
 	}
-	block := t.sweep.edge - 1
+	block := t.edge - 1
 	shard := block >> t.now.Bits
 	if t.absent.left > 0 {
 		t.need(block)
@@ -103,7 +102,7 @@ func (t *Table) Step(live *Live) (lines int) {
 	} else {
 		t.scrubBlock(block, live)
 	}
-	t.sweep.edge = block
+	t.edge = block
 	if block == shard<<t.now.Bits {
 		t.leave(shard, live)
 	}
@@ -173,7 +172,7 @@ func (t *Table) moveBlock(shard, block int, live *Live) {
 	t.sweep.taken = slices.Grow(t.sweep.taken[:0], len(lines))[:len(lines)]
 	clear(t.sweep.taken)
 	t.shards[shard].moving = true
-	t.sweep.edge = block
+	t.edge = block
 	t.sweep.left = t.sweep.left[:0]
 	for i := range t.sweep.lines {
 		l := &t.sweep.lines[i]

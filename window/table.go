@@ -29,108 +29,14 @@ import (
 // A Table holds no lock. Calls for shards of one lock must not overlap; Step
 // must hold the lock of the shard that Sweeping names.
 type Table struct {
-	lines  []Line
-	sides  []Side // beside the lines, or nil
-	shards [shards]shard
-	spill  [shards]map[Key]spilled // keys that found no place; nearly always empty
-
-	mem   Memory
-	now   Layout // of shards not yet swept
-	next  Layout // of shards already swept
+	grid
+	spill [shards]map[Key]spilled // keys that found no place; nearly always empty
 	sweep sweep
-	epoch uint32
-
-	absent absence // of a table that is being restored: see restore.go
-}
-
-// Line is four entries of two words: one cache line.
-type Line [8]uint64
-
-// Side is a word beside each entry of a line: the digest of its payload, or its
-// place in an order.
-type Side [4]uint64
-
-const (
-	shards     = 256
-	slots      = 4    // entries a line
-	numberBits = 0xff // of word 1
-)
-
-// Memory is where a table keeps its lines. The table never frees them.
-type Memory interface {
-	// Grow makes room for n lines in all, the added ones zeroed and the others
-	// kept, and returns them (and, if the memory has sides, as many of them).
-	// The lines may have moved.
-	Grow(n int) (lines []Line, sides []Side, err error)
 }
 
 // ErrCrowded says that a key found no place in its neighbourhood: the table has
 // to grow, or is at its limit.
 var ErrCrowded = errors.New("window: no place left near the key")
-
-// Layout is how many blocks a shard has, and lines a block.
-type Layout struct {
-	Bits  uint8  // 2^Bits blocks a shard
-	Block uint32 // lines a block
-}
-
-// longest is the number of lines from which a block is split. A block is moved
-// under its lock in one step, which takes some hundred microseconds; smaller
-// ones would fill more unevenly.
-const longest = 2048
-
-// layoutFor has at least that many lines a shard.
-func layoutFor(lines int) Layout {
-	var l Layout
-	for lines>>l.Bits >= longest {
-		l.Bits++
-	}
-	l.Block = uint32(max((lines+1<<l.Bits-1)>>l.Bits, 2))
-	return l
-}
-
-// Blocks is the number of blocks of all shards.
-func (l Layout) Blocks() int { return shards << l.Bits }
-
-// Lines is the number of lines of all shards.
-func (l Layout) Lines() int { return l.Blocks() * int(l.Block) }
-
-// valid tells whether a table may be laid out so.
-func (l Layout) valid() bool { return l.Bits < 24 && l.Block >= 2 && l.Block <= longest }
-
-// blockOf is the block that holds the key, of all shards' blocks.
-func (l Layout) blockOf(k Key) int {
-	return int(k.shard)<<l.Bits | int(k.home>>(64-l.Bits))
-}
-
-// places returns the two lines the key may live in.
-func (l Layout) places(k Key) (home, other int) {
-	base := l.blockOf(k) * int(l.Block)
-	home = l.line(k)
-	return base + home, base + l.second(k, home)
-}
-
-// line is the first of the key's two lines, within its block.
-func (l Layout) line(k Key) int {
-	at, _ := bits.Mul64(k.home<<l.Bits, uint64(l.Block))
-	return int(at)
-}
-
-// second is the other line of a key whose first is known: never the same.
-func (l Layout) second(k Key, first int) int {
-	to := first + 1 + int(k.rest>>32*uint64(l.Block-1)>>32)
-	if to >= int(l.Block) {
-		to -= int(l.Block)
-	}
-	return to
-}
-
-type shard struct {
-	Layout
-	moving bool  // some of its blocks are already laid out anew: see sweep.go
-	spills bool  // some keys are in the table's spill
-	absent int32 // blocks yet to be fetched: see restore.go
-}
 
 // spilled is what an entry's place would hold.
 type spilled struct {
@@ -177,64 +83,8 @@ func (k Key) Shard() uint8 { return k.shard }
 // NewTable returns a table with room for capacity keys, and for a thousand at
 // least, before it wants to grow.
 func NewTable(mem Memory, capacity int) (*Table, error) {
-	t := &Table{mem: mem, now: layoutFor(int(float64(capacity)/(shards*slots*roomy)) + 2)}
-	t.next = t.now
-	lines, sides, err := mem.Grow(t.now.Lines())
-	if err != nil {
-		return nil, err
-	}
-	t.lines, t.sides = lines, sides
-	for s := range t.shards {
-		t.shards[s].Layout = t.now
-	}
-	return t, nil
-}
-
-// Capacity is the number of keys the table takes before it wants to grow.
-func (t *Table) Capacity() int {
-	return int(float64(t.now.Lines()) * slots * fullest)
-}
-
-// Lines is the number of lines, but for those of a growth under way.
-func (t *Table) Lines() int { return t.now.Lines() }
-
-// Bytes is the memory the table's lines take, the growth under way included.
-func (t *Table) Bytes() int64 {
-	per := int64(len(Line{}) * 8)
-	if t.sides != nil {
-		per += slots * 8
-	}
-	return per * int64(t.next.Lines())
-}
-
-// places returns the two lines the key may live in.
-func (t *Table) places(k Key) (home, other int) {
-	sh := &t.shards[k.shard]
-	if sh.moving && sh.blockOf(k) >= t.sweep.edge {
-		return t.next.places(k)
-	}
-	if sh.absent > 0 {
-		t.need(sh.blockOf(k))
-	}
-	return sh.places(k)
-}
-
-// Spot is the two lines a key may live in, as long as the Epoch is the same.
-type Spot struct{ home, other uint32 }
-
-// Epoch changes when keys' spots do: with every step of a growth.
-func (t *Table) Epoch() uint32 { return t.epoch }
-
-// Spot finds a key's lines without reading them.
-func (t *Table) Spot(k Key) Spot {
-	home, other := t.places(k)
-	return Spot{uint32(home), uint32(other)}
-}
-
-// Place is where an entry stands until the table next changes.
-type Place struct {
-	line int // -1: among the spilled
-	slot int
+	t := new(Table)
+	return t, t.lay(mem, layoutFor(int(float64(capacity)/(shards*slots*roomy))+2))
 }
 
 // Find returns the place and the generation number of the key, live or not. A
@@ -263,9 +113,6 @@ func find(l *Line, k Key) (slot int, number uint8) {
 	}
 	return 0, 0
 }
-
-// Live tells which generation numbers are live.
-type Live [256]bool
 
 // Admit is Find, and Insert if the key is not live: the main path. It returns
 // the number of the live generation the key was found under, or 0 if it has just
@@ -328,24 +175,6 @@ func (t *Table) spillOver(k Key, number uint8) (Place, error) {
 	return Place{line: -1}, nil
 }
 
-func (t *Table) put(p Place, k Key, number uint8) {
-	l := &t.lines[p.line]
-	l[2*p.slot] = k.home
-	l[2*p.slot+1] = k.rest | uint64(number)
-}
-
-// vacant is the slots of a line that hold no live entry, a bit each.
-func vacant(l *Line, live *Live) uint8 {
-	return dead(live[uint8(l[1])]) | dead(live[uint8(l[3])])<<1 | dead(live[uint8(l[5])])<<2 | dead(live[uint8(l[7])])<<3
-}
-
-func dead(live bool) uint8 {
-	if live {
-		return 0
-	}
-	return 1
-}
-
 // Mark rewrites the generation number of a key that was found; 0 removes it.
 func (t *Table) Mark(k Key, p Place, number uint8) {
 	if p.line >= 0 {
@@ -380,11 +209,4 @@ func (t *Table) SetSide(k Key, p Place, side uint64) {
 	default:
 		t.sides[p.line][p.slot] = side
 	}
-}
-
-// keyAt is the key of a slot in shard s.
-func (t *Table) keyAt(s uint8, p Place) (Key, uint8) {
-	l := &t.lines[p.line]
-	w := l[2*p.slot+1]
-	return Key{home: l[2*p.slot], rest: w &^ numberBits, shard: s}, uint8(w)
 }

@@ -166,7 +166,6 @@ func wide() map[string]string {
 	return map[string]string{
 		"ledger: type Ledger":      "one lock guards all it does; its files are its rooms",
 		"window: type Generations": "it will part with its numbers",
-		"window: type Table":       "it will part with its sweep",
 	}
 }
 
