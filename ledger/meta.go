@@ -51,6 +51,7 @@ type meta struct {
 	Bytes    int64         `json:"bytes"`
 	Event    bool          `json:"event_time"`
 	Skew     time.Duration `json:"skew_ns"`
+	Sequence int           `json:"sequence_window"`
 	Key      string        `json:"key"` // a fingerprint that the secret makes: no other secret opens the ledger
 	Created  time.Time     `json:"created"`
 }
@@ -71,6 +72,8 @@ type Info struct {
 	Scope    string
 	Digests  bool
 	Created  time.Time
+
+	SequenceWindow int // SequenceOptions.Window
 }
 
 // Inspect reads what the ledger in dir is, without opening it.
@@ -124,14 +127,16 @@ func (m meta) info() (Info, error) {
 	}
 	w := hapax.Window{Time: m.Time, Count: m.Count, Bytes: m.Bytes, Kind: kind, EventTime: m.Event, Skew: m.Skew}
 	w.Unbounded = w.Time == 0 && w.Count == 0 && w.Bytes == 0
-	return Info{Window: w, Identity: m.Identity, Scope: m.Scope, Digests: m.Digests, Created: m.Created}, nil
+	return Info{
+		Window: w, Identity: m.Identity, Scope: m.Scope, Digests: m.Digests, Created: m.Created, SequenceWindow: m.Sequence,
+	}, nil
 }
 
 func metaOf(o *Options, now time.Time) meta {
 	w := o.Window
 	return meta{
 		Format: format, Identity: o.Identity, Scope: o.Scope, Digests: o.Digests, Kind: w.Kind.String(),
-		Time: w.Time, Count: w.Count, Bytes: w.Bytes, Event: w.EventTime, Skew: w.Skew, Created: now.UTC(),
+		Time: w.Time, Count: w.Count, Bytes: w.Bytes, Event: w.EventTime, Skew: w.Skew, Sequence: o.Sequences.Window, Created: now.UTC(),
 	}
 }
 
@@ -152,6 +157,8 @@ func (m meta) agree(o *Options) error {
 		return differ("use of event time", m.Event, w.EventTime)
 	case m.Digests != o.Digests:
 		return differ("use of digests", m.Digests, o.Digests)
+	case m.Sequence != o.Sequences.Window:
+		return differ("sequence window (0 is strict)", m.Sequence, o.Sequences.Window)
 	}
 	has, err := m.info()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 type SequenceOptions struct {
 	// Window is how many numbers, the highest one included, are told apart one
 	// by one, so that they may come in any order: a power of two from 64 to
-	// 4096. 0 is strict: a number must be the one after the highest. It cannot
-	// be changed once the ledger remembers a producer.
+	// 4096. 0 is strict: a number must be the one after the highest. It is
+	// stored; opening with another is an error.
 	Window int
 	// MaxProducers bounds the producers remembered at once (default 1 << 20).
 	// Each takes 32 bytes of memory, its window (at least 64 bits) and up to

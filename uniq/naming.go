@@ -3,6 +3,7 @@ package uniq
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
@@ -122,12 +123,11 @@ func (n *Namer) Time(value []byte) (int64, error) {
 
 // nameWhole is Name where the line is its own identity.
 func (n *Namer) nameWhole(c *Chunk, offset int64) {
-	entries := c.Notes.Entries
-	for i := range c.Ends {
+	entries := slices.Grow(c.Notes.Entries, len(c.Ends))[:len(c.Ends)]
+	for i := range entries {
 		value := c.Value(i)
-		entries = append(entries, ledger.Entry{
-			Fingerprint: n.within.Fingerprint(value), Offset: offset + int64(i), Size: int64(len(value)),
-		})
+		entries[i] = ledger.Entry{Offset: offset + int64(i), Size: int64(len(value))}
+		n.within.Sum(&entries[i].Fingerprint, value)
 	}
 	c.Notes.Entries = entries
 }

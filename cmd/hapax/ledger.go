@@ -32,7 +32,10 @@ func (w *world) stored(dir string, readOnly bool) (*ledger.Ledger, ledger.Info, 
 	}
 	o := w.ledgerOptions(memoryFor(0))
 	o.Window, o.Identity, o.Scope, o.Digests = info.Window, info.Identity, info.Scope, info.Digests
-	o.ReadOnly, o.Sequences.Idle = readOnly, info.Window.Time
+	o.ReadOnly, o.Sequences.Window = readOnly, info.SequenceWindow
+	if x, err := identity.Parse(info.Identity); err == nil && x.IsSequence() {
+		o.Sequences.Idle = info.Window.Time // as uniq has it
+	}
 	// The program whose ledger it is may have asked for more than is usual.
 	o.MaxClaims, o.MaxSources, o.MaxUnconfirmed, o.MaxReceipts = math.MaxInt32, math.MaxInt32, math.MaxInt32, math.MaxInt64
 	o.Details = true

@@ -3,11 +3,16 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/ledger"
 )
 
 // noLinger is GORACE for children: else each waits a second at its end for races.
@@ -105,4 +110,26 @@ func appendTo(ts *testscript.TestScript, _ bool, args []string) {
 func cut(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[0])
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), int64(len(text)-1)))
+}
+
+// TestOthersLedger: a ledger that a program made in its own way can be looked into.
+func TestOthersLedger(t *testing.T) {
+	for _, disorder := range []int{0, 64, 4096} {
+		dir := t.TempDir()
+		l, err := ledger.Open(dir, ledger.Options{
+			Window:    hapax.Window{Time: time.Millisecond},
+			Sequences: ledger.SequenceOptions{Window: disorder},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch := &ledger.SequenceBatch{Entries: []ledger.SequenceEntry{{Producer: l.Hasher("").Fingerprint([]byte("p")), Number: 7}}}
+		if err := errors.Join(l.AdmitSequences(t.Context(), batch), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), []string{"ledger", "stats", dir}, nil, &stdout, &stderr); code != exitOK {
+			t.Errorf("sequence window %d: exit code %d: %s", disorder, code, &stderr)
+		}
+	}
 }

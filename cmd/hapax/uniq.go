@@ -12,6 +12,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/lines"
 	"github.com/hapaxmq/hapax/ledger"
 	"github.com/hapaxmq/hapax/uniq"
+	"github.com/hapaxmq/hapax/window"
 )
 
 // uniqCommand is hapax uniq.
@@ -65,7 +66,7 @@ of what was printed before.
 
 // Run lets each line through once.
 func (c *uniqCommand) Run(w *world) error {
-	o, window, err := c.options()
+	o, bounds, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -78,9 +79,11 @@ func (c *uniqCommand) Run(w *world) error {
 	}
 	closed := closedCleanly(c.Ledger)
 	settings := w.ledgerOptions(memoryFor(c.MaxMemory))
-	settings.Window, settings.Expect, settings.Durability = window, expect, ledger.Written
+	settings.Window, settings.Expect, settings.Durability = bounds, expect, ledger.Written
 	settings.Identity, settings.Scope, settings.Digests = o.Naming.Identity.String(), c.Scope, o.Naming.Digests
-	settings.Sequences.Idle = window.Time
+	if o.Naming.Numbered {
+		settings.Sequences.Idle = bounds.Time
+	}
 	l, err := ledger.Open(c.Ledger, settings)
 	if err != nil {
 		return err
@@ -173,6 +176,8 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 		err = w.Validate()
 	}
 	switch {
+	case o.Naming.Numbered && w.Time != 0 && (w.Time < time.Second || w.Time > window.MaxIdle):
+		err = usage("--window %v: for --id %s want 1s to %v", w.Time, c.ID, window.MaxIdle)
 	case c.EventTime != "" && c.Window == 0:
 		err = usage("--event-time needs --window")
 	case w.Kind != hapax.First && w.Unbounded:
