@@ -132,6 +132,7 @@ func FuzzMeta(f *testing.F) {
 		}
 		info, err := m.info()
 		o := Options{Window: info.Window, Identity: info.Identity, Scope: info.Scope, Digests: info.Digests}
+		o.Sequences.Window = info.SequenceWindow
 		if err == nil && m.Format <= format && info.Window.Validate() == nil {
 			if err := m.agree(&o); err != nil {
 				t.Errorf("it does not agree with itself: %v", err)
