@@ -16,13 +16,11 @@ import (
 // Two bare tables, one for each core, show what the machine itself gives.
 func cores(b *bench) error {
 	live := b.size(10_000_000)
-	if err := coresBare(b, live); err != nil {
-		return err
-	}
-	if err := coresLedger(b, "one by one", live, func(e *engine) take { return e.take }); err != nil {
-		return err
-	}
-	return coresLedger(b, "batches of 256", live, func(e *engine) take { return e.batches(peer.BareBatch) })
+	return errors.Join(
+		coresBare(b, "one by one", live, func(t *peer.Bare) take { return t.Take }),
+		coresLedger(b, "one by one", live, func(e *engine) take { return e.take }),
+		coresBare(b, "batches of 256", live, func(t *peer.Bare) take { return t.TakeBatches }),
+		coresLedger(b, "batches of 256", live, func(e *engine) take { return e.batches(peer.BareBatch) }))
 }
 
 func coresLedger(b *bench, how string, live int64, by func(*engine) take) (err error) {
@@ -45,7 +43,7 @@ func coresLedger(b *bench, how string, live int64, by func(*engine) take) (err e
 	return b.add(compare(work, figures[0], "one core", figures[1], "M/s", report.AtLeast(1.7, "×")))
 }
 
-func coresBare(b *bench, live int64) error {
+func coresBare(b *bench, how string, live int64, by func(*peer.Bare) take) error {
 	s := stream.Stream{Seed: 1} // no duplicates: each table sees half of the ids
 	var tables [3]*peer.Bare
 	for i := range tables {
@@ -59,11 +57,11 @@ func coresBare(b *bench, live int64) error {
 		}
 		tables[i] = t
 	}
-	figures, err := onCores(b.Rounds, s, live, step(live), [][]take{{tables[0].Take, tables[1].Take}, {tables[2].Take}})
+	figures, err := onCores(b.Rounds, s, live, step(live), [][]take{{by(tables[0]), by(tables[1])}, {by(tables[2])}})
 	if err != nil {
 		return err
 	}
-	line := compare("for comparison: the machine's own gain", figures[0], "one core", figures[1], "M/s", nil)
+	line := compare("for comparison: the machine's own gain, "+how, figures[0], "one core", figures[1], "M/s", nil)
 	line.Peer = "one bare table on one core (left: two on two)"
 	return b.add(line)
 }

@@ -84,7 +84,6 @@ type piece struct {
 	keys  [maxPiece]window.Key
 	spots [maxPiece]window.Spot
 	start [stripes + 1]uint16
-	first int // stripe to begin with: differs between callers
 }
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
@@ -99,12 +98,16 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 	defer pieces.Put(w)
 	w.spread(entries)
 	conflicts, contested := 0, 0
-	for i := range stripes / together {
-		at := (i + w.first) % (stripes / together) * together
-		c, t := l.admitGroup(w, entries, at)
-		conflicts, contested = conflicts+c, contested+t
+	for left, wait := uint(1<<groups-1), false; left != 0; wait = true {
+		for at := range groups {
+			if left>>at&1 != 0 && l.lockGroup(at, wait) {
+				c, t := l.admitGroup(w, entries, at)
+				conflicts, contested = conflicts+c, contested+t
+				left &^= 1 << at
+				wait = false // others may have let go of theirs meanwhile
+			}
+		}
 	}
-	w.first++
 	if conflicts > 0 {
 		l.stats.conflicts.Add(int64(conflicts))
 	}
@@ -131,19 +134,39 @@ func (w *piece) spread(entries []Entry) {
 	}
 }
 
-// together is how many neighbouring stripes a piece locks at once: enough keys
-// for their misses to overlap.
-const together = 4
+// A piece locks neighbouring stripes at once, a group: enough keys for their
+// misses to overlap.
+const (
+	groups   = 4
+	together = stripes / groups
+)
 
-// admitGroup admits the entries of the stripes from the one given on.
-func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (conflicts, contested int) {
+// lockGroup locks a group's stripes. If it is not to wait it is false where
+// another caller has one of them.
+func (l *Ledger) lockGroup(at int, wait bool) bool {
+	group := l.stripes[at*together : (at+1)*together]
+	for i := range group {
+		if wait {
+			group[i].mu.Lock()
+		} else if !group[i].mu.TryLock() {
+			unlock(group[:i])
+			return false
+		}
+	}
+	return true
+}
+
+func unlock(group []stripe) {
+	for i := range group {
+		group[i].mu.Unlock()
+	}
+}
+
+// admitGroup admits the entries of a group that is locked, and unlocks it.
+func (l *Ledger) admitGroup(w *piece, entries []Entry, at int) (conflicts, contested int) {
+	first := at * together
+	defer unlock(l.stripes[first : first+together])
 	group := w.order[w.start[first]:w.start[first+together]]
-	if len(group) == 0 {
-		return 0, 0
-	}
-	for i := range together {
-		l.stripes[first+i].mu.Lock()
-	}
 	keys, spots := w.keys[:len(group)], w.spots[:len(group)]
 	for j, i := range group {
 		keys[j] = window.KeyOf(entries[i].Fingerprint)
@@ -161,9 +184,6 @@ func (l *Ledger) admitGroup(w *piece, entries []Entry, first int) (conflicts, co
 		case 0:
 			contested++
 		}
-	}
-	for i := range together {
-		l.stripes[first+i].mu.Unlock()
 	}
 	return conflicts, contested
 }

@@ -51,14 +51,14 @@ type Ledger struct {
 
 	sequences *sequences // nil before the first producer is met; under mu
 
-	stripes    [stripes]stripe
-	concurrent bool         // Admit needs stripes alone
-	timed      bool         // a timer, not each call, ends slices of time
-	deadline   atomic.Int64 // when the generations have something to do: Unix ns
-	live       atomic.Int64 // identities in live generations
-	debt       int64        // lines a sweep owes for identities admitted
-	prefaulted int          // lines that maintain is to get memory for
-	backed     int          // lines that have it
+	stripes    *[stripes]stripe // in memory of its own, which begins with a cache line
+	concurrent bool             // Admit needs stripes alone
+	timed      bool             // a timer, not each call, ends slices of time
+	deadline   atomic.Int64     // when the generations have something to do: Unix ns
+	live       atomic.Int64     // identities in live generations
+	debt       int64            // lines a sweep owes for identities admitted
+	prefaulted int              // lines that maintain is to get memory for
+	backed     int              // lines that have it
 
 	stats   stats
 	running sync.WaitGroup // background goroutines
@@ -76,6 +76,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, dir: dir, concurrent: o.concurrent(dir),
+		stripes: new([stripes]stripe),
 		sources: make(map[string]*source),
 		claims:  window.NewClaims(o.MaxClaims, 0),
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1),

@@ -19,16 +19,16 @@ const (
 
 // stripe is the lock of sixteen shards, and what Admit needs under it.
 type stripe struct {
-	mu     sync.Mutex
-	number uint8 // the current generation's
-	left   int32 // identities it still takes; 0: take mu first
-	live   window.Live
-
+	// What every entry writes, in one cache line: it travels between cores.
+	mu         sync.Mutex
+	left       int32 // identities it still takes; 0: take mu first
+	number     uint8 // the current generation's
 	fresh      int64 // counted since the last settle
 	duplicates int64
-	ages       [256]uint32 // duplicates by the number of the first copy's generation
+	_          [32]byte
 
-	_ [64]byte // its own cache lines
+	live window.Live
+	ages [256]uint32 // duplicates by the number of the first copy's generation
 }
 
 func stripeOf(shard uint8) uint8 { return shard >> 4 }
