@@ -1,8 +1,10 @@
 package uniq
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 )
 
 // File is what an output is written to. Sync makes it durable.
@@ -58,6 +60,10 @@ func (o *Output) write(text []byte) error {
 	n, err := o.File.Write(text)
 	o.Length += int64(n)
 	if err != nil {
+		var at *fs.PathError
+		if errors.As(err, &at) {
+			err = at.Err // Name says where
+		}
 		return fmt.Errorf("write %s: %w", o.Name, err)
 	}
 	return nil

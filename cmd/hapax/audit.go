@@ -49,7 +49,7 @@ func (c *auditCommand) Run(w *world) error {
 	if c.Worst < 1 {
 		return usage("--worst %d: want 1 or more", c.Worst)
 	}
-	if err := checkInputs(c.Files); err != nil {
+	if err := w.checkFiles(c.Files, ""); err != nil {
 		return err
 	}
 	namer, err := uniq.NewNamer(naming)

@@ -68,23 +68,33 @@ func (w *world) inputs(files []string, place func(*opened, *lines.Input) error) 
 	}
 }
 
-// checkInputs finds what is wrong with input files before anything is done.
-func checkInputs(files []string, outputs ...string) error {
+// checkFiles finds what is wrong with inputs and outputs before anything is done:
+// to write to what is yet to be read would destroy it. An output "" is standard
+// output.
+func (w *world) checkFiles(files []string, outputs ...string) error {
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
 	stdin := 0
 	for _, name := range files {
+		var info fs.FileInfo
 		if name == "-" {
 			stdin++
-			continue
-		}
-		info, err := os.Stat(name)
-		if err != nil {
-			return err
+			if info = regular(w.stdin); info == nil {
+				continue
+			}
+			name = "standard input"
+		} else {
+			var err error
+			if info, err = os.Stat(name); err != nil {
+				return err
+			}
 		}
 		if info.IsDir() {
 			return fmt.Errorf("%s is a directory: name the files in it", name)
 		}
 		for _, output := range outputs {
-			if other, err := os.Stat(output); output != "" && err == nil && info.Mode().IsRegular() && os.SameFile(info, other) {
+			if info.Mode().IsRegular() && w.sameAs(info, output) {
 				return usage("%s is both an input and an output: write to another file", name)
 			}
 		}
@@ -95,13 +105,35 @@ func checkInputs(files []string, outputs ...string) error {
 	return nil
 }
 
+// sameAs tells whether a file is the one that an output writes to.
+func (w *world) sameAs(file fs.FileInfo, output string) bool {
+	var info fs.FileInfo
+	if output == "" {
+		info = regular(w.stdout)
+	} else {
+		info, _ = os.Stat(output) // it may not be there yet
+	}
+	return info != nil && os.SameFile(file, info)
+}
+
+// regular is what is known of a stream if it is a file that can be named, or a
+// directory; else nil.
+func regular(stream any) fs.FileInfo {
+	f, ok := stream.(*os.File)
+	if !ok {
+		return nil
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() && !info.IsDir() {
+		return nil
+	}
+	return info
+}
+
 func (w *world) open(name string) (*opened, error) {
 	if name == "-" {
 		o := &opened{name: "standard input", text: bufio.NewReaderSize(w.stdin, 64<<10)}
-		if f, ok := w.stdin.(*os.File); ok {
-			info, err := f.Stat()
-			o.regular = err == nil && info.Mode().IsRegular()
-		}
+		o.regular = regular(w.stdin) != nil
 		if err := o.decompress(""); err != nil {
 			return nil, err
 		}
@@ -130,15 +162,15 @@ func (o *opened) decompress(suffix string) error {
 	case begins(o.text, gzipMagic) || strings.EqualFold(suffix, ".gz"):
 		z, err := gzip.NewReader(o.text)
 		if err != nil {
-			return fmt.Errorf("%s: read as gzip: %w", o.name, err)
+			return fmt.Errorf("%s: %w", o.name, unpackError("gzip", err))
 		}
-		o.text = bufio.NewReaderSize(z, 64<<10)
+		o.text = bufio.NewReaderSize(unpacked{z, "gzip"}, 64<<10)
 	case begins(o.text, zstdMagic) || strings.EqualFold(suffix, ".zst"):
 		z, err := zstd.NewReader(o.text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
-			return fmt.Errorf("%s: read as zstd: %w", o.name, err)
+			return fmt.Errorf("%s: %w", o.name, unpackError("zstd", err))
 		}
-		o.text = bufio.NewReaderSize(z, 64<<10)
+		o.text = bufio.NewReaderSize(unpacked{z, "zstd"}, 64<<10)
 		o.closers = append([]func() error{func() error { z.Close(); return nil }}, o.closers...)
 	case o.regular && o.file != nil:
 		o.text = nil
@@ -147,6 +179,34 @@ func (o *opened) decompress(suffix string) error {
 		}
 	}
 	return nil
+}
+
+// unpacked is the text of a compressed file.
+type unpacked struct {
+	io.Reader
+	format string
+}
+
+// Read says in plain words what is wrong with the file.
+func (u unpacked) Read(b []byte) (int, error) {
+	n, err := u.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unpackError(u.format, err)
+	}
+	return n, err
+}
+
+func unpackError(format string, err error) error {
+	var at *fs.PathError
+	switch {
+	case errors.As(err, &at): // the disk's
+		return err
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("its %s data is cut short: the file is not whole", format)
+	case errors.Is(err, gzip.ErrHeader), errors.Is(err, zstd.ErrMagicMismatch):
+		return fmt.Errorf("it is not %s, as its name says, or something else comes behind that: %w", format, err)
+	}
+	return fmt.Errorf("its %s data is damaged: %w", format, err)
 }
 
 // begins waits for no more bytes than it needs to tell.

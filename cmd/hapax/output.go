@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/uniq"
@@ -15,6 +16,7 @@ import (
 // outputs are where the lines of one run go.
 type outputs struct {
 	files []*os.File
+	taken []fs.FileInfo // files that lines go to, standard output among them
 }
 
 // pipe is an output that nothing is known of once it is written.
@@ -25,13 +27,16 @@ func (pipe) Sync() error { return nil }
 // create begins an output anew. With positions, one that the ledger knows is cut
 // to the length it had at its last checkpoint.
 func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
-	if info, err := os.Stat(name); p == nil || err == nil && !info.Mode().IsRegular() {
+	info, err := os.Stat(name)
+	if err == nil && info.Mode().IsRegular() && slices.ContainsFunc(o.taken, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
+		return nil, usage("%s is named for two outputs", name)
+	}
+	if p == nil || err == nil && !info.Mode().IsRegular() {
 		f, err := os.Create(name)
 		if err != nil {
 			return nil, err
 		}
-		o.files = append(o.files, f)
-		return &uniq.Output{Name: name, File: pipe{f}}, nil
+		return &uniq.Output{Name: name, File: pipe{f}}, o.take(f)
 	}
 	path, err := filepath.Abs(name)
 	if err != nil {
@@ -42,12 +47,19 @@ func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.files = append(o.files, f)
 	open, err := cutTo(f, length)
-	if err != nil {
+	if err := errors.Join(err, o.take(f)); err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", name, err)
 	}
 	return &uniq.Output{Name: name, Path: path, File: f, Length: length, Open: open}, nil
+}
+
+// take keeps a file to close it, and to know it again.
+func (o *outputs) take(f *os.File) error {
+	o.files = append(o.files, f)
+	info, err := f.Stat()
+	o.taken = append(o.taken, info)
+	return err
 }
 
 // openAt opens a file that must have a length, or creates it if that is 0.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 
@@ -111,6 +112,8 @@ func advice(err error) string {
 		return " (--conflicts says what to do with such lines)"
 	case errors.Is(err, uniq.ErrStale):
 		return " (--stale says what to do with such lines)"
+	case errors.Is(err, syscall.ENOSPC):
+		return " (make room and start again; with a --ledger it goes on where it was)"
 	case errors.Is(err, hapax.ErrFull):
 		return " (raise --max-memory, bound what is remembered by --window or --last, or keep it in a --ledger)"
 	}

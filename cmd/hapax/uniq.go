@@ -70,7 +70,13 @@ func (c *uniqCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := checkInputs(c.Files, c.Out, c.Duplicates, c.conflictFile()); err != nil {
+	outputs := []string{c.Out} // standard output, if it is ""
+	for _, name := range []string{c.Duplicates, c.conflictFile()} {
+		if name != "" {
+			outputs = append(outputs, name)
+		}
+	}
+	if err := w.checkFiles(c.Files, outputs...); err != nil {
 		return err
 	}
 	expect, err := c.expect(w, o.Naming)
@@ -246,6 +252,9 @@ func (c *uniqCommand) conflictFile() string {
 
 func (c *uniqCommand) openOutputs(w *world, files *outputs, p *positions, o *uniq.Options) error {
 	o.Unique = &uniq.Output{Name: "standard output", File: pipe{w.stdout}}
+	if info := regular(w.stdout); info != nil && c.Out == "" {
+		files.taken = append(files.taken, info)
+	}
 	for _, f := range []struct {
 		name string
 		to   **uniq.Output

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"sync"
 )
@@ -252,6 +253,10 @@ func (r *Reader[T]) fill(ctx context.Context, in *Input, c *Chunk[T]) (ended boo
 			return true, nil
 		}
 		if err != nil {
+			var at *fs.PathError
+			if errors.As(err, &at) {
+				err = at.Err // the input's name says where
+			}
 			return false, fmt.Errorf("read: %w", err)
 		}
 	}
