@@ -158,9 +158,13 @@ func (w *world) open(name string) (*opened, error) {
 // decompress puts a decompressor before the text if it begins like one's output.
 // A file that a suffix calls compressed must be. A plain file is read by itself.
 func (o *opened) decompress(suffix string) error {
+	gzipped := begins(o.text, gzipMagic)
 	switch {
-	case begins(o.text, gzipMagic) || strings.EqualFold(suffix, ".gz"):
+	case gzipped || strings.EqualFold(suffix, ".gz"):
 		z, err := gzip.NewReader(o.text)
+		if errors.Is(err, io.ErrUnexpectedEOF) && !gzipped {
+			err = gzip.ErrHeader
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.name, unpackError("gzip", err))
 		}

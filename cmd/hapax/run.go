@@ -115,7 +115,7 @@ func advice(err error) string {
 	case errors.Is(err, syscall.ENOSPC):
 		return " (make room and start again; with a --ledger it goes on where it was)"
 	case errors.Is(err, hapax.ErrFull):
-		return " (raise --max-memory, bound what is remembered by --window or --last, or keep it in a --ledger)"
+		return " (raise --max-memory; uniq can also bound what is remembered, by --window or --last, or keep it in a --ledger)"
 	}
 	return ""
 }
