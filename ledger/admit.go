@@ -84,6 +84,7 @@ type piece struct {
 	keys  [maxPiece]window.Key
 	spots [maxPiece]window.Spot
 	start [stripes + 1]uint16
+	rest  Batch // entries without a verdict yet
 }
 
 var pieces = sync.Pool{New: func() any { return new(piece) }}
@@ -112,7 +113,7 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 		l.stats.conflicts.Add(int64(conflicts))
 	}
 	if contested > 0 {
-		return l.admitContested(entries, contested)
+		return l.admitContested(w, entries)
 	}
 	return nil
 }
@@ -190,14 +191,15 @@ func (l *Ledger) admitGroup(w *piece, entries []Entry, at int) (conflicts, conte
 
 // admitContested gives the verdicts on the entries of a piece that have none:
 // they are claimed, or their stripe's share is used up.
-func (l *Ledger) admitContested(entries []Entry, n int) error {
-	rest := make([]Entry, 0, n)
+func (l *Ledger) admitContested(w *piece, entries []Entry) error {
+	rest := w.rest.Entries[:0]
 	for i := range entries {
 		if entries[i].Verdict == 0 {
 			rest = append(rest, entries[i])
 		}
 	}
-	if err := l.admitInOrder(&Batch{Entries: rest}); err != nil {
+	w.rest.Entries = rest
+	if err := l.admitInOrder(&w.rest); err != nil {
 		return err
 	}
 	for i := range entries {

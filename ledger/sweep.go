@@ -19,7 +19,7 @@ const (
 	payment = stripes * share * lineDebt
 	// prefaultAt is the part of its capacity at which a table's next growth
 	// gets its memory, so that no caller waits for the system to clear it.
-	prefaultAt = 0.985
+	prefaultAt = 0.997
 )
 
 // pay begins a growth when the table is full, and sweeps lines that are owed

@@ -36,25 +36,32 @@ type moved struct {
 
 const (
 	// fullest is the load at which the table wants to grow.
-	fullest = 0.885
+	fullest = 0.89
 	// roomy is the load of a table that holds what it was made for: few keys
 	// have to move for a new one, and it takes less than 20 bytes a key.
 	roomy = 0.83
 	// small is the number of lines, 12 MiB of them, below which memory is traded
 	// for time: the table that such a one grows to is for 800,000 keys.
 	small = 3 << 16
+	// large is the number of lines, 64 MiB of them, from which what else a process
+	// takes is no matter beside them.
+	large = 1 << 20
 )
 
 // Grown is the number of lines the table will have after the next growth.
 func (t *Table) Grown() int { return t.grown().Lines() }
 
-// grown is the layout after the next growth: a thirteenth more, which keeps the
-// load above four fifths at the worst moment. Where a megabyte is no matter it is
-// half as much again, so that a key moves three times and not thirteen.
+// grown is the layout after the next growth: a sixteenth more, or a thirteenth,
+// which keeps the load above 0.82 at the worst moment. Where a megabyte is no
+// matter it is half as much again, so that a key moves three times and not
+// sixteen.
 func (t *Table) grown() Layout {
 	lines := int(t.now.Block) << t.now.Bits
-	if t.now.Lines() < small {
+	switch {
+	case t.now.Lines() < small:
 		return layoutFor(lines + lines/2 + 1)
+	case t.now.Lines() < large:
+		return layoutFor(lines + lines/16 + 1)
 	}
 	return layoutFor(lines + lines/13 + 1)
 }
