@@ -267,7 +267,7 @@ func TestSequencesWindowIsFixed(t *testing.T) {
 	for _, other := range []int{0, 128} {
 		q.o.Sequences.Window = other
 		_, err := Open("d", q.o)
-		if err == nil || errors.Is(err, hapax.ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprintf("64 numbers, not %d", other)) {
+		if err == nil || errors.Is(err, hapax.ErrCorrupt) || !strings.Contains(err.Error(), fmt.Sprintf("is 64, not %d", other)) {
 			t.Errorf("window %d: %v", other, err)
 		}
 	}
