@@ -40,8 +40,8 @@ func newStream(r *rand.Rand, messages int) stream {
 	return stream{in.Bytes(), unique.Bytes(), duplicates.Bytes(), conflicts.Bytes()}
 }
 
-// TestKill kills hapax uniq at random moments, starts it again until it is done,
-// and demands each message once.
+// TestKill kills hapax uniq at random moments, or interrupts it, starts it again
+// until it is done, and demands each message once.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, stdin := range []bool{false, true} {
@@ -87,23 +87,30 @@ func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
 	}
 	kills := 0
 	for patience := 20 * time.Millisecond; ; patience += patience / 20 {
+		signal := os.Kill
+		if r.IntN(4) == 0 {
+			signal = os.Interrupt
+		}
+		closed := closedAt(path("ledger"))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(r.Int64N(int64(patience))))
-		c := exec.CommandContext(ctx, hapax, args...) // kills with SIGKILL
+		c := exec.CommandContext(ctx, hapax, args...)
+		c.Cancel = func() error { return c.Process.Signal(signal) }
 		c.Env = append(os.Environ(), "GORACE="+noLinger)
 		if stdin {
 			c.Stdin = bytes.NewReader(s.in)
 		}
 		output, err := c.CombinedOutput()
 		cancel()
-		if err == nil {
+		if err == nil || c.ProcessState != nil && c.ProcessState.Success() {
 			break
 		}
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) && !errors.Is(err, context.DeadlineExceeded) || exit != nil && exit.ExitCode() >= 0 {
+		interrupted := signal == os.Interrupt && bytes.HasSuffix(output, []byte("hapax: interrupted\n"))
+		if !errors.As(err, &exit) && !errors.Is(err, context.DeadlineExceeded) || exit != nil && exit.ExitCode() >= 0 && !interrupted {
 			t.Fatalf("after %d kills: %v: %s", kills, err, output)
 		}
 		kills++
-		if _, err := os.Stat(path("out")); err == nil && closedCleanly(path("ledger")) {
+		if _, err := os.Stat(path("out")); err == nil && !interrupted && closedAt(path("ledger")).After(closed) {
 			break // it was about to exit
 		}
 	}
@@ -117,6 +124,16 @@ func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
 		}
 	}
 	t.Logf("done after %d kills", kills)
+}
+
+// closedAt is when a run with the ledger closed it last, if none has opened it
+// since.
+func closedAt(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, "clean"))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // difference shows the first line that differs.

@@ -53,6 +53,9 @@ func (*uniqCommand) examples() string {
 A line ends in "\n"; a "\r" before it is part of the line. Bytes are kept as they
 came, and the order too.
 
+The size of plain files tells how much to make room for. Through a pipe it takes
+up to three times as long as with their names, or with "<".
+
 With --ledger, a file that has grown since an earlier run is read on from where
 that one ended, whatever its name is now. Standard input that was not read to its
 end because of a kill is read again from its start, and what was done of it is
@@ -85,6 +88,9 @@ func (c *uniqCommand) Run(w *world) error {
 	}
 	closed := closedCleanly(c.Ledger)
 	settings := w.ledgerOptions(memoryFor(c.MaxMemory))
+	// An image of the table is kept for the next run, as ledgers do. It takes as
+	// long to write as a tenth of this one, and saves more at the start of the
+	// next: 0.1 s for 3.6 million lines, instead of 0.4 s to read the log again.
 	settings.Window, settings.Expect, settings.Durability = bounds, expect, ledger.Written
 	settings.Identity, settings.Scope, settings.Digests = o.Naming.Identity.String(), c.Scope, o.Naming.Digests
 	if o.Naming.Numbered {
