@@ -20,7 +20,7 @@ const (
 // wantChill asks maintain to move the oldest generations to a cold file, if
 // there are any and the filters' budget has room. It must hold mu.
 func (l *Ledger) wantChill() {
-	if l.cold.wanted || l.failed != nil {
+	if l.cold.wanted || l.failed != nil || len(l.cold.files) >= tooManyCold {
 		return
 	}
 	_, keys := l.coldest()
@@ -28,18 +28,40 @@ func (l *Ledger) wantChill() {
 	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > budget {
 		return
 	}
+	if !l.diskHolds(keys) {
+		return
+	}
 	l.cold.wanted = true
 	l.nudge()
 }
 
+// diskHolds tells whether there is room for a cold file of so many keys while
+// what it replaces is still there.
+func (l *Ledger) diskHolds(keys int64) bool {
+	return l.o.MaxDisk == 0 || l.journal.size()+l.cold.size()+cold.Length(keys, l.o.Digests) <= l.o.MaxDisk
+}
+
+// chills tells whether generations may move to cold files: in a window that is
+// bounded by time alone, unless it is renewed and by event time, and in one of
+// first sights by arrival, unless it counts exactly. Others need the order in
+// which identities came, which files do not keep.
+func (l *Ledger) chills() bool {
+	w := l.o.Window
+	if w.Count+w.Bytes != 0 {
+		return w.Kind == hapax.First && !w.EventTime && l.recency == nil
+	}
+	return w.Kind != hapax.Renewed || !w.EventTime
+}
+
 // coldest is the oldest generations in the table that hold half of what it
-// holds, and how many identities that is. The current one is not among them. An
-// exact count window has none: its list lets identities go one by one.
+// holds, and how many identities that is. The newest, which takes what comes, is
+// not among them.
 func (l *Ledger) coldest() (gens []*window.Generation, keys int64) {
-	if l.recency != nil {
+	if !l.chills() {
 		return nil, 0
 	}
-	for _, gen := range l.gens.List() {
+	list := l.gens.List()
+	for _, gen := range list[:max(len(list)-1, 0)] {
 		if gen.Number == 0 || gen.Count == 0 {
 			continue
 		}
@@ -55,8 +77,8 @@ func (l *Ledger) coldest() (gens []*window.Generation, keys int64) {
 // going on, and merges files when there are many. It runs on maintain only.
 func (l *Ledger) chill() {
 	err := l.chillOnce()
-	for err == nil && l.mergeDue() {
-		err = l.merge()
+	for more := true; more && err == nil; {
+		more, err = l.merge()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,12 +170,15 @@ func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
 	}
 	l.cold.frozen = true
 	gens, keys := l.coldest()
-	p := cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Log: l.journal.newestNumber()}
+	p := cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Watermark: l.gens.Watermark()}
 	l.cold.moving = make(map[uint64]bool)
 	for _, gen := range gens {
 		l.gens.Seal(gen)
 		l.cold.moving[gen.ID] = true
-		p.Generations = append(p.Generations, cold.Generation{ID: gen.ID, Start: gen.Start, End: gen.End, Bytes: gen.Bytes})
+		p.Generations = append(p.Generations, cold.Generation{
+			ID: gen.ID, Start: gen.Start, End: gen.End, Bytes: gen.Bytes,
+			Log: l.journal.newestNumber(), At: l.journal.w.Size(),
+		})
 	}
 	return gens, p
 }
@@ -198,7 +223,7 @@ func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
 	l.unlockAll()
 	l.cold.done.Broadcast()
 	if !l.o.Details {
-		l.journal.moved(gens, f.Log)
+		l.journal.moved(gens, f.Generations[0].Log)
 	}
 	return l.journal.drop()
 }

@@ -39,14 +39,14 @@ type coldFiles struct {
 	failed   atomic.Pointer[error] // of the first removal that did
 }
 
-// hidden are identities of cold files that were forgotten: up to the generation
-// that is their value they are not there.
+// hidden are identities that were forgotten: files up to the number that is
+// their value do not count. Those that merges make later leave them out.
 type hidden map[hapax.Fingerprint]uint64
 
 // maxHidden bounds them.
 const maxHidden = 1 << 20
 
-func (h hidden) hides(f hapax.Fingerprint, id uint64) bool { return len(h) > 0 && h[f] >= id }
+func (h hidden) hides(f hapax.Fingerprint, file uint64) bool { return len(h) > 0 && h[f] >= file }
 
 func (c *coldFiles) next() uint64 {
 	c.number++
@@ -72,16 +72,29 @@ func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Genera
 		if !h.found {
 			continue
 		}
-		gen := gens.ByID(h.file.Generations[h.entry.Generation].ID)
-		if gen != nil && !c.hidden.hides(k.Fingerprint(), gen.ID) {
+		if gen := c.generation(h.file, h.entry, gens); gen != nil {
 			return gen, h.entry.Digest, true, nil
 		}
 	}
 	return nil, 0, false, nil
 }
 
-// freezing tells whether the keys of a generation are being copied to a file.
-func (c *coldFiles) freezing(gen *window.Generation) bool { return c.moving[gen.ID] }
+// generation is that of an entry of a file, nil if it has left the window or the
+// entry was forgotten.
+func (c *coldFiles) generation(f *cold.File, e cold.Entry, gens *window.Generations) *window.Generation {
+	gen := gens.ByID(f.Generations[e.Generation].ID)
+	if gen == nil || c.hidden.hides(e.Key.Fingerprint(), f.Number) {
+		return nil
+	}
+	return gen
+}
+
+// keeps tells whether a file holds what the table held under a generation: it is
+// being made of it, or the identity's window has been renewed since.
+func (c *coldFiles) keeps(f hapax.Fingerprint, gen *window.Generation, gens *window.Generations) bool {
+	_, _, ok, err := c.find(window.KeyOf(f), gens)
+	return c.moving[gen.ID] || ok || err != nil
+}
 
 // forget hides an identity of a cold file, and tells of which generation.
 func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*window.Generation, error) {
@@ -89,22 +102,45 @@ func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*wind
 	if err != nil || !ok {
 		return nil, err
 	}
-	if gen.Number == 0 {
-		gens.Remove(gen, 1, 0)
-		c.live--
-	}
-	return gen, c.hide(f, gen.ID)
+	gens.Remove(gen, 1, 0)
+	c.live--
+	return gen, c.hide(f, c.number)
 }
 
-// hide makes an identity as if no generation up to id in a cold file held it.
-func (c *coldFiles) hide(f hapax.Fingerprint, id uint64) error {
+// forgetAgain hides an identity as when it was forgotten, in files up to a number.
+// The log is being read; counted says that the table held it, and that files do
+// not count it any more. Of a window that is renewed the youngest copy counts.
+func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, gens *window.Generations, renewed, counted bool) error {
+	for _, h := range c.locate(window.KeyOf(f), nil) {
+		e, ok, err := h.file.Read(h.key, h.at)
+		if err != nil {
+			return err
+		}
+		gen := c.generation(h.file, e, gens)
+		if !ok || gen == nil {
+			continue
+		}
+		if h.file.Number <= file && !counted {
+			gens.Remove(gen, 1, 0)
+			c.live--
+		}
+		if renewed {
+			break
+		}
+	}
+	c.number = max(c.number, file)
+	return c.hide(f, file)
+}
+
+// hide makes an identity as if no file up to a number held it.
+func (c *coldFiles) hide(f hapax.Fingerprint, file uint64) error {
 	if c.hidden == nil {
 		c.hidden = make(hidden)
 	}
 	if len(c.hidden) >= maxHidden {
-		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until their window ends", hapax.ErrFull, len(c.hidden))
+		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until these are merged or their window ends", hapax.ErrFull, len(c.hidden))
 	}
-	c.hidden[f] = max(c.hidden[f], id)
+	c.hidden[f] = max(c.hidden[f], file)
 	return nil
 }
 
@@ -114,7 +150,7 @@ func (c *coldFiles) log(id uint64) uint64 {
 	for _, f := range c.files {
 		for _, g := range f.Generations {
 			if g.ID == id {
-				return f.Log
+				return g.Log
 			}
 		}
 	}
@@ -140,17 +176,6 @@ func (c *coldFiles) size() (n int64) {
 	return n
 }
 
-// smallest is the first of the two neighbours that are smallest together.
-func (c *coldFiles) smallest() int {
-	at := 0
-	for i := range len(c.files) - 1 {
-		if c.files[i].Keys+c.files[i+1].Keys < c.files[at].Keys+c.files[at+1].Keys {
-			at = i
-		}
-	}
-	return at
-}
-
 // clean retires the files that hold nothing live, while no merge reads them, and
 // reports a removal that failed.
 func (c *coldFiles) clean(gens *window.Generations) error {
@@ -173,8 +198,12 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 		}
 	}
 	c.files = kept
-	if list := gens.List(); len(c.hidden) > 0 && len(list) > 0 {
-		maps.DeleteFunc(c.hidden, func(_ hapax.Fingerprint, id uint64) bool { return id < list[0].ID })
+	if len(c.hidden) > 0 {
+		first := c.number
+		for _, f := range c.files {
+			first = min(first, f.Number)
+		}
+		maps.DeleteFunc(c.hidden, func(_ hapax.Fingerprint, file uint64) bool { return file < first })
 	}
 	return nil
 }
@@ -207,6 +236,9 @@ func (c *coldFiles) numbers() (n []uint64) {
 }
 
 func (c *coldFiles) close() error {
+	if c.done != nil {
+		c.done.Broadcast() // nothing will move any more
+	}
 	c.readers = 0 // those left get an error
 	c.retire()
 	c.removing.Wait()
@@ -235,27 +267,41 @@ func (l *Ledger) allCold(yield func(Sighting, error) bool) {
 		defer l.mu.Unlock()
 		l.endRead()
 	}()
-	for _, f := range files {
+	for i, f := range files {
 		for e, err := range f.All() {
+			s, ok := Sighting{}, false
+			if err == nil {
+				s, ok, err = l.sightCold(f, files[i+1:], e)
+			}
 			if err != nil {
-				yield(Sighting{}, err)
+				yield(s, err)
 				return
 			}
-			if s, ok := l.sightCold(f, e); ok && !yield(s, nil) {
+			if ok && !yield(s, nil) {
 				return
 			}
 		}
 	}
 }
 
-// sightCold is the sighting of an entry that is live, and not newer in the table.
-func (l *Ledger) sightCold(f *cold.File, e cold.Entry) (s Sighting, ok bool) {
+// sightCold is the sighting of an entry that is live, and not newer in the table
+// or a younger file.
+func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s Sighting, ok bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g := l.gens.ByID(f.Generations[e.Generation].ID)
+	if err := l.ready(); err != nil {
+		return s, false, err
+	}
 	s.Fingerprint = e.Key.Fingerprint()
-	if g == nil || g.Number != 0 || l.cold.hidden.hides(s.Fingerprint, g.ID) {
-		return s, false
+	g := l.cold.generation(f, e, l.gens)
+	if g == nil {
+		return s, false, nil
+	}
+	for _, f := range younger {
+		again, found, err := f.Find(e.Key)
+		if err != nil || found && l.cold.generation(f, again, l.gens) != nil {
+			return s, false, err
+		}
 	}
 	st := l.stripe(e.Key)
 	st.mu.Lock()
@@ -263,11 +309,11 @@ func (l *Ledger) sightCold(f *cold.File, e cold.Entry) (s Sighting, ok bool) {
 	hot := st.live[was]
 	st.mu.Unlock()
 	if hot {
-		return s, false
+		return s, false, nil
 	}
 	l.sighted(&s, g)
 	s.Digest = e.Digest
-	return s, true
+	return s, true, nil
 }
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.

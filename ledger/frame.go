@@ -20,7 +20,7 @@ import (
 //	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
 //	6 release     16 fingerprint
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
-//	8 forget      16 fingerprint · v hidden      in cold files of generations up to hidden, 0 for none
+//	8 forget      16 fingerprint · v hidden      in cold files up to that number, 0 for none
 //	9 tokens      v reserved            tokens up to here may have been given out
 //	10 snapshot   v newest generation · v files · files × v number    the frames before it in its file repeat
 //	                                    what files before hold, of which these are needed still
@@ -28,7 +28,7 @@ import (
 //	12 sequence   1 flags · [positions] · v window · [lap] · producers …      what is remembered of these from now on
 //	    lap       v file · 8 next       all whose fingerprint's upper half is below next are repeated from that file on; 0: all
 //	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers
-//	13 hidden     16 fingerprint · v generation      forgotten in cold files of generations up to it; in a snapshot
+//	13 hidden     16 fingerprint · v file            forgotten in cold files up to that number; in a snapshot
 const (
 	frameGeneration = 1 + iota
 	frameAdmit

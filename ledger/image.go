@@ -245,13 +245,19 @@ func (l *Ledger) restore() error {
 }
 
 // recount counts the generations in cold files as they were counted at close: the
-// files know what they were made with, not what was forgotten or renewed since.
+// files know what they were made with, not what was forgotten or renewed since,
+// nor which generations have left by count or bytes.
 func (l *Ledger) recount() {
+	counted := make(map[uint64]bool)
 	for _, was := range l.picture.Generations {
+		counted[was.ID] = true
 		if gen := l.gens.ByID(was.ID); gen != nil && gen.Number == 0 {
 			l.cold.live -= gen.Count - was.Count
 			l.gens.Remove(gen, gen.Count-was.Count, gen.Bytes-was.Bytes)
 		}
+	}
+	for list := l.gens.List(); len(list) > 1 && !counted[list[0].ID]; list = l.gens.List() {
+		l.ended([]*window.Generation{l.gens.Evict()}, false)
 	}
 }
 

@@ -244,10 +244,10 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	switch {
 	case !ok:
 		if gen, err = l.cold.forget(f, l.gens); gen != nil {
-			hidden, ok = gen.ID, true
+			hidden, ok = l.cold.number, true
 		}
-	case gen != nil && l.cold.freezing(gen): // it is in the file that is being made
-		hidden = gen.ID
+	case gen != nil && l.cold.keeps(f, gen, l.gens):
+		hidden = l.cold.number
 		err = l.cold.hide(f, hidden)
 	}
 	if err != nil {

@@ -2,14 +2,22 @@ package ledger
 
 import (
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
 )
 
-// maxCold is how many cold files there may be: a look-up asks the filters of all.
-const maxCold = 8
+const (
+	// maxCold is how many cold files there should be: a look-up asks the filters
+	// of all.
+	maxCold = 8
+	// tooManyCold is how many there may be while no two can be merged: events
+	// come in such disorder that any two have too many generations, or there is
+	// no room on disk.
+	tooManyCold = 64
+)
 
 // heir is a merged file that takes over from two neighbours, a part at a time,
 // so that memory never holds the filters of all three.
@@ -30,59 +38,79 @@ func (h *heir) of(f *cold.File, k window.Key) *cold.File {
 	return h.file
 }
 
-func (l *Ledger) mergeDue() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.cold.files) > maxCold && l.ready() == nil
-}
-
 // merge makes one file of the two neighbours that are smallest together, without
 // what has left the window.
-func (l *Ledger) merge() error {
-	a, b, p := l.planMerge()
+//
+// It tells whether there were two to merge.
+func (l *Ledger) merge() (merged bool, err error) {
+	a, b, p, forgotten := l.planMerge()
+	if a == nil {
+		return false, nil
+	}
 	index := make(map[uint64]uint8)
 	for i, g := range p.Generations {
 		index[g.ID] = uint8(i)
 	}
 	w, err := cold.NewWriter(l.o.FS, l.dir, p)
 	if err != nil {
-		return err
+		return false, err
 	}
-	err = cold.Merge(w, a, b, func(f *cold.File, generation uint8) (uint8, bool) {
-		i, ok := index[f.Generations[generation].ID]
-		return i, ok
+	err = cold.Merge(w, a, b, func(f *cold.File, e cold.Entry) (uint8, bool) {
+		i, ok := index[f.Generations[e.Generation].ID]
+		return i, ok && !forgotten.hides(e.Key.Fingerprint(), f.Number)
 	})
 	if err != nil {
-		return errors.Join(err, w.Abort())
+		return false, errors.Join(err, w.Abort())
 	}
 	f, err := w.Finish()
 	if err != nil {
-		return err
+		return false, err
 	}
-	return l.handOver(a, b, f)
+	return true, l.handOver(a, b, f)
 }
 
-// planMerge chooses two files and tells what is to be made of them.
-func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan) {
+// planMerge chooses two files and tells what is to be made of them, without what
+// has been forgotten; nil means that there are few enough, or none that fit
+// together.
+func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan, forgotten hidden) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.cold.smallest()
-	a, b = l.cold.files[at], l.cold.files[at+1]
-	p = cold.Plan{Number: l.cold.next(), Replaces: []uint64{a.Number, b.Number}, Digests: l.o.Digests, Log: max(a.Log, b.Log)}
+	if len(l.cold.files) <= maxCold || l.ready() != nil {
+		return nil, nil, p, nil
+	}
+	for i := range len(l.cold.files) - 1 {
+		older, younger := l.cold.files[i], l.cold.files[i+1]
+		if a != nil && older.Keys+younger.Keys >= a.Keys+b.Keys {
+			continue
+		}
+		if gens, keys := l.together(older, younger); len(gens) <= cold.MaxGenerations && l.diskHolds(keys) {
+			a, b = older, younger
+			p.Generations, p.Keys = gens, keys
+		}
+	}
+	if a != nil {
+		p.Number, p.Replaces = l.cold.next(), []uint64{a.Number, b.Number}
+		p.Digests, p.Watermark = l.o.Digests, max(a.Watermark, b.Watermark)
+	}
+	return a, b, p, maps.Clone(l.cold.hidden)
+}
+
+// together is what two files have of generations that are live.
+func (l *Ledger) together(files ...*cold.File) (gens []cold.Generation, keys int64) {
 	taken := make(map[uint64]bool)
-	for _, f := range []*cold.File{a, b} {
+	for _, f := range files {
 		for _, g := range f.Generations {
 			if l.gens.ByID(g.ID) == nil {
 				continue
 			}
-			p.Keys += g.Count
+			keys += g.Count
 			if !taken[g.ID] {
 				taken[g.ID] = true
-				p.Generations = append(p.Generations, g)
+				gens = append(gens, g)
 			}
 		}
 	}
-	return a, b, p
+	return gens, keys
 }
 
 // handOver puts a merged file into service part by part, and deletes the two it

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
 )
@@ -61,8 +62,24 @@ func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
 	l.cold.files = kept
 	// Oldest first, by what they hold: a merged file has a late number.
 	slices.SortFunc(kept, func(a, b *cold.File) int { return cmp.Compare(a.Oldest(), b.Oldest()) })
-	for _, f := range kept {
-		for _, g := range f.Generations {
+	return l.countCold()
+}
+
+// countCold begins the generations of the cold files again, and loads their
+// filters.
+func (l *Ledger) countCold() error {
+	if l.o.Window.EventTime {
+		for _, f := range l.cold.files {
+			l.ended(l.gens.Advance(f.Watermark), false)
+		}
+	}
+	renewed, err := l.countRenewed()
+	if err != nil {
+		return err
+	}
+	for _, f := range l.cold.files {
+		for i, g := range f.Generations {
+			l.gens.SkipTo(g.ID) // none that begins later may be taken for it
 			if l.gens.Ended(g.End) {
 				continue
 			}
@@ -70,11 +87,55 @@ func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
 			if err != nil {
 				return err
 			}
-			l.cold.live += g.Count
-			l.ended(l.gens.Add(gen, g.Count, g.Bytes), false)
+			n := g.Count - renewed[f][i]
+			l.cold.live += n
+			l.ended(l.gens.Add(gen, n, g.Bytes), false)
 		}
 		if err := f.Load(); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// countRenewed counts, by file and generation, the identities that came again
+// later and are in a younger file too. It reads all files, where a window is
+// renewed.
+func (l *Ledger) countRenewed() (map[*cold.File]*[256]int64, error) {
+	counts := make(map[*cold.File]*[256]int64)
+	for _, f := range l.cold.files {
+		counts[f] = new([256]int64)
+	}
+	if l.o.Window.Kind != hapax.Renewed || len(l.cold.files) < 2 {
+		return counts, nil
+	}
+	err := cold.Again(l.cold.files,
+		func(f *cold.File, generation uint8) bool { return !l.gens.Ended(f.Generations[generation].End) },
+		func(f *cold.File, generation uint8) { counts[f][generation]++ })
+	return counts, err
+}
+
+// leaveCold counts an identity out of the cold files that the log holds anew, in
+// the frame at that offset of that file: its window was renewed.
+func (l *Ledger) leaveCold(k window.Key, log uint64, at int64) error {
+	if l.o.Window.Kind != hapax.Renewed {
+		return nil
+	}
+	for _, h := range l.cold.locate(k, nil) {
+		e, ok, err := h.file.Read(k, h.at)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		moved := &h.file.Generations[e.Generation]
+		if gen := l.cold.generation(h.file, e, l.gens); gen != nil {
+			if log > moved.Log || log == moved.Log && at >= moved.At {
+				l.gens.Remove(gen, 1, 0)
+				l.cold.live--
+			}
+			return nil // what is older does not count it
 		}
 	}
 	return nil

@@ -191,7 +191,13 @@ func (l *Ledger) known(k window.Key) bool {
 // of an identity that is remembered.
 func (l *Ledger) again(e *Entry, k window.Key, now int64) hapax.Verdict {
 	p, was := l.table.Find(k)
-	if l.stripe(k).live[was] && differ(l.digest(k, p), e.Digest) {
+	var d hapax.Digest
+	if l.stripe(k).live[was] {
+		d = l.digest(k, p)
+	} else {
+		_, d, _, _ = l.cold.find(k, l.gens) // known has just read it
+	}
+	if differ(d, e.Digest) {
 		l.stats.conflicts.Add(1)
 		return hapax.Conflict
 	}

@@ -20,10 +20,13 @@ type replay struct {
 	gens     map[uint64]*window.Generation // of the file; nil: left the window
 	complete bool                          // the file's snapshot was complete
 	needed   []uint64                      // the files before it that the last complete snapshot lists
+
+	claimed map[hapax.Fingerprint]bool // claims of the snapshot
 }
 
 func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
+	r.claimed = make(map[hapax.Fingerprint]bool)
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
 	report, err := segment.Scan(r.j.fs, f.path, o, r.frame)
 	if err == nil && mustBeSealed && !r.complete {
@@ -57,7 +60,11 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameSource:
 		return r.snapshotSource(b)
 	case frameClaim:
-		return r.claim(readClaim(b))
+		f, h := readClaim(b)
+		if !r.complete {
+			r.claimed[f] = true
+		}
+		return r.claim(f, h)
 	case frameRelease:
 		f := b.fingerprint()
 		l.claims.Drop(f)
@@ -66,14 +73,13 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		return r.commit(readCommit(b))
 	case frameForget:
 		f := b.fingerprint()
-		l.forgetInTable(f)
-		if hidden := b.uvarint("generation"); hidden != 0 {
-			_, err := l.cold.forget(f, l.gens)
-			return errors.Join(err, l.cold.hide(f, hidden))
+		_, hot := l.forgetInTable(f)
+		if hidden := b.uvarint("file"); hidden != 0 {
+			return r.hide(f, hidden, hot)
 		}
 	case frameHidden:
 		f := b.fingerprint()
-		return r.hide(f, b.uvarint("generation"))
+		return r.hide(f, b.uvarint("file"), false)
 	case frameTokens:
 		l.reserved = max(l.reserved, b.uvarint("tokens"))
 	case frameSnapshot:
@@ -81,6 +87,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		l.gens.SkipTo(newest)
 		r.complete, r.needed = true, needed
 		r.j.begun = r.at
+		r.dropClaims()
 	case frameReceipt:
 		f := b.fingerprint()
 		l.receipts.put(f, append(hapax.Receipt{}, b.string("receipt")...))
@@ -92,15 +99,26 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	return nil
 }
 
-// hide makes an identity forgotten again that a cold file still holds.
-func (r *replay) hide(f hapax.Fingerprint, id uint64) error {
-	cold := &r.l.cold
-	gen, _, ok, err := cold.find(window.KeyOf(f), r.l.gens)
-	if err != nil || !ok || gen.ID > id {
-		return err
+// dropClaims lets the claims go that a complete snapshot does not have: they ended
+// in a file that is not needed any more.
+func (r *replay) dropClaims() {
+	var ended []hapax.Fingerprint
+	r.l.claims.All(func(f hapax.Fingerprint, _ window.Held) bool {
+		if !r.claimed[f] {
+			ended = append(ended, f)
+		}
+		return true
+	})
+	for _, f := range ended {
+		r.l.claims.Drop(f)
+		r.l.unclaim(f)
 	}
-	_, err = cold.forget(f, r.l.gens)
-	return errors.Join(err, cold.hide(f, id))
+}
+
+// hide makes an identity forgotten again that cold files up to a number may hold;
+// counted says that they do not count it.
+func (r *replay) hide(f hapax.Fingerprint, file uint64, counted bool) error {
+	return r.l.cold.forgetAgain(f, file, r.l.gens, r.l.o.Window.Kind == hapax.Renewed, counted)
 }
 
 // source is the source with that name. A log with more of them than may be is
@@ -182,8 +200,12 @@ func (r *replay) generation(b *reader) error {
 		return b.err
 	}
 	r.f.ends[gen.ID] = gen.End
+	r.l.gens.SkipTo(gen.ID)
 	if r.l.gens.Ended(gen.End) {
 		return nil
+	}
+	if r.l.cold.log(gen.ID) > 0 && r.l.gens.ByID(gen.ID) == nil {
+		return nil // its keys went to a cold file, and it has left since
 	}
 	live, err := r.l.gens.Restore(gen, true)
 	if errors.Is(err, window.ErrNumbers) {
@@ -295,6 +317,11 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 	st := l.stripe(k)
 	p, was := l.table.FindAt(k, s)
 	live := was != 0 && st.live[was]
+	if !live {
+		if err := l.leaveCold(k, r.f.number, r.at); err != nil {
+			return 0, err
+		}
+	}
 	switch {
 	case was == 0:
 		var err error

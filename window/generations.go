@@ -155,22 +155,43 @@ func (g *Generations) At(t, size int64) (*Generation, error) {
 	if gen := g.open(start, end, size); gen != nil {
 		return gen, nil
 	}
-	if len(g.list) >= mostLive {
-		return g.stretch(end), nil
+	if g.crowded() {
+		if gen := g.stretch(end); gen != nil {
+			return gen, nil
+		}
 	}
 	return g.begin(start, end)
 }
 
-// stretch makes a live generation take one slice more.
-func (g *Generations) stretch(end int64) *Generation {
+// crowded tells whether as many generations have numbers as may.
+func (g *Generations) crowded() bool {
+	if len(g.list) < mostLive {
+		return false
+	}
+	numbered := 0
 	for _, gen := range g.list {
-		if gen.End >= end && gen.takes() {
+		if gen.Number != 0 {
+			numbered++
+		}
+	}
+	return numbered >= mostLive
+}
+
+// stretch makes a live generation take one slice more, if one takes any.
+func (g *Generations) stretch(end int64) *Generation {
+	var last *Generation
+	for _, gen := range g.list {
+		if !gen.takes() {
+			continue
+		}
+		if last = gen; gen.End >= end {
 			return gen
 		}
 	}
-	gen := g.list[len(g.list)-1]
-	gen.End = end
-	return gen
+	if last != nil {
+		last.End = end
+	}
+	return last
 }
 
 // LimitGeneration sets how many identities go into one generation, so that the
@@ -182,11 +203,13 @@ func (g *Generations) open(start, end, size int64) *Generation {
 	for i := len(g.list) - 1; i >= 0; i-- {
 		gen := g.list[i]
 		switch {
+		case !gen.takes() && !g.window.EventTime:
+			return nil // those before it are older
 		case !gen.takes() || g.width != 0 && gen.Start > start:
 			continue
 		case g.width != 0 && gen.End < end:
 			return nil
-		case !g.Fits(gen, size) && len(g.list) < mostLive:
+		case !g.Fits(gen, size) && !g.crowded():
 			return nil
 		}
 		return gen
@@ -239,7 +262,7 @@ func (g *Generations) insert(gen *Generation) {
 		g.free--
 	}
 	at := len(g.list)
-	for g.width != 0 && at > 0 && g.list[at-1].End > gen.End {
+	for at > 0 && (g.list[at-1].End > gen.End || g.list[at-1].End == gen.End && g.list[at-1].ID > gen.ID) {
 		at--
 	}
 	g.list = slices.Insert(g.list, at, gen)
@@ -311,7 +334,7 @@ func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
 // event time the generations are not in the order in which they came.
 func (g *Generations) after(i int, gen *Generation) (count, size int64) {
 	for j, later := range g.list {
-		if j > i && !g.window.EventTime || later.First > gen.Last {
+		if !g.window.EventTime && j > i || g.window.EventTime && later.First > gen.Last {
 			count += later.Count
 			size += later.Bytes
 		}

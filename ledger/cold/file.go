@@ -46,6 +46,10 @@ type Generation struct {
 	Start, End int64
 	Count      int64 // keys in the file
 	Bytes      int64
+
+	// What the log holds before this offset of this file of it, is in here.
+	Log uint64
+	At  int64
 }
 
 // File is an open cold file. Locate and Find may be called from several
@@ -55,7 +59,7 @@ type File struct {
 	Generations []Generation
 	Replaces    []uint64 // numbers of the files whose keys it has taken over
 	Keys        int64
-	Log         uint64 // files of the log before this number hold nothing more of them
+	Watermark   int64 // the time that the ledger had reached
 
 	path   string
 	file   vfs.File

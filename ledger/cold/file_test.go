@@ -47,7 +47,7 @@ func randomEntries(seed uint64, n int, digests bool) []Entry {
 
 // generations are those of randomEntries: IDs from on.
 func generations(from uint64) []Generation {
-	return []Generation{{ID: from, Start: -5, End: 10, Bytes: 7}, {ID: from + 1, Start: 10, End: 20}, {ID: from + 2, Start: 20, End: 30}}
+	return []Generation{{ID: from, Start: -5, End: 10, Bytes: 7, Log: 77, At: 1 << 40}, {ID: from + 1, Start: 10, End: 20}, {ID: from + 2, Start: 20, End: 30}}
 }
 
 // write makes a file of entries and opens it again.
@@ -117,10 +117,10 @@ func TestRoundTrip(t *testing.T) {
 func roundTrip(t *testing.T, n int, digests bool) {
 	disk := newDisk(t)
 	entries := randomEntries(uint64(n), n, digests)
-	p := Plan{Number: 9, Generations: generations(3), Replaces: []uint64{4, 5}, Log: 77, Digests: digests}
+	p := Plan{Number: 9, Generations: generations(3), Replaces: []uint64{4, 5}, Watermark: -3, Digests: digests}
 	f := write(t, disk, p, entries)
 	must(t, f.Check())
-	if f.Number != 9 || f.Log != 77 || f.Keys != int64(n) || len(f.Replaces) != 2 || f.Oldest() != 3 {
+	if f.Number != 9 || f.Watermark != -3 || f.Keys != int64(n) || len(f.Replaces) != 2 || f.Oldest() != 3 {
 		t.Fatalf("%+v", f)
 	}
 	sum := int64(0)
@@ -212,11 +212,12 @@ func TestMerge(t *testing.T) {
 	for id := uint64(6); id > ended; id-- {
 		left = append(left, Generation{ID: id})
 	}
+	forgotten := old[1000].Key
 	w, err := NewWriter(disk, testDir, Plan{Number: 3, Keys: 6000, Generations: left, Replaces: []uint64{1, 2}, Digests: true})
 	must(t, err)
-	must(t, Merge(w, a, b, func(f *File, generation uint8) (uint8, bool) {
-		id := f.Generations[generation].ID
-		return uint8(6 - id), id > ended
+	must(t, Merge(w, a, b, func(f *File, e Entry) (uint8, bool) {
+		id := f.Generations[e.Generation].ID
+		return uint8(6 - id), id > ended && e.Key != forgotten
 	}))
 	f, err := w.Finish()
 	must(t, err)
@@ -225,7 +226,7 @@ func TestMerge(t *testing.T) {
 
 	want := make(map[window.Key]Entry)
 	for _, e := range old {
-		if id := uint64(e.Generation) + 1; id > ended {
+		if id := uint64(e.Generation) + 1; id > ended && e.Key != forgotten {
 			e.Generation = uint8(6 - id)
 			want[e.Key] = e
 		}

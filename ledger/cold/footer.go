@@ -12,9 +12,9 @@ import (
 )
 
 // head    8 magic · 4 version · 4 length of the footer · 8 its offset · 4 zero · 4 checksum
-// footer  4 checksum · 8 number · 8 keys · 8 log · 4 digests? · 4 bits · 4 prefix · 4 generations · 4 replaced
+// footer  4 checksum · 8 number · 8 keys · 8 watermark · 4 digests? · 4 bits · 4 prefix · 4 generations · 4 replaced
 //
-//	generation  8 id · 8 start · 8 end · 8 count · 8 bytes
+//	generation  8 id · 8 start · 8 end · 8 count · 8 bytes · 8 log · 8 at
 //	replaced    8 number
 //	range       8 offset · 4 pages · 8 bytes of the filter · 4 its checksum · pages × 8 first key
 const (
@@ -39,7 +39,7 @@ func (f *File) encodeFooter() []byte {
 	b := make([]byte, 4)
 	b = binary.LittleEndian.AppendUint64(b, f.Number)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.Keys))
-	b = binary.LittleEndian.AppendUint64(b, f.Log)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.Watermark))
 	digests := uint32(0)
 	if f.layout.digests {
 		digests = 1
@@ -48,7 +48,7 @@ func (f *File) encodeFooter() []byte {
 		b = binary.LittleEndian.AppendUint32(b, v)
 	}
 	for _, g := range f.Generations {
-		for _, v := range []uint64{g.ID, uint64(g.Start), uint64(g.End), uint64(g.Count), uint64(g.Bytes)} {
+		for _, v := range []uint64{g.ID, uint64(g.Start), uint64(g.End), uint64(g.Count), uint64(g.Bytes), g.Log, uint64(g.At)} {
 			b = binary.LittleEndian.AppendUint64(b, v)
 		}
 	}
@@ -123,7 +123,7 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 	}
 	r := footerReader{b: b[4:]}
 	f.Number, f.Keys = r.u64(), int64(r.u64())
-	f.Log = r.u64()
+	f.Watermark = int64(r.u64())
 	digests := r.u32()
 	f.bits = int(r.u32())
 	prefix := int(r.u32())
@@ -134,7 +134,10 @@ func (f *File) decodeFooter(b []byte, limit int64) error {
 		return damaged("its footer makes no sense")
 	}
 	for range generations {
-		f.Generations = append(f.Generations, Generation{r.u64(), int64(r.u64()), int64(r.u64()), int64(r.u64()), int64(r.u64())})
+		f.Generations = append(f.Generations, Generation{
+			ID: r.u64(), Start: int64(r.u64()), End: int64(r.u64()), Count: int64(r.u64()), Bytes: int64(r.u64()),
+			Log: r.u64(), At: int64(r.u64()),
+		})
 	}
 	for range replaced {
 		f.Replaces = append(f.Replaces, r.u64())

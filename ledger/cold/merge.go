@@ -71,10 +71,10 @@ func (c *cursor) fill() error {
 	return nil
 }
 
-// Merge writes the entries of two files into w. index translates the files'
-// generations to w's, or tells that one has ended; of a key that both have, the
-// second file's stays.
-func Merge(w *Writer, a, b *File, index func(f *File, generation uint8) (uint8, bool)) error {
+// Merge writes the entries of two files into w. index translates an entry's
+// generation to w's, or tells that the entry is to go; of a key that both have,
+// the second file's stays.
+func Merge(w *Writer, a, b *File, index func(*File, Entry) (uint8, bool)) error {
 	old := merging{cursor: cursor{f: a, end: a.Parts()}, index: index}
 	young := merging{cursor: cursor{f: b, end: b.Parts()}, index: index}
 	if err := errors.Join(old.advance(), young.advance()); err != nil {
@@ -104,9 +104,11 @@ func Merge(w *Writer, a, b *File, index func(f *File, generation uint8) (uint8, 
 // merging is one of the files of a Merge.
 type merging struct {
 	cursor
-	index func(f *File, generation uint8) (uint8, bool)
+	index func(*File, Entry) (uint8, bool)
 	head  Entry // its next entry, in the new file's terms
 	left  bool  // there is one
+
+	generation uint8 // of the entry that Again has left
 }
 
 // advance goes on to the next entry that is live.
@@ -117,9 +119,48 @@ func (m *merging) advance() error {
 			m.left = false
 			return err
 		}
-		if e.Generation, ok = m.index(m.f, e.Generation); ok {
+		if e.Generation, ok = m.index(m.f, e); ok {
 			m.head, m.left = e, true
 			return nil
+		}
+	}
+}
+
+// Again calls visit for every live entry whose key a younger file holds too. The
+// files come oldest first.
+func Again(files []*File, live func(f *File, generation uint8) bool, visit func(f *File, generation uint8)) error {
+	heads := make([]merging, len(files))
+	for i, f := range files {
+		heads[i] = merging{cursor: cursor{f: f, end: f.Parts()}, index: func(f *File, e Entry) (uint8, bool) {
+			return e.Generation, live(f, e.Generation)
+		}}
+		if err := heads[i].advance(); err != nil {
+			return err
+		}
+	}
+	for {
+		var least *merging
+		for i := range heads {
+			if h := &heads[i]; h.left && (least == nil || less(h.head.Key, least.head.Key)) {
+				least = h
+			}
+		}
+		if least == nil {
+			return nil
+		}
+		key, older := least.head.Key, (*merging)(nil)
+		for i := range heads {
+			h := &heads[i]
+			if !h.left || h.head.Key != key {
+				continue
+			}
+			if older != nil {
+				visit(older.f, older.generation)
+			}
+			h.generation, older = h.head.Generation, h
+			if err := h.advance(); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -27,6 +27,16 @@ const (
 	syncAt  = 8 << 20
 )
 
+// Length is about the bytes of disk that a file of so many keys takes, and not
+// less.
+func Length(keys int64, digests bool) int64 {
+	each := 18.5
+	if digests {
+		each += digestSize
+	}
+	return int64(each*float64(keys)) + 32<<10
+}
+
 // TempSuffix is what the name of a file ends in until it is whole.
 const TempSuffix = ".new"
 
@@ -56,7 +66,7 @@ type Plan struct {
 	Keys        int64        // about how many
 	Generations []Generation // entries name them by index; the counts are made by Add
 	Replaces    []uint64
-	Log         uint64
+	Watermark   int64
 	Digests     bool
 }
 
@@ -68,7 +78,7 @@ func NewWriter(fsys vfs.FS, dir string, p Plan) (*Writer, error) {
 	}
 	bits := bitsFor(p.Keys)
 	f := &File{
-		Number: p.Number, Generations: slices.Clone(generations), Replaces: p.Replaces, Log: p.Log,
+		Number: p.Number, Generations: slices.Clone(generations), Replaces: p.Replaces, Watermark: p.Watermark,
 		path: Path(dir, p.Number), layout: layoutFor(p.Keys, len(generations), p.Digests), bits: bits, ranges: make([]span, 1<<bits),
 	}
 	for i := range f.Generations {
