@@ -24,6 +24,7 @@ type journal struct {
 	dir      string
 	snapshot func(*journal) error                  // appends the state that a new file begins with
 	repeat   func(*journal) (lap int64, err error) // appends some of what is remembered of producers
+	least    int64                                 // bytes of a file before another is begun
 
 	tail
 	files []*logFile // the last is the tail's
@@ -110,7 +111,7 @@ func (j *journal) roll() error {
 	for _, f := range j.files[:n-1] {
 		total += f.size
 	}
-	if j.w.Size()-j.begun < max(min(max(total/64, lap/2, minRoll), maxRoll), 2*j.begun) {
+	if j.w.Size()-j.begun < max(min(max(total/64, lap/2, j.least), maxRoll), 2*j.begun) {
 		return nil
 	}
 	return j.rollNow()

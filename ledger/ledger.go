@@ -55,7 +55,7 @@ type Ledger struct {
 	concurrent bool             // Admit needs stripes alone
 	timed      bool             // a timer, not each call, ends slices of time
 	deadline   atomic.Int64     // when the generations have something to do: Unix ns
-	live       atomic.Int64     // identities in live generations
+	live       counter          // identities in live generations
 	debt       int64            // lines a sweep owes for identities admitted
 	prefaulted int              // lines that maintain is to get memory for
 	backed     int              // lines that have it

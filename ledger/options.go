@@ -147,3 +147,17 @@ func (o *Options) concurrent(dir string) bool {
 	return dir == "" && w.Kind != hapax.Renewed && !w.EventTime && !o.exact() && w.Bytes == 0 &&
 		(w.Count == 0 || w.Count > exactCount && w.Kind == hapax.First)
 }
+
+// leastLog is how many bytes of log are worth a file of their own. Where
+// identities leave, files are small, so that they can go soon. Where none ever
+// leaves only cold files make them needless, and each takes six syncs to begin.
+func (o *Options) leastLog() int64 {
+	if !o.Window.Unbounded {
+		return minRoll
+	}
+	budget := o.MaxMemory
+	if o.MaxDisk > 0 {
+		budget = min(budget, o.MaxDisk)
+	}
+	return min(max(budget/64, minRoll), maxRoll/4)
+}

@@ -29,7 +29,7 @@ func (l *Ledger) openDir() (err error) {
 	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
 		return err
 	}
-	j := &journal{fs: fsys, dir: l.dir, snapshot: l.snapshot, repeat: l.repeat}
+	j := &journal{fs: fsys, dir: l.dir, snapshot: l.snapshot, repeat: l.repeat, least: l.o.leastLog()}
 	j.init(l.o.Durability)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err

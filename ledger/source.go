@@ -26,7 +26,8 @@ type source struct {
 	chunks    map[int64]*chunk // by offset / chunkSize
 	last      *chunk           // used last, number lastAt: positions come in order
 	lastAt    int64
-	noted     int // positions in chunks
+	noted     int   // positions in chunks
+	highest   int64 // of them; positions above were never seen
 }
 
 const chunkSize = 512
@@ -35,13 +36,16 @@ type chunk struct {
 	admitted, fresh [chunkSize / 64]uint64
 }
 
-func newSource() *source { return &source{confirmed: -1, chunks: make(map[int64]*chunk)} }
+func newSource() *source { return &source{confirmed: -1, highest: -1, chunks: make(map[int64]*chunk)} }
 
 // seen tells whether the position was admitted before, and whether it is still
 // to be run: fresh then, and not confirmed since.
 func (s *source) seen(offset int64) (seen, fresh bool) {
-	if offset <= s.confirmed {
+	switch {
+	case offset <= s.confirmed:
 		return true, false
+	case offset > s.highest:
+		return false, false
 	}
 	c := s.chunk(offset / chunkSize)
 	if c == nil {
@@ -73,6 +77,7 @@ func (s *source) noteVerdict(offset int64, fresh bool) {
 		s.noted++
 	}
 	c.admitted[word] |= bit
+	s.highest = max(s.highest, offset)
 	if fresh {
 		c.fresh[word] |= bit
 	}
@@ -279,6 +284,7 @@ func readSource(r *reader) (name string, s *source) {
 		}
 		s.chunks[at] = k
 		s.noted += k.count()
+		s.highest = at*chunkSize + chunkSize - 1
 	}
 	return c.Source, s
 }

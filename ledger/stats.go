@@ -24,8 +24,15 @@ type Stats struct {
 	Ages [40]int64
 }
 
+// counter is a number under the ledger's mu.
+type counter int64
+
+func (c *counter) Add(n int64) { *c += counter(n) }
+func (c *counter) Load() int64 { return int64(*c) }
+
 type stats struct {
-	fresh, duplicates, redelivered, inFlight, conflicts, late, stale, evictedLive atomic.Int64
+	fresh, duplicates                                          counter
+	redelivered, inFlight, conflicts, late, stale, evictedLive atomic.Int64
 
 	ages [40]atomic.Int64
 }
