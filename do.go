@@ -95,7 +95,9 @@ type Limits struct {
 // if the lease is lost while the handler works, the next copy runs again.
 // Within a lease that holds, no two runs overlap.
 //
-// The error is nil for Executed and Replayed. It is wrapped, so test it with
+// The error is nil for Replayed, and for Executed but if the receipt was too large
+// for the ledger ([ErrReceiptSize]): then the message is done, and copies get no
+// receipt. It is wrapped, so test it with
 // [errors.Is] and [errors.As]; the handler's own error is returned as it is,
 // unless the release failed too. The [Outcome] tells more than the error: a
 // handler that uses a ledger itself can return any of these errors.
@@ -191,9 +193,14 @@ func (h *hold) execute(ctx context.Context, run Handler) (Result, error) {
 		return Result{Outcome: Failed}, failure
 	}
 	// No release after a commit that failed: it may have happened after all.
-	switch err := h.commit(settling, receipt); {
+	err := h.commit(settling, receipt)
+	var refused error
+	if errors.Is(err, ErrReceiptSize) { // the effect has happened, and must not again
+		refused, err = err, h.commit(settling, nil)
+	}
+	switch {
 	case err == nil:
-		return Result{Outcome: Executed, Receipt: receipt}, nil
+		return Result{Outcome: Executed, Receipt: receipt}, refused
 	case errors.Is(err, ErrLeaseLost):
 		return Result{Outcome: Lost}, err
 	default:

@@ -381,6 +381,23 @@ func TestDoStopsRenewingAHungHandler(t *testing.T) {
 	})
 }
 
+// A receipt that is too large must not make the effect happen again.
+func TestDoReceiptTooLarge(t *testing.T) {
+	b := newBook()
+	commits := 0
+	b.onCommit = func(context.Context) error {
+		if commits++; commits == 1 {
+			return hapax.ErrReceiptSize
+		}
+		return nil
+	}
+	res, err := hapax.Do(t.Context(), b, request("a"), done)
+	wantOutcome(t, res, err, hapax.Executed, hapax.ErrReceiptSize)
+	b.wantCalls(t, "claim commit commit")
+	res, err = hapax.Do(t.Context(), b, request("a"), done)
+	wantOutcome(t, res, err, hapax.Replayed, nil)
+}
+
 func TestDoCommitFails(t *testing.T) {
 	for _, test := range []struct {
 		err  error

@@ -20,6 +20,9 @@ var (
 	ErrLeaseLost = errors.New("hapax: lease lost")
 	// ErrUnknown: the commit may or may not have happened. Do not acknowledge.
 	ErrUnknown = errors.New("hapax: commit outcome is unknown")
+	// ErrReceiptSize: the receipt is larger than the ledger keeps. The claim is
+	// as it was, and can be committed with another.
+	ErrReceiptSize = errors.New("hapax: receipt is too large")
 	// ErrFull: a memory, disk or count budget is used up. Nothing was forgotten.
 	ErrFull = errors.New("hapax: budget is used up")
 	// ErrClosed: the ledger was closed.

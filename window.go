@@ -64,6 +64,10 @@ type Window struct {
 	Unbounded bool
 }
 
+// longestTime keeps times of windows far from the end of what a Unix time in
+// nanoseconds can be.
+const longestTime = 100 * 365 * 24 * time.Hour
+
 // Validate reports the first thing that is wrong with w.
 func (w Window) Validate() error {
 	bounded := w.Time != 0 || w.Count != 0 || w.Bytes != 0
@@ -84,6 +88,8 @@ func (w Window) Validate() error {
 		return errors.New("window: Skew belongs to EventTime and is not negative")
 	case w.Time != 0 && w.Time < time.Millisecond:
 		return fmt.Errorf("window: Time %v is shorter than 1ms", w.Time)
+	case w.Time > longestTime || w.Skew > longestTime:
+		return fmt.Errorf("window: Time %v or Skew %v is longer than a hundred years: Unbounded remembers for ever", w.Time, w.Skew)
 	}
 	return nil
 }

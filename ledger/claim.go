@@ -12,13 +12,7 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
-var (
-	// ErrReceiptSize says that a receipt is above [Options.MaxReceipt]. The
-	// claim stays as it was.
-	ErrReceiptSize = errors.New("ledger: receipt is too large")
-
-	errReadOnly = errors.New("ledger is open for reading only")
-)
+var errReadOnly = errors.New("ledger is open for reading only")
 
 // tokenBlock is how many tokens are reserved at once. A reservation is synced
 // before its first token is given out, so that tokens rise over power loss too.
@@ -207,14 +201,14 @@ func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
 }
 
 // Commit is [hapax.Ledger]. The window runs from the commit. A receipt above
-// [Options.MaxReceipt] is an [ErrReceiptSize]; what is kept of all receipts is
+// [Options.MaxReceipt] is an [hapax.ErrReceiptSize]; what is kept of all receipts is
 // bounded by [Options.MaxReceipts], oldest out first.
 func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receipt) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if len(receipt) > l.o.MaxReceipt {
-		return fmt.Errorf("%w: %d bytes, at most %d", ErrReceiptSize, len(receipt), l.o.MaxReceipt)
+		return fmt.Errorf("%w: %d bytes, at most %d", hapax.ErrReceiptSize, len(receipt), l.o.MaxReceipt)
 	}
 	end, err := l.commit(c, receipt)
 	if err != nil || l.journal == nil {

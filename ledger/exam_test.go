@@ -68,7 +68,7 @@ func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
 			in := &ledgertest.Instance{
 				Ledger: l, Now: now, Advance: func(d time.Duration) { clock.Add(int64(d)) },
 				Close:      func() error { return l.Close() },
-				MaxReceipt: maxReceipt, TooLarge: ledger.ErrReceiptSize,
+				MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
 			}
 			if disk == nil {
 				return in

@@ -76,8 +76,12 @@ type Info struct {
 	SequenceWindow int // SequenceOptions.Window
 }
 
-// Inspect reads what the ledger in dir is, without opening it.
+// Inspect reads what the ledger in dir is, without opening it. A nil file system
+// is the operating system's.
 func Inspect(fsys vfs.FS, dir string) (Info, error) {
+	if fsys == nil {
+		fsys = vfs.OS()
+	}
 	info, err := inspect(fsys, dir)
 	if err != nil {
 		return Info{}, fmt.Errorf("inspect ledger %s: %w", dir, err)

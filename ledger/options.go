@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -55,14 +54,14 @@ type Options struct {
 
 	Expect int64 // identities to make room for at open; 0 grows from small
 
-	// A log that holds more claims, sources or positions than these limits is
-	// refused at open with hapax.ErrFull, by the name of the limit. So they may be
-	// raised at any time, and lowered to what the log never went beyond.
 	// QuickStart is how many identities must be in memory for Close to write an
 	// image of them beside the log (16 bytes each and a quarter), so that the next
 	// Open takes no time. Default 1 << 20; negative: never.
 	QuickStart int64
 
+	// A log that holds more claims, sources or positions than these limits is
+	// refused at open with hapax.ErrFull, by the name of the limit. So they may be
+	// raised at any time, and lowered to what the log never went beyond.
 	MaxClaims      int           // live claims at once (default 1 << 20)
 	MaxLease       time.Duration // longest lease (default 24 h)
 	MaxSources     int           // sources with a stored position (default 1 << 16)
@@ -113,17 +112,25 @@ func (o *Options) validate() error {
 		return fmt.Errorf("MaxMemory %d: at least %d bytes", o.MaxMemory, int64(minMemory))
 	case o.MaxDisk != 0 && o.MaxDisk < minDisk:
 		return fmt.Errorf("MaxDisk %d: at least %d bytes", o.MaxDisk, int64(minDisk))
-	case o.Expect < 0 || o.MaxClaims < 0 || o.MaxLease < 0 || o.MaxSources < 0 ||
-		o.MaxUnconfirmed < 0 || o.MaxReceipt < 0 || o.MaxReceipts < 0:
-		return errors.New("a limit is negative")
+	case o.MaxMemory > maxMemory:
+		return fmt.Errorf("MaxMemory %d: at most %d bytes", o.MaxMemory, int64(maxMemory))
 	case o.MaxReceipt > maxReceipt:
 		return fmt.Errorf("MaxReceipt %d: at most %d bytes", o.MaxReceipt, maxReceipt)
+	}
+	for name, n := range map[string]int64{
+		"Expect": o.Expect, "MaxClaims": int64(o.MaxClaims), "MaxLease": int64(o.MaxLease), "MaxSources": int64(o.MaxSources),
+		"MaxUnconfirmed": int64(o.MaxUnconfirmed), "MaxReceipt": int64(o.MaxReceipt), "MaxReceipts": o.MaxReceipts,
+	} {
+		if n < 0 {
+			return fmt.Errorf("%s %d is negative", name, n)
+		}
 	}
 	return o.Sequences.rules().Validate()
 }
 
 const (
 	minMemory  = 4 << 20
+	maxMemory  = 1 << 44 // of address space, which is reserved at open
 	minDisk    = 16 << 20
 	maxReceipt = 16 << 20
 	maxNote    = 64 << 10 // bytes of Checkpoint.Note

@@ -282,3 +282,32 @@ func TestDirectoryErrors(t *testing.T) {
 		})
 	}
 }
+
+// What the ledger takes it can read again: positions at both ends of what there
+// is are refused, or outlive a reopening.
+func TestPositionsAtTheEdge(t *testing.T) {
+	ctx := context.Background()
+	for _, offset := range []int64{math.MinInt64, -7, -1, 0, math.MaxInt64 - 1, math.MaxInt64} {
+		o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem()}
+		l := open(t, "d", o)
+		b := batch(l, 0, 2)
+		b.Source, b.Entries[0].Offset, b.Entries[1].Offset = "s", offset, offset
+		errs := []error{
+			l.Confirm(ctx, Checkpoint{Source: "c", Offset: offset}),
+			l.Admit(ctx, b),
+			l.AdmitSequences(ctx, &SequenceBatch{Source: "q", Entries: []SequenceEntry{{Producer: producer(1), Number: 1, Offset: offset}}}),
+		}
+		for i, err := range errs {
+			if good := offset >= 0 && offset < math.MaxInt64; good != (err == nil) {
+				t.Errorf("offset %d, call %d: %v", offset, i, err)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Verify(o.FS, "d"); err != nil {
+			t.Errorf("offset %d: %v", offset, err)
+		}
+		open(t, "d", o)
+	}
+}

@@ -215,8 +215,8 @@ func (l *Ledger) sequenceSource(b *SequenceBatch) (*source, error) {
 		return nil, err
 	}
 	for i := range b.Entries {
-		if b.Entries[i].Offset < 0 {
-			return nil, negative(b.Source, b.Entries[i].Offset)
+		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
+			return nil, err
 		}
 	}
 	return src, nil

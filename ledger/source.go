@@ -115,15 +115,22 @@ func (l *Ledger) source(name string, entries []Entry) (*source, error) {
 		return nil, err
 	}
 	for i := range entries {
-		if entries[i].Offset < 0 {
-			return nil, negative(name, entries[i].Offset)
+		if err := checkOffset(name, entries[i].Offset); err != nil {
+			return nil, err
 		}
 	}
 	return s, nil
 }
 
-func negative(name string, offset int64) error {
-	return fmt.Errorf("source %q: offset %d is negative", name, offset)
+// checkOffset refuses positions that a run of them could not hold.
+func checkOffset(name string, offset int64) error {
+	switch {
+	case offset < 0:
+		return fmt.Errorf("source %q: offset %d is negative", name, offset)
+	case offset == math.MaxInt64:
+		return fmt.Errorf("source %q: offset %d: at most %d", name, offset, int64(math.MaxInt64-1))
+	}
+	return nil
 }
 
 // sourceFor finds the source of a batch of n entries; it is nil if they have no
@@ -160,7 +167,8 @@ func (l *Ledger) sourceNamed(name string) (*source, error) {
 // Confirm says that the effects of a source's messages up to an offset have
 // happened: from now on they are done, and copies of them duplicates. It is
 // durable on return, by [Options.Durability], together with everything admitted
-// before. An offset below the confirmed one changes nothing.
+// before. An offset below the confirmed one changes nothing; a negative one, which
+// would say that nothing is done, is an error.
 func (l *Ledger) Confirm(ctx context.Context, c Checkpoint) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -185,6 +193,9 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 		return 0, fmt.Errorf("confirm: a checkpoint needs a source")
 	case len(c.Note) > maxNote:
 		return 0, fmt.Errorf("confirm: note of %d bytes, at most %d", len(c.Note), maxNote)
+	}
+	if err := checkOffset(c.Source, c.Offset); err != nil {
+		return 0, fmt.Errorf("confirm: %w", err)
 	}
 	s, err := l.sourceNamed(c.Source)
 	if err != nil {

@@ -33,7 +33,12 @@ type Report struct {
 // closed it means more: no byte of its files has changed since. Of one that was
 // not, what the last sync did not cover may be Torn. Any other error names the
 // file and what is wrong with it; damage is a [hapax.ErrCorrupt].
+//
+// A nil file system is the operating system's.
 func Verify(fsys vfs.FS, dir string) (Report, error) {
+	if fsys == nil {
+		fsys = vfs.OS()
+	}
 	v := verifier{fs: fsys, dir: dir}
 	if err := v.run(); err != nil {
 		return v.report, fmt.Errorf("verify ledger %s: %w", dir, err)
