@@ -25,7 +25,7 @@ type pipe struct{ io.Writer }
 func (pipe) Sync() error { return nil }
 
 // create begins an output anew. With positions, one that the ledger knows is cut
-// to the length it had at its last checkpoint.
+// to the length it had at its last checkpoint, and any other must be empty.
 func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
 	info, err := os.Stat(name)
 	if err == nil && info.Mode().IsRegular() && slices.ContainsFunc(o.taken, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
@@ -47,6 +47,7 @@ func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.outputs[path] = length
 	open, err := cutTo(f, length)
 	if err := errors.Join(err, o.take(f)); err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", name, err)

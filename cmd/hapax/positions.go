@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -24,7 +25,8 @@ import (
 // the name "file:ID:BYTES:HASH". A pipe has no name of its own: if the run that
 // read it was killed, it is known again by its first line, and if not it leaves
 // its name, "pipe:NUMBER", to the next. Under "output:HASH" is the length of an
-// output that later checkpoints may know nothing of.
+// output that later checkpoints may know nothing of, from before it was written
+// to: no other file is cut.
 type positions struct {
 	ledger  *ledger.Ledger
 	console *console
@@ -85,6 +87,26 @@ func (p *positions) leavePipes(ctx context.Context) error {
 		k.note.Over = true
 		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// checkOutputs refuses to destroy what another program wrote: an output that the
+// ledger does not know must be empty, or not be there yet.
+func (p *positions) checkOutputs(names []string) error {
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+			continue // whoever opens it says what is wrong
+		}
+		path, err := filepath.Abs(name)
+		if err != nil {
+			return err
+		}
+		if _, known := p.outputs[path]; !known {
+			return fmt.Errorf("%s has %d bytes that were not written with this ledger: move it away, name another file, "+
+				"or name the ledger that wrote it", name, info.Size())
 		}
 	}
 	return nil

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,14 +75,17 @@ func (c *uniqCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	outputs := []string{c.Out} // standard output, if it is ""
-	for _, name := range []string{c.Duplicates, c.conflictFile()} {
-		if name != "" {
-			outputs = append(outputs, name)
-		}
+	outputs := c.outputFiles()
+	if c.Out == "" {
+		outputs = append(outputs, "") // standard output
 	}
 	if err := w.checkFiles(c.Files, outputs...); err != nil {
 		return err
+	}
+	if _, err := os.Stat(c.Ledger); c.Ledger != "" && errors.Is(err, fs.ErrNotExist) {
+		if err := new(positions).checkOutputs(c.outputFiles()); err != nil { // before there is a ledger
+			return err
+		}
 	}
 	expect, err := c.expect(w, o.Naming)
 	if err != nil {
@@ -137,23 +142,30 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 		if p, err = readPositions(l, w.stderr); err != nil {
 			return err
 		}
+		if err := p.checkOutputs(c.outputFiles()); err != nil {
+			return err
+		}
 		if closed {
 			err = p.leavePipes(w.ctx)
 		}
-		if err := errors.Join(err, p.keepOutputs(w.ctx)); err != nil {
+		if err != nil {
 			return err
 		}
 		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
 	}
 	var files outputs
-	if err := c.openOutputs(w, &files, p, &o); err != nil {
+	err := c.openOutputs(w, &files, p, &o)
+	if err == nil && p != nil {
+		err = errors.Join(p.keepOutputs(w.ctx), l.Sync(w.ctx)) // before anything is in them
+	}
+	if err != nil {
 		return errors.Join(err, files.close())
 	}
 	o.Progress = new(uniq.Progress)
 	o.Warn = func(text string) { w.stderr.say("warning: %s", text) }
 	watched := w.watch(o.Progress, c.Out == "")
 	start := time.Now()
-	err := uniq.Run(w.ctx, w.inputs(c.Files, place), o)
+	err = uniq.Run(w.ctx, w.inputs(c.Files, place), o)
 	watched()
 	err = errors.Join(err, files.close())
 	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
@@ -176,8 +188,8 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 	}
 	o.OnStale = map[string]uniq.Action{"error": uniq.Stop, "pass": uniq.Pass, "drop": uniq.Drop}[c.Stale]
 	names := map[string]bool{}
-	for _, name := range []string{c.Out, c.Duplicates, c.conflictFile()} {
-		if name != "" && names[name] {
+	for _, name := range c.outputFiles() {
+		if names[name] {
 			return o, w, usage("%s is named for two outputs", name)
 		}
 		names[name] = true
@@ -254,6 +266,11 @@ func (c *uniqCommand) conflictFile() string {
 		return ""
 	}
 	return c.Conflicts
+}
+
+// outputFiles are the files to write to, as they were named.
+func (c *uniqCommand) outputFiles() []string {
+	return slices.DeleteFunc([]string{c.Out, c.Duplicates, c.conflictFile()}, func(name string) bool { return name == "" })
 }
 
 func (c *uniqCommand) openOutputs(w *world, files *outputs, p *positions, o *uniq.Options) error {
