@@ -84,7 +84,8 @@ func (k Key) Shard() uint8 { return k.shard }
 // least, before it wants to grow.
 func NewTable(mem Memory, capacity int) (*Table, error) {
 	t := new(Table)
-	return t, t.lay(mem, layoutFor(int(float64(capacity)/(shards*slots*roomy))+2))
+	err := t.lay(mem, layoutFor(int(float64(capacity)/(shards*slots*roomy))+2))
+	return t, err
 }
 
 // Find returns the place and the generation number of the key, live or not. A
