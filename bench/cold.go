@@ -23,7 +23,7 @@ func cold(b *bench) error {
 	args := coldArgs{
 		Cgroup:   group.Dir,
 		IDs:      b.size(200_000_000),
-		Settings: settings{Dir: b.path("cold"), Synced: true, MaxMemory: b.size(640 << 20)},
+		Settings: settings{Dir: b.path("cold"), Synced: true, MaxMemory: max(b.size(704<<20), 9<<20)},
 	}
 	r, err := measure.Child[coldResult](b.ctx, "cold", args)
 	peak, peakErr := group.Peak()

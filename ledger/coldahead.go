@@ -55,11 +55,10 @@ func (l *Ledger) askCold(entries []Entry) error {
 	a := c.spare
 	c.spare = coldAhead{}
 	a.asked, a.hits, a.next, a.epoch = a.asked[:0], a.hits[:0], 0, c.epoch
-	for i := range entries {
-		k := window.KeyOf(entries[i].Fingerprint)
-		if _, was := l.table.Find(k); !l.stripe(k).live[was] {
-			a.asked = append(a.asked, coldAsked{key: k})
-		}
+	for len(entries) > 0 {
+		n := min(len(entries), ahead)
+		a.asked = l.notInTable(entries[:n], a.asked)
+		entries = entries[n:]
 	}
 	for i := range a.asked {
 		q := &a.asked[i]
@@ -76,6 +75,24 @@ func (l *Ledger) askCold(entries []Entry) error {
 	}
 	c.spare, c.ahead = c.ahead, a
 	return l.ready()
+}
+
+// notInTable appends those of up to ahead entries that are not live in the table.
+// It must hold mu: nobody else changes the table of a ledger with a directory.
+func (l *Ledger) notInTable(entries []Entry, asked []coldAsked) []coldAsked {
+	var keys [ahead]window.Key
+	var spots [ahead]window.Spot
+	for i := range entries {
+		keys[i] = window.KeyOf(entries[i].Fingerprint)
+		spots[i] = l.table.Spot(keys[i])
+	}
+	l.table.Load(keys[:len(entries)], spots[:len(entries)])
+	for _, k := range keys[:len(entries)] {
+		if _, was := l.table.Find(k); !l.stripe(k).live[was] {
+			asked = append(asked, coldAsked{key: k})
+		}
+	}
+	return asked
 }
 
 // endRead ends what began with readers++. It must hold mu.

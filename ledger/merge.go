@@ -127,9 +127,7 @@ func (l *Ledger) handOver(a, b, f *cold.File) error {
 		l.cold.heir.parts = part + 1
 		l.mu.Unlock()
 		for _, old := range []*cold.File{a, b} {
-			if err := old.Unload((part + 1) * old.Parts() / f.Parts()); err != nil {
-				return err
-			}
+			old.Unload((part + 1) * old.Parts() / f.Parts())
 		}
 	}
 	l.mu.Lock()

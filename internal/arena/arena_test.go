@@ -40,3 +40,28 @@ func TestArenaGrowsInPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestDiscardKeepsTheRest(t *testing.T) {
+	a, err := Reserve(4 * page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := a.Grow(4 * page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range b {
+		b[i] = 1
+	}
+	a.Discard(1, 3*page-1) // the second unit, and no other
+	if b[page-1] != 1 || b[2*page] != 1 {
+		t.Error("what stands beside it is lost")
+	}
+	b[page] = 7
+	if b[page] != 7 {
+		t.Error("it is not usable any more")
+	}
+	if err := a.Release(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,9 +1,6 @@
 package cold
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Check reads the whole file and returns the first thing that is wrong with it:
 // a checksum, bytes that belong to nothing, keys out of order or out of place, a
@@ -56,10 +53,9 @@ func (c *checker) span(i int) (err error) {
 	if r.offset != c.end {
 		return c.f.damagedAt(c.end, "what is here belongs to nothing")
 	}
-	if c.filter, err = c.f.readFilter(r); err != nil {
+	if c.filter, err = c.f.readFilter(r, make([]byte, r.size)); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.filter.release()) }()
 	c.number, c.first = i, true
 	for at := range r.pages {
 		if err := c.check(r, at); err != nil {

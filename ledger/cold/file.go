@@ -29,6 +29,7 @@ import (
 	"unsafe"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/arena"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/window"
 )
@@ -67,7 +68,8 @@ type File struct {
 	layout layout
 	bits   int // of the fingerprint that choose a range
 	ranges []span
-	loaded atomic.Int64 // bytes of filters in memory
+	memory *arena.Arena // of the filters; nil: none was loaded yet
+	loaded atomic.Int64 // bytes of filters in it
 	buffer sync.Pool
 }
 
@@ -78,6 +80,7 @@ type span struct {
 	size   int64    // bytes of the filter behind the pages
 	sum    uint32   // its checksum
 	first  []uint64 // first word of each page's first key
+	at     int64    // of the filter in memory
 	filter filter
 }
 
@@ -114,7 +117,7 @@ func (f *File) Locate(k window.Key) (at Place, ok bool) {
 	w := word(k)
 	at.part = f.PartOf(k)
 	r := &f.ranges[at.part]
-	if r.pages == 0 || r.filter.loaded() && !r.filter.contains(w) {
+	if r.pages == 0 || r.filter.loaded && !r.filter.contains(w) {
 		return at, false
 	}
 	// The last page that begins at or before the key.
@@ -211,7 +214,13 @@ func (f *File) Path() string { return f.path }
 // Close closes the file and lets go of its memory. Find must not be called any
 // more.
 func (f *File) Close() error {
-	return errors.Join(f.Unload(f.Parts()), f.file.Close())
+	f.Unload(f.Parts())
+	var err error
+	if f.memory != nil {
+		err = f.memory.Release()
+		f.memory = nil
+	}
+	return errors.Join(err, f.file.Close())
 }
 
 // Load reads the filters that are not in memory. Locate must not run beside it.
@@ -228,28 +237,37 @@ func (f *File) Load() error {
 // of that part must not run beside it.
 func (f *File) LoadPart(i int) error {
 	r := &f.ranges[i]
-	if r.filter.loaded() || r.size == 0 {
+	if r.filter.loaded || r.size == 0 {
 		return nil
 	}
-	x, err := f.readFilter(r)
+	if err := f.reserve(); err != nil {
+		return err
+	}
+	all, err := f.memory.Grow(f.memory.Used())
+	if err == nil {
+		r.filter, err = f.readFilter(r, all[r.at:][:r.size])
+	}
 	if err != nil {
 		return err
 	}
-	r.filter = x
-	f.loaded.Add(x.bytes())
+	f.loaded.Add(r.place())
 	return nil
 }
 
 // Unload drops the filters of the first n parts: look-ups in them read a page
 // each. Locate of a key of these must not run beside it.
-func (f *File) Unload(n int) error {
-	var err error
-	for i := range f.ranges[:n] {
-		x := &f.ranges[i].filter
-		f.loaded.Add(-x.bytes())
-		err = errors.Join(err, x.release())
+func (f *File) Unload(n int) {
+	if f.memory == nil || n == 0 {
+		return
 	}
-	return err
+	for i := range f.ranges[:n] {
+		if r := &f.ranges[i]; r.filter.loaded {
+			r.filter = filter{}
+			f.loaded.Add(-r.place())
+		}
+	}
+	last := &f.ranges[n-1]
+	f.memory.Discard(0, int(last.at+last.place()))
 }
 
 // Parts is how many parts the file has: ranges of fingerprints, in order. It is

@@ -2,7 +2,6 @@ package cold
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -17,30 +16,10 @@ import (
 // filterHead is the bytes before a filter's fingerprints.
 const filterHead = 24
 
-// filter is a range's filter in memory outside the Go heap, where it takes its
-// own size and no more.
+// filter is a range's filter in memory.
 type filter struct {
 	fuse   xorfilter.BinaryFuse[uint16]
-	memory *arena.Arena // nil: not loaded
-}
-
-func (x *filter) loaded() bool { return x.memory != nil }
-
-// bytes is what it takes, in whole pages of the system.
-func (x *filter) bytes() int64 {
-	if x.memory == nil {
-		return 0
-	}
-	return int64(x.memory.Used())
-}
-
-func (x *filter) release() error {
-	if x.memory == nil {
-		return nil
-	}
-	memory := x.memory
-	*x = filter{}
-	return memory.Release()
+	loaded bool
 }
 
 // appendFilter appends a filter as a file holds it.
@@ -55,24 +34,39 @@ func appendFilter(b []byte, x *xorfilter.BinaryFuse[uint16]) []byte {
 	return b
 }
 
-// readFilter loads the filter of a range that has one.
-func (f *File) readFilter(r *span) (x filter, err error) {
-	if x.memory, err = arena.Reserve(r.size); err != nil {
-		return filter{}, err
-	}
-	b, err := x.memory.Grow(int(r.size))
-	if err == nil {
-		b = b[:r.size]
-		_, err = f.file.ReadAt(b, r.page(r.pages))
-	}
-	if err == nil {
-		err = x.decode(b, r.sum)
+// readFilter reads the filter of a range that has one into memory, which it keeps.
+func (f *File) readFilter(r *span, memory []byte) (x filter, err error) {
+	if _, err = f.file.ReadAt(memory, r.page(r.pages)); err == nil {
+		err = x.decode(memory, r.sum)
 	}
 	if err != nil {
-		err = fmt.Errorf("filter of %s at offset %d: %w", f.path, r.page(r.pages), err)
-		return filter{}, errors.Join(err, x.release())
+		return filter{}, fmt.Errorf("filter of %s at offset %d: %w", f.path, r.page(r.pages), err)
 	}
 	return x, nil
+}
+
+// filterAlign is what filters in memory are aligned to.
+const filterAlign = 64
+
+// place is the bytes that a filter takes in memory.
+func (s *span) place() int64 { return (s.size + filterAlign - 1) / filterAlign * filterAlign }
+
+// reserve makes room for all filters in memory outside the Go heap, where they
+// take what they need and no more. All of it is usable from the first on, so that
+// the system may use huge pages.
+func (f *File) reserve() (err error) {
+	if f.memory != nil {
+		return nil
+	}
+	var size int64
+	for i := range f.ranges {
+		f.ranges[i].at = size
+		size += f.ranges[i].place()
+	}
+	if f.memory, err = arena.Reserve(size); err == nil {
+		_, err = f.memory.Grow(int(size))
+	}
+	return err
 }
 
 // decode makes b, which it keeps, the filter.
@@ -98,6 +92,7 @@ func (x *filter) decode(b []byte, sum uint32) error {
 		uint64(len(b)) != filterHead+2*(uint64(x.fuse.SegmentCountLength)+2*segment) {
 		return fmt.Errorf("%w: its parts do not fit together: restore the file from a backup", hapax.ErrCorrupt)
 	}
+	x.loaded = true
 	return nil
 }
 

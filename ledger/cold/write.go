@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"unsafe"
@@ -108,9 +107,9 @@ func bitsFor(keys int64) (bits int) {
 // filters are loaded, and not less.
 func Cost(keys int64) int64 {
 	ranges := 1 << bitsFor(keys)
-	page, each := float64(os.Getpagesize()), float64(keys)/float64(ranges)
+	each := float64(keys) / float64(ranges)
 	pages := 1 + each*16/pageSize
-	return int64(float64(ranges) * (filterBytes(each) + page + 8*pages + float64(unsafe.Sizeof(span{}))))
+	return int64(float64(ranges) * (filterBytes(each) + filterAlign + 8*pages + float64(unsafe.Sizeof(span{}))))
 }
 
 func byKey(a, b Entry) int {
