@@ -15,6 +15,8 @@ type Note struct {
 	Byte    int64  `json:"byte"`              // bytes they had
 	Sum     uint32 `json:"sum"`               // CRC-32C of these bytes
 	Ended   bool   `json:"ended,omitempty"`   // the input had no more, then
+	Settled bool   `json:"settled,omitempty"` // no line behind these was remembered, when the run ended
+	Left    bool   `json:"left,omitempty"`    // the user went on with another input, though it had not ended
 	Over    bool   `json:"over,omitempty"`    // and the run that read it was closed
 	Partial *int64 `json:"partial,omitempty"` // where its last line began, if that had no "\n"
 	Opening string `json:"opening,omitempty"` // tells one pipe's content from another's
@@ -68,6 +70,7 @@ func (s *Source) written(c *Chunk, n int, outputs []*Output) {
 	note.Line, note.Byte = c.Line+int64(n), c.Byte+int64(end)
 	note.Sum = Checksum(note.Sum, c.Text[:end])
 	note.Ended = c.Last && n == len(c.Ends)
+	note.Settled = false
 	if n > 0 {
 		note.Partial = nil
 		if c.Text[end-1] != '\n' {

@@ -98,16 +98,15 @@ func Run(ctx context.Context, inputs iter.Seq2[*lines.Input, error], o Options) 
 	reading := lines.Options{Workers: runtime.GOMAXPROCS(0), MaxLine: o.MaxLine}
 	r := lines.Start(ctx, inputs, reading, namer.Name)
 	defer r.Close()
-	judging, stop := context.WithCancel(ctx)
 	judged := make(chan verdicts, reading.Workers)
-	ended := make(chan struct{})
+	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		judge(judging, o.Ledger, r, judged)
+		judge(ctx, o.Ledger, r, judged, stop)
 	}()
 	w := newWriter(ctx, &o, r)
-	err = w.writeAll(ctx, judged)
-	stop()
+	err = w.writeAll(judged)
+	close(stop)
 	<-ended
 	return errors.Join(err, w.commits.close())
 }
@@ -120,19 +119,21 @@ type verdicts struct {
 	fatal bool // the ledger failed: the chunk has no verdicts
 }
 
-// judge asks the ledger about all chunks, in order, until an error.
-func judge(ctx context.Context, l Ledger, r *lines.Reader[*Named], out chan<- verdicts) {
+// judge asks the ledger about all chunks, in order, until an error, of which the
+// end of ctx is one, or until the writer has stopped. So that no line is
+// remembered and not written, ctx is heard only between chunks.
+func judge(ctx context.Context, l Ledger, r *lines.Reader[*Named], out chan<- verdicts, stop <-chan struct{}) {
 	for {
 		var v verdicts
 		v.chunk, v.err = r.Next(ctx)
 		if v.chunk != nil {
-			if err := admit(ctx, l, v.chunk); err != nil {
+			if err := admit(context.WithoutCancel(ctx), l, v.chunk); err != nil {
 				v.err, v.fatal = err, true
 			}
 		}
 		select {
 		case out <- v:
-		case <-ctx.Done():
+		case <-stop:
 			return
 		}
 		if v.err != nil {

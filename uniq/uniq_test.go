@@ -210,7 +210,7 @@ func TestCheckpoints(t *testing.T) {
 	want := []string{
 		`a 1001 {"line":5,"byte":68,"ended":true,"outputs":[{"path":"/out","length":109}]}`,
 		`b 1000 {"line":1,"byte":8,"ended":true,"partial":0,"outputs":[{"path":"/out","length":117}]}`,
-		`c 1000 {"line":1,"byte":9,"outputs":[{"path":"/out","length":127}]}`,
+		`c 1000 {"line":1,"byte":9,"settled":true,"outputs":[{"path":"/out","length":127}]}`,
 	}
 	for i, c := range r.confirmed {
 		n, err := uniq.ParseNote(c.Note)
@@ -293,7 +293,10 @@ func TestCancelled(t *testing.T) {
 		t.Error(err)
 	}
 	if len(r.confirmed) != 1 || r.confirmed[0].Offset != 0 {
-		t.Errorf("checkpoints %v", r.confirmed)
+		t.Fatalf("checkpoints %v", r.confirmed)
+	}
+	if n, err := uniq.ParseNote(r.confirmed[0].Note); err != nil || !n.Settled {
+		t.Errorf("it does not say that all is written: %+v, %v", n, err)
 	}
 }
 

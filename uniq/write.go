@@ -26,7 +26,8 @@ type writer struct {
 	outputs []*Output
 	commits *commits
 
-	current *Source             // of the last chunk, if it has not ended
+	last    *Source             // of the last chunk
+	current *Source             // the same, if it has not ended and has no checkpoint yet
 	points  []ledger.Checkpoint // of inputs that have ended since the last checkpoint
 	open    int64               // lines since then
 	bytes   int64
@@ -47,13 +48,11 @@ func newWriter(ctx context.Context, o *Options, r *lines.Reader[*Named]) *writer
 }
 
 // writeAll writes until the end of the inputs or an error.
-func (w *writer) writeAll(ctx context.Context, in <-chan verdicts) error {
+func (w *writer) writeAll(in <-chan verdicts) error {
 	tick := time.NewTicker(w.o.CheckpointTime)
 	defer tick.Stop()
 	for {
 		select {
-		case <-ctx.Done():
-			return w.finish(context.Cause(ctx))
 		case err := <-w.commits.failed:
 			return err
 		case <-tick.C:
@@ -74,6 +73,9 @@ func (w *writer) writeAll(ctx context.Context, in <-chan verdicts) error {
 					return w.finish(stopped)
 				}
 			}
+			if v.err != nil {
+				w.settle()
+			}
 			if errors.Is(v.err, lines.ErrEnd) {
 				return w.finish(nil)
 			}
@@ -81,6 +83,14 @@ func (w *writer) writeAll(ctx context.Context, in <-chan verdicts) error {
 				return w.finish(v.err)
 			}
 		}
+	}
+}
+
+// settle notes that all lines which the ledger was asked about are written.
+func (w *writer) settle() {
+	if w.last != nil && !w.last.note.Ended {
+		w.last.note.Settled = true
+		w.current = w.last
 	}
 }
 
@@ -137,7 +147,7 @@ func (w *writer) written(c *Chunk, n int) error {
 		return nil
 	}
 	source.written(c, n, w.outputs)
-	w.current = source
+	w.last, w.current = source, source
 	if c.Last && n == len(c.Ends) {
 		p, err := source.checkpoint()
 		if err != nil {

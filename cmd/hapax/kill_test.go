@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -124,6 +125,94 @@ func killUntilDone(t *testing.T, r *rand.Rand, stdin bool, messages int) {
 		}
 	}
 	t.Logf("done after %d kills", kills)
+}
+
+// TestOtherInput: after a kill, another standard input is not taken for the rest
+// of the first one unless the user says so, and after an interrupt it is.
+func TestOtherInput(t *testing.T) {
+	t.Parallel()
+	exe, err := exec.LookPath("hapax")
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := func(from, to int) string {
+		var b strings.Builder
+		for n := from; n <= to; n++ {
+			fmt.Fprintf(&b, "m%d\n", n)
+		}
+		return b.String()
+	}
+	for _, signal := range []os.Signal{os.Kill, os.Interrupt} {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "out")
+		command := func(args ...string) *exec.Cmd {
+			c := exec.Command(exe, append([]string{"uniq", "--ledger", filepath.Join(dir, "ledger"), "--out", out}, args...)...)
+			c.Env = append(os.Environ(), "GORACE="+noLinger)
+			return c
+		}
+		endAfter(t, command(), signal, numbers(1, 40), out)
+		feed := func(text string, args ...string) (string, error) {
+			c := command(args...)
+			c.Stdin = strings.NewReader(text)
+			output, err := c.CombinedOutput()
+			return string(output), err
+		}
+		if signal == os.Kill {
+			if output, err := feed(numbers(23, 60)); err == nil || !strings.Contains(output, "feed that one again from its start") {
+				t.Errorf("another input after a kill: %v: %s", err, output)
+			}
+			if output, err := feed(numbers(23, 50), "--leave-input"); err != nil || !strings.Contains(output, "warning: ") {
+				t.Errorf("another input with --leave-input: %v: %s", err, output)
+			}
+			if output, err := feed(numbers(1, 40)); err != nil {
+				t.Errorf("the first input again: %v: %s", err, output)
+			}
+		}
+		if output, err := feed(numbers(23, 60)); err != nil {
+			t.Errorf("another input after all of the first: %v: %s", err, output)
+		}
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if counts := strings.Count(string(text), "\n"); counts != 60 {
+			t.Errorf("after %v: %d lines, want 60", signal, counts)
+		}
+		for n := 1; n <= 60; n++ {
+			if line := fmt.Sprintf("m%d\n", n); strings.Count("\n"+string(text), "\n"+line) != 1 {
+				t.Errorf("after %v: %q is not there once", signal, line)
+			}
+		}
+	}
+}
+
+// endAfter feeds a command, and ends it once the text is in its output.
+func endAfter(t *testing.T, c *exec.Cmd, signal os.Signal, text, out string) {
+	t.Helper()
+	in, err := c.StdinPipe()
+	if err == nil {
+		err = c.Start()
+	}
+	if err == nil {
+		_, err = io.WriteString(in, text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range time.Tick(time.Millisecond) {
+		if b, err := os.ReadFile(out); err == nil && len(b) == len(text) {
+			break
+		}
+		if t.Context().Err() != nil {
+			t.Fatal("it does not write")
+		}
+	}
+	if err := c.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err == nil {
+		t.Error("it ended by itself")
+	}
 }
 
 // closedAt is when a run with the ledger closed it last, if none has opened it

@@ -52,6 +52,9 @@ func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
 	if err := errors.Join(err, o.take(f)); err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", name, err)
 	}
+	if info != nil && info.Size() > length {
+		p.console.say("%s: cut by %s, which a killed run wrote behind its last checkpoint", name, bytesText(info.Size()-length))
+	}
 	return &uniq.Output{Name: name, Path: path, File: f, Length: length, Open: open}, nil
 }
 

@@ -34,6 +34,7 @@ type positions struct {
 	pipes   []known            // by number
 	outputs map[string]int64   // length by path
 	used    map[string]bool    // names of this run
+	leave   bool               // go on though an earlier pipe was not read to its end
 }
 
 // known is an input or an output with a checkpoint.
@@ -41,6 +42,12 @@ type known struct {
 	name   string
 	offset int64
 	note   uniq.Note
+}
+
+// open tells whether lines of a pipe may be remembered that are in no output: only
+// the pipe itself brings them back.
+func (k *known) open() bool {
+	return !k.note.Over && !k.note.Ended && !k.note.Settled && !k.note.Left
 }
 
 // openingBytes is how much of a file's beginning tells it from another one.
@@ -157,8 +164,16 @@ func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err 
 		return nil
 	}
 	p.used[k.name] = true
+	was := k.note
 	if err := p.skip(o, &k); err != nil {
 		return fmt.Errorf("%s: go on behind line %d: %w", o.name, k.note.Line, err)
+	}
+	if was.Settled || was.Left { // that ends before its next line is remembered
+		was.Settled, was.Left = false, false
+		k.note.Settled, k.note.Left = false, false
+		if err := p.confirm(ctx, k.name, k.offset, was); err != nil {
+			return err
+		}
 	}
 	if k.note.Line > 0 {
 		p.console.say("%s: going on behind line %s, where an earlier run ended", o.name, count(k.note.Line))
@@ -211,6 +226,9 @@ func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
 			return k, nil
 		}
 	}
+	if err := p.leaveOpen(ctx, o.name); err != nil {
+		return known{}, err
+	}
 	k := known{name: fmt.Sprintf("pipe:%d", len(p.pipes))}
 	if free >= 0 {
 		k.name, k.offset = p.pipes[free].name, p.pipes[free].offset+1
@@ -220,6 +238,39 @@ func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
 	}
 	k.note = uniq.Note{Opening: opening}
 	return k, p.confirm(ctx, k.name, k.offset, k.note)
+}
+
+// leaveOpen refuses another pipe while one is open, or leaves that one as it is if
+// the user says so.
+func (p *positions) leaveOpen(ctx context.Context, name string) error {
+	for i := range p.pipes {
+		k := &p.pipes[i]
+		if p.used[k.name] || !k.open() {
+			continue
+		}
+		if !p.leave {
+			return fmt.Errorf("it begins otherwise than the one that a killed run had read %s lines of and more, "+
+				"and lines of that one which are in no output would count as duplicates here: "+
+				"feed that one again from its start, or go on without these lines with --leave-input", count(k.note.Line))
+		}
+		p.console.say("warning: %s is another one than a killed run had begun to read: lines of that one that are in no output "+
+			"count as duplicates until it is fed again from its start", name)
+		k.note.Left = true
+		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// warnOpen tells of pipes that a run has not come back to.
+func (p *positions) warnOpen() {
+	for i := range p.pipes {
+		if k := &p.pipes[i]; !p.used[k.name] && k.open() {
+			p.console.say("warning: standard input of a killed run was not fed again: lines of it that are in no output " +
+				"count as duplicates until it is, from its start")
+		}
+	}
 }
 
 // skip goes behind what was done of an input.

@@ -31,6 +31,7 @@ type uniqCommand struct {
 	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: FILE is cut to the last checkpoint, and the inputs go on behind it."`
 	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
 	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
+	LeaveInput bool   `help:"With --ledger: take standard input though a killed run had begun to read another one. Lines of that one that were cut from the output then count as duplicates, until it is fed again from its start."`
 	Missing    string `placeholder:"error|content|pass" enum:"error,content,pass" default:"error" help:"What to do with a line that has no identity: stop (default), name it by its content, or let it pass."`
 	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
 	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
@@ -50,7 +51,7 @@ func (*uniqCommand) examples() string {
   hapax uniq --id json:order.id --duplicates again.jsonl orders-*.jsonl.gz
   hapax uniq --id json:tenant,id --window 24h --event-time created_at events.jsonl
   hapax uniq --id content:-received_at,attempt webhooks.jsonl
-  kafkacat … | hapax uniq --id cloudevents --ledger seen/ --out events.jsonl
+  hapax uniq --id cloudevents --ledger seen/ --out events.jsonl new/*.jsonl
 
 A line ends in "\n"; a "\r" before it is part of the line. Bytes are kept as they
 came, and the order too.
@@ -60,8 +61,11 @@ up to three times as long as with their names, or with "<".
 
 With --ledger, a file that has grown since an earlier run is read on from where
 that one ended, whatever its name is now. Standard input that was not read to its
-end because of a kill is read again from its start, and what was done of it is
-left out.
+end because of a kill must be fed again from its start, and what was done of it is
+left out. So do not pipe in what cannot be had again, such as a consumer that goes
+on from a position of its own: let it write a file, and give hapax that. Another
+standard input is refused then, as it may repeat lines that are remembered and were
+cut from the output; --leave-input takes it all the same.
 
 Without --out nothing can tell whether the output arrived. A second run prints
 only what is new; one that follows a kill may print again up to a second's worth
@@ -151,6 +155,7 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 		if err != nil {
 			return err
 		}
+		p.leave = c.LeaveInput
 		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
 	}
 	var files outputs
@@ -167,6 +172,9 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 	start := time.Now()
 	err = uniq.Run(w.ctx, w.inputs(c.Files, place), o)
 	watched()
+	if p != nil {
+		p.warnOpen()
+	}
 	err = errors.Join(err, files.close())
 	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
 }
