@@ -74,18 +74,22 @@ func FuzzParseNote(f *testing.F) {
 
 func TestMark(t *testing.T) {
 	for line, want := range map[string]string{
-		"a\n":                   "a\tduplicate\n",
-		"a":                     "a\tduplicate",
-		"a\r\n":                 "a\tduplicate\r\n",
-		"\n":                    "\tduplicate\n",
-		"{}\n":                  `{"hapax":"duplicate"}` + "\n",
-		" { } \r\n":             ` { "hapax":"duplicate"} ` + "\r\n",
-		`{"a":{}}`:              `{"a":{},"hapax":"duplicate"}`,
-		"{not json}\n":          "{not json}\tduplicate\n",
-		`[{"a":1}]`:             "[{\"a\":1}]\tduplicate",
-		`{"a":1}{"b":2}` + "\n": `{"a":1}{"b":2}` + "\tduplicate\n",
+		"a\n":                         "a\tconflict\n",
+		"a":                           "a\tconflict",
+		"a\r\n":                       "a\tconflict\r\n",
+		"\n":                          "\tconflict\n",
+		"{}\n":                        `{"hapax":"conflict"}` + "\n",
+		" { } \r\n":                   ` { "hapax":"conflict"} ` + "\r\n",
+		`{"a":{}}`:                    `{"a":{},"hapax":"conflict"}`,
+		`{"hapax":"duplicate","a":1}`: `{"hapax":"conflict","a":1}`,
+		`{ "a":"hapax","\u0068apax" : {"hapax":[1]} }` + "\n": `{ "a":"hapax","\u0068apax" : "conflict" }` + "\n",
+		`{"hapax":1,"hapax":2}`:                               `{"hapax":"conflict","hapax":"conflict"}`,
+		`{"a":{"hapax":1}}`:                                   `{"a":{"hapax":1},"hapax":"conflict"}`,
+		"{not json}\n":                                        "{not json}\tconflict\n",
+		`[{"a":1}]`:                                           "[{\"a\":1}]\tconflict",
+		`{"a":1}{"b":2}` + "\n":                               `{"a":1}{"b":2}` + "\tconflict\n",
 	} {
-		if got := string(appendMarked(nil, []byte(line), "duplicate")); got != want {
+		if got := string(appendMarked(nil, []byte(line), "conflict")); got != want {
 			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
