@@ -1,6 +1,7 @@
 package uniq
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -94,6 +95,9 @@ func (n *Namer) Name(c *Chunk) error {
 	for i := range c.Ends {
 		e := ledger.Entry{Offset: offset + int64(i)}
 		has, err := n.name(named, &e, c.Value(i))
+		if errors.Is(err, hapax.ErrMalformed) && len(bytes.TrimSpace(c.Value(i))) == 0 {
+			has, err = false, n.blank()
+		}
 		if err != nil {
 			c.Text, c.Ends, c.Last = c.Text[:c.Start(i)], c.Ends[:i], false
 			return fmt.Errorf("%s: %w", c.Input.At(c.Line+int64(i)+1), err)
@@ -111,14 +115,26 @@ func (n *Namer) Name(c *Chunk) error {
 	return nil
 }
 
+// blank is what becomes of a blank line where a line must be JSON: it has no
+// identity, and no content to name it by.
+func (n *Namer) blank() error {
+	if n.Missing == identity.ErrorOnMissing {
+		return fmt.Errorf("%w: it is blank", hapax.ErrMissing)
+	}
+	return nil
+}
+
 // Time is the event time of one line in Unix nanoseconds; [NoTime] if none is
-// asked for.
+// asked for, and with an error.
 func (n *Namer) Time(value []byte) (int64, error) {
 	if n.EventTime == nil {
 		return NoTime, nil
 	}
 	at, _, err := n.EventTime.of(nil, &hapax.Message{Value: value})
-	return at, err
+	if err != nil {
+		return NoTime, err
+	}
+	return at, nil
 }
 
 // nameWhole is Name where the line is its own identity.

@@ -35,8 +35,8 @@ func (*auditCommand) examples() string {
   hapax audit --id json:delivery --event-time received_at webhooks-*.jsonl.gz
   hapax audit --id content --json events.jsonl | jq '.ages[0].windows'
 
-Lines without an identity or a time are counted. One that is not the JSON which
-the identity needs is an error.
+Lines without an identity or a time are counted, and a blank line is one of them.
+Any other that is not the JSON which the identity or the time needs is an error.
 `
 }
 
@@ -133,7 +133,7 @@ func observe(a *audit.Audit, namer *uniq.Namer, c *uniq.Chunk) error {
 		var at int64
 		if len(without) > 0 && int(without[0]) == i {
 			without, o.Missing = without[1:], true
-			at, _ = namer.Time(c.Value(i)) // it was read without an error before
+			at, _ = namer.Time(c.Value(i)) // a blank line has none
 		} else {
 			e := &c.Notes.Entries[entry]
 			o.Fingerprint, o.Digest, at = e.Fingerprint, e.Digest, e.Time
