@@ -210,8 +210,9 @@ func endAfter(t *testing.T, c *exec.Cmd, signal os.Signal, text, out string) {
 	if err := c.Process.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Wait(); err == nil {
-		t.Error("it ended by itself")
+	err = c.Wait()
+	if code := c.ProcessState.ExitCode(); err == nil || signal == os.Interrupt && code != exitInterrupted {
+		t.Errorf("after %v: %v", signal, err)
 	}
 }
 

@@ -21,6 +21,8 @@ const (
 	exitUsage    = 2 // the command line
 	exitConflict = 3 // a conflict, with --conflicts error
 	exitAbsent   = 4 // the ledger knows nothing of an id
+
+	exitInterrupted = 130 // as of a program that SIGINT ended; for SIGTERM too
 )
 
 var (
@@ -39,6 +41,8 @@ type commands struct {
 	Audit   auditCommand   `cmd:"" help:"Report what duplicates there are, and what it takes to catch them. Changes nothing."`
 	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`
 	Version versionCommand `cmd:"" help:"Print the version."`
+
+	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // world is what a command works on.
@@ -57,7 +61,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("hapax"),
 		kong.Description("Messages may arrive twice. Hapax lets each take effect once.\n\n"+
 			"Exit codes: 0 done; 1 an input, an output or a ledger is not as it should be; 2 the command line; "+
-			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered."),
+			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; 130 interrupted, by SIGINT or SIGTERM."),
+		kong.Vars{"version": version()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -69,14 +74,48 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	command, err := parser.Parse(args)
-	switch {
-	case helped:
+	command, err := parser.Parse(joinNegative(args))
+	if helped {
 		return exitOK
-	case err != nil:
+	}
+	if err == nil {
+		err = checkEmpty(command)
+	}
+	if err != nil {
 		return w.fail(fmt.Errorf("%w: %w", errUsage, err))
 	}
 	return w.fail(command.Run(w))
+}
+
+// joinNegative writes "--flag", "-1" as "--flag=-1", so that the flag says what is
+// wrong with it: no flag's name begins with a digit.
+func joinNegative(args []string) (joined []string) {
+	for i, arg := range args {
+		if arg == "--" {
+			return append(joined, args[i:]...)
+		}
+		negative := len(arg) > 1 && arg[0] == '-' && '0' <= arg[1] && arg[1] <= '9'
+		if last := len(joined) - 1; negative && last >= 0 && strings.HasPrefix(joined[last], "--") && !strings.Contains(joined[last], "=") {
+			joined[last] += "=" + arg
+		} else {
+			joined = append(joined, arg)
+		}
+	}
+	return joined
+}
+
+// checkEmpty refuses what was given and says nothing: a script with a variable
+// that is not set must not be taken for one that asks for less.
+func checkEmpty(command *kong.Context) error {
+	for _, element := range command.Path {
+		switch f, a := element.Flag, element.Positional; {
+		case f != nil && !f.IsBool() && f.Target.IsZero():
+			return fmt.Errorf("--%s: %s is empty or 0", f.Name, f.FormatPlaceHolder())
+		case a != nil && a.Target.IsZero():
+			return fmt.Errorf("<%s> is empty", a.Name)
+		}
+	}
+	return nil
 }
 
 // fail says what went wrong, if anything did, and returns the exit code.
@@ -94,7 +133,7 @@ func (w *world) fail(err error) int {
 		return exitAbsent
 	case errors.Is(err, context.Canceled):
 		w.stderr.say("interrupted")
-		return exitError
+		return exitInterrupted
 	}
 	w.stderr.say("%s%s", text, advice(err))
 	if errors.Is(err, hapax.ErrConflict) {

@@ -17,6 +17,12 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
+// The memory that a ledger may be given.
+const (
+	minMemory = 4 << 20
+	maxMemory = 1 << 44
+)
+
 // uniqCommand is hapax uniq.
 type uniqCommand struct {
 	ID        string `placeholder:"SPEC" default:"line" help:"What names a message: line, json:PATH[,PATH…], content, content:-PATH[,PATH…], content:+PATH[,PATH…], cloudevents, sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH], or several joined by + (together) or | (the first that is there). Default: line."`
@@ -52,6 +58,15 @@ func (*uniqCommand) examples() string {
   hapax uniq --id json:tenant,id --window 24h --event-time created_at events.jsonl
   hapax uniq --id content:-received_at,attempt webhooks.jsonl
   hapax uniq --id cloudevents --ledger seen/ --out events.jsonl new/*.jsonl
+
+PATH names the fields down to a value with dots between them, and elements of
+arrays by number: order.id, items.0.sku. A backslash takes the next character as
+part of a name: a\.b. In files and pipes messages are lines: they have neither key
+nor headers, so the kinds "key" and "header:NAME" never match.
+
+A line that is not the JSON which --id, --scope or --event-time needs stops the run
+before it, with --missing pass and content too: those are about JSON that lacks the
+field, and blank lines, which both let pass.
 
 A line ends in "\n"; a "\r" before it is part of the line. Bytes are kept as they
 came, and the order too.
@@ -193,6 +208,12 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 	}
 	if c.Mark && c.Duplicates != "" {
 		return o, w, usage("--mark lets duplicates through, and --duplicates takes them away: choose one")
+	}
+	if c.Last < 0 {
+		return o, w, usage("--last %d: want 1 or more", c.Last)
+	}
+	if c.MaxMemory != 0 && (c.MaxMemory < minMemory || c.MaxMemory > maxMemory) {
+		return o, w, usage("--max-memory: want 4MiB to 16TiB")
 	}
 	o.OnStale = map[string]uniq.Action{"error": uniq.Stop, "pass": uniq.Pass, "drop": uniq.Drop}[c.Stale]
 	names := map[string]bool{}

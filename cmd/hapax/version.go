@@ -8,12 +8,17 @@ import (
 
 type versionCommand struct{}
 
-// Run prints the version of the module, as the go command stamped it.
+// Run prints the version.
 func (versionCommand) Run(w *world) error {
-	version := "unknown"
-	if build, ok := debug.ReadBuildInfo(); ok {
-		version = build.Main.Version
-	}
-	_, err := fmt.Fprintf(w.stdout, "hapax %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintln(w.stdout, version())
 	return err
+}
+
+// version is that of the module, as the go command stamped it.
+func version() string {
+	module := "unknown"
+	if build, ok := debug.ReadBuildInfo(); ok {
+		module = build.Main.Version
+	}
+	return fmt.Sprintf("hapax %s %s %s/%s", module, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
