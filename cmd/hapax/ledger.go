@@ -18,7 +18,7 @@ type ledgerCommand struct {
 	Lookup ledgerLookup `cmd:"" help:"Tell what is known of ids: since when, from where, until when."`
 	Forget ledgerForget `cmd:"" help:"Make ids as if they had never been seen."`
 	Verify ledgerVerify `cmd:"" help:"Check every byte of a ledger that is not in use."`
-	Export ledgerExport `cmd:"" help:"Print every identity that is remembered, as JSON lines."`
+	Export ledgerExport `cmd:"" help:"Print every identity that is remembered, as JSON lines. Producers of sequences are not among them."`
 }
 
 // printJSON prints one line of JSON.

@@ -20,7 +20,11 @@ func (c *ledgerExport) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(export(w, l), l.Close())
+	err = export(w, l)
+	if n := l.Stats().Producers; err == nil && n > 0 {
+		w.stderr.say("warning: %s producers are remembered by their numbers, and are not printed: look one up with hapax ledger lookup", count(n))
+	}
+	return errors.Join(err, l.Close())
 }
 
 func export(w *world, l *ledger.Ledger) error {

@@ -31,6 +31,8 @@ type ledgerState struct {
 	Memory   int64          `json:"memory_bytes"`
 	Disk     int64          `json:"disk_bytes"`
 	Sources  []ledgerSource `json:"sources"`
+
+	Producers int64 `json:"producers"` // remembered by their numbers
 }
 
 // ledgerSource is an input with a position.
@@ -55,7 +57,7 @@ func stateOf(l *ledger.Ledger, info ledger.Info) ledgerState {
 	state := ledgerState{
 		Window: info.Window.String(), Identity: info.Identity, Scope: info.Scope, Digests: info.Digests, Created: info.Created,
 		Live: s.Live, LiveCold: s.LiveCold, Evicted: s.EvictedLive, Claims: s.Claims, Memory: s.Memory, Disk: s.Disk,
-		Sources: []ledgerSource{},
+		Sources: []ledgerSource{}, Producers: s.Producers,
 	}
 	for _, p := range l.Checkpoints() {
 		source := ledgerSource{Source: p.Source, Offset: p.Offset}
@@ -75,6 +77,9 @@ func (c *ledgerStats) print(w *world, s ledgerState) error {
 	fmt.Fprintf(&b, "identity    %s\nscope       %s\nwindow      %s\n", s.Identity, cmp.Or(s.Scope, "one for all"), s.Window)
 	fmt.Fprintf(&b, "created     %s\nremembered  %s, of which %s on disk only\n", s.Created.Format(time.RFC3339), count(s.Live), count(s.LiveCold))
 	fmt.Fprintf(&b, "claimed     %s\nmemory      %s\ndisk        %s\n", count(s.Claims), bytesText(s.Memory), bytesText(s.Disk))
+	if s.Producers > 0 || strings.HasPrefix(s.Identity, "sequence:") {
+		fmt.Fprintf(&b, "producers   %s, by their numbers\n", count(s.Producers))
+	}
 	if s.Evicted > 0 {
 		fmt.Fprintf(&b, "gone early  %s\n", count(s.Evicted))
 	}
