@@ -2,15 +2,16 @@ package uniq
 
 import "sync"
 
-// Stats count lines. Read is the sum of the others but WithoutID.
+// Stats count lines. Read is the sum of the others but ByContent and Bytes.
 type Stats struct {
 	Read       int64 `json:"read"`
-	Unique     int64 `json:"unique"` // first copies, and lines that pass without an identity
+	Unique     int64 `json:"unique"` // first copies of an identity
 	Duplicates int64 `json:"duplicates"`
 	Conflicts  int64 `json:"conflicts"`  // same identity as before, other payload
 	Stale      int64 `json:"stale"`      // with a number too low to tell
 	Late       int64 `json:"late"`       // older than the window reaches back; they pass
-	WithoutID  int64 `json:"without_id"` // passed, or named by their content
+	WithoutID  int64 `json:"without_id"` // they pass
+	ByContent  int64 `json:"by_content"` // of the above, named by their content as they have no identity
 	Bytes      int64 `json:"bytes"`      // of the lines read
 }
 
@@ -22,6 +23,7 @@ func (s *Stats) add(o Stats) {
 	s.Stale += o.Stale
 	s.Late += o.Late
 	s.WithoutID += o.WithoutID
+	s.ByContent += o.ByContent
 	s.Bytes += o.Bytes
 }
 

@@ -67,11 +67,10 @@ func (n *naive) line(text string) {
 			id = fmt.Sprint(*fields.ID)
 		case n.missing == "pass":
 			n.stats.WithoutID++
-			n.stats.Unique++
 			n.unique.WriteString(text)
 			return
 		default:
-			n.stats.WithoutID++
+			n.stats.ByContent++
 			id = "content " + payload
 		}
 	}

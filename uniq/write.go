@@ -171,16 +171,18 @@ func (w *writer) written(c *Chunk, n int) error {
 func (w *writer) sort(c *Chunk) (n int, stats Stats, stopped, err error) {
 	named := c.Notes
 	entries, without := named.Entries, named.Without
-	stats.WithoutID = int64(len(without) + named.Content)
+	stats.ByContent = int64(named.Content)
 	kept := 0 // where the lines begin that pass and were not added yet
 	start := 0
 	for i, end := range c.Ends {
-		verdict := hapax.Fresh
 		if len(without) > 0 && int(without[0]) == i {
 			without = without[1:]
-		} else {
-			verdict, entries = entries[0].Verdict, entries[1:]
+			stats.WithoutID++
+			start = int(end)
+			continue
 		}
+		verdict := entries[0].Verdict
+		entries = entries[1:]
 		switch verdict {
 		case hapax.Fresh, hapax.Redelivered:
 			stats.Unique++

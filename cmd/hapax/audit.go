@@ -22,6 +22,7 @@ type auditCommand struct {
 	ID        string `placeholder:"SPEC" default:"line" help:"What names a message, as for uniq. Default: line."`
 	Scope     string `placeholder:"SPEC" help:"Where an identity must be unique, as for uniq."`
 	EventTime string `placeholder:"PATH" help:"The JSON field with the time of a message, for ages in time."`
+	Conflicts string `placeholder:"count|off" enum:"count,off" default:"count" help:"What to do with a conflict, a copy with another payload: count it apart, and leave it out of ages and windows (default); or off, do not compare payloads, so that every copy is a duplicate."`
 	JSON      bool   `name:"json" help:"Print the report as JSON."`
 	Worst     int    `placeholder:"N" default:"10" help:"How many of the identities with the most copies to list. Default: 10."`
 	MaxLine   size   `placeholder:"SIZE" default:"64MiB" help:"The longest line taken. Default: 64MiB."`
@@ -34,6 +35,21 @@ func (*auditCommand) examples() string {
 	return `  hapax audit access.log
   hapax audit --id json:delivery --event-time received_at webhooks-*.jsonl.gz
   hapax audit --id content --json events.jsonl | jq '.ages[0].windows'
+
+Ages and windows are those of duplicates. If each retry carries a time of its own,
+copies are conflicts: --conflicts off counts them in. Of the windows:
+
+  share         of the duplicates, that the window catches at least
+  by            what it is measured by: time between event times, count of
+                messages, bytes of input
+  window        how long it must be; by count, in messages: a --last of that many
+                identities reaches as far, and perhaps farther
+  renewed       how long if each copy starts it anew (--window-kind renewed)
+  catches       duplicates
+  identities    the most that are in the window at once
+  RAM           for so many, all in memory
+  RAM if cold   if a ledger keeps all but the newest on disk
+  disk          that a ledger takes
 
 Lines without an identity or a time are counted, and a blank line is one of them.
 Any other that is not the JSON which the identity or the time needs is an error.
@@ -93,7 +109,7 @@ func (c *auditCommand) naming() (n uniq.Naming, err error) {
 	}
 	n.Hasher = identity.NewHasher(secret).Scoped
 	n.Missing = identity.PassOnMissing
-	n.Digests = !conflictFree(n.Identity)
+	n.Digests = c.Conflicts != "off" && !conflictFree(n.Identity)
 	n.KeepIDs = true
 	return n, nil
 }

@@ -66,6 +66,9 @@ func (c *uniqCommand) report(w *world, s uniq.Stats, took time.Duration) error {
 	case c.Stats:
 		w.stderr.print(fmt.Sprintf("read        %d\nunique      %d\nduplicates  %d\nconflicts   %d\nwithout id  %d\n",
 			s.Read, s.Unique, s.Duplicates, s.Conflicts, s.WithoutID))
+		if s.ByContent > 0 {
+			w.stderr.print(fmt.Sprintf("by content  %d\n", s.ByContent))
+		}
 		if s.Stale > 0 {
 			w.stderr.print(fmt.Sprintf("stale       %d\n", s.Stale))
 		}

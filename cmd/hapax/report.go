@@ -28,7 +28,7 @@ func auditText(r *audit.Report, width int) string {
 	fmt.Fprintf(&b, "messages    %s, %s\n", count(r.Messages), bytesText(r.Bytes))
 	fmt.Fprintf(&b, "unique      %s\n", count(r.Unique))
 	fmt.Fprintf(&b, "duplicates  %s%s\n", count(r.Duplicates), shareText(r.Duplicates, r.Messages))
-	fmt.Fprintf(&b, "conflicts   %s%s\n", count(r.Conflicts), note(r.Conflicts > 0, "ids that came again with another payload"))
+	fmt.Fprintf(&b, "conflicts   %s%s\n", count(r.Conflicts), note(r.Conflicts > 0, "ids that came again with another payload; not in ages and windows (see --conflicts)"))
 	fmt.Fprintf(&b, "without id  %s\n", count(r.Missing))
 	if c := r.Clock; c != nil {
 		fmt.Fprintf(&b, "time        %s to %s\n", c.From.Format(time.RFC3339), c.To.Format(time.RFC3339))

@@ -42,7 +42,7 @@ type uniqCommand struct {
 	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
 	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
 
-	Stats     bool `help:"Print to standard error how many lines were read, unique, duplicates, conflicts and without id."`
+	Stats     bool `help:"Print to standard error how many lines were read, unique (first copies of an id), duplicates, conflicts and without id (let pass by --missing pass)."`
 	JSON      bool `name:"json" help:"Print the statistics as JSON."`
 	MaxLine   size `placeholder:"SIZE" default:"64MiB" help:"The longest line taken; a longer one is an error. Default: 64MiB."`
 	MaxMemory size `placeholder:"SIZE" help:"Memory for identities. When it is used up a ledger in a directory goes on from disk, and without one it is an error. Default: three quarters of the machine's."`
