@@ -158,7 +158,7 @@ func TestOtherInput(t *testing.T) {
 			return string(output), err
 		}
 		if signal == os.Kill {
-			if output, err := feed(numbers(23, 60)); err == nil || !strings.Contains(output, "feed that one again from its start") {
+			if output, err := feed(numbers(23, 60)); err == nil || !strings.Contains(output, "feed it again from its start") {
 				t.Errorf("another input after a kill: %v: %s", err, output)
 			}
 			if output, err := feed(numbers(23, 50), "--leave-input"); err != nil || !strings.Contains(output, "warning: ") {

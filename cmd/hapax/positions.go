@@ -249,11 +249,11 @@ func (p *positions) leaveOpen(ctx context.Context, name string) error {
 			continue
 		}
 		if !p.leave {
-			return fmt.Errorf("it begins otherwise than the one that a killed run had read %s lines of and more, "+
-				"and lines of that one which are in no output would count as duplicates here: "+
-				"feed that one again from its start, or go on without these lines with --leave-input", count(k.note.Line))
+			return fmt.Errorf("it is another one than a run that was cut short had begun (%s lines of that are done), "+
+				"and lines of that which are in no output would count as duplicates here: "+
+				"feed it again from its start, or go on without these lines with --leave-input", count(k.note.Line))
 		}
-		p.console.say("warning: %s is another one than a killed run had begun to read: lines of that one that are in no output "+
+		p.console.say("warning: %s is another one than a run that was cut short had begun: lines of that which are in no output "+
 			"count as duplicates until it is fed again from its start", name)
 		k.note.Left = true
 		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
@@ -267,7 +267,7 @@ func (p *positions) leaveOpen(ctx context.Context, name string) error {
 func (p *positions) warnOpen() {
 	for i := range p.pipes {
 		if k := &p.pipes[i]; !p.used[k.name] && k.open() {
-			p.console.say("warning: standard input of a killed run was not fed again: lines of it that are in no output " +
+			p.console.say("warning: the standard input of a run that was cut short was not fed again: lines of it which are in no output " +
 				"count as duplicates until it is, from its start")
 		}
 	}
