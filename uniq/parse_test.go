@@ -1,6 +1,8 @@
 package uniq
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -93,4 +95,24 @@ func TestMark(t *testing.T) {
 			t.Errorf("%q: %q, want %q", line, got, want)
 		}
 	}
+}
+
+// FuzzMark: a marked object is one still, and says so under that name.
+func FuzzMark(f *testing.F) {
+	for _, line := range []string{"a\n", "{}", ` {"a":{"hapax":1}} ` + "\r\n", `{"hapax":[1],"\u0068apax":{}}`, `{"\ud800":"hapax"}`} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		marked := appendMarked(nil, line, "conflict")
+		if again := appendMarked(nil, marked, "conflict"); json.Valid(marked) && !bytes.Equal(again, marked) {
+			t.Errorf("%q is marked twice: %q", line, again)
+		}
+		var object map[string]any
+		if json.Unmarshal(line, &object) != nil || object == nil {
+			return
+		}
+		if err := json.Unmarshal(marked, &object); err != nil || object["hapax"] != "conflict" {
+			t.Errorf("%q becomes %q: %v", line, marked, err)
+		}
+	})
 }
