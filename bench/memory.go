@@ -37,14 +37,14 @@ func memoryHot(b *bench, work string, digests bool, bound float64) error {
 }
 
 // memoryCold gives a ledger a budget that most ids do not fit in, and takes the
-// difference between many ids and fewer: its table and all else that does not
-// grow with what is on disk are the same in both.
+// difference between many ids and fewer: its table, merges under way and all else
+// that does not grow with what is on disk are the same in both.
 func memoryCold(b *bench) error {
 	bound := report.AtMost(2.5, "B/key")
 	var g [2]growth
 	var err error
 	args := growArgs{Settings: settings{MaxMemory: b.size(512 << 20)}}
-	for i, ids := range []int64{b.size(40_000_000), b.size(100_000_000)} {
+	for i, ids := range []int64{b.size(60_000_000), b.size(100_000_000)} {
 		args.From, args.To = ids, ids
 		args.Settings.Dir = b.path(fmt.Sprintf("cold-%d", i))
 		if g[i], err = measure.Child[growth](b.ctx, "grow", args); err != nil {

@@ -192,7 +192,7 @@ func (w *Writer) endRange() error {
 	w.buf = appendFilter(w.buf, &fuse)
 	b := w.buf[from:]
 	r := &w.f.ranges[w.current]
-	r.first = slices.Clip(r.first)
+	r.first = slices.Clone(r.first) // without what append kept for more
 	r.size, r.sum = int64(len(b)), checksum(b)
 	w.at += r.size
 	w.words = w.words[:0]
