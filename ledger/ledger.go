@@ -157,6 +157,7 @@ func (l *Ledger) fail(err error) error {
 	if l.failed == nil {
 		l.failed = fmt.Errorf("ledger %s has failed; open it again: %w", l.dir, err)
 		l.o.Logger.Error("ledger failed", "dir", l.dir, "error", err)
+		l.cold.done.Broadcast() // who waits for a cold file waits in vain
 		if l.concurrent {
 			l.closeStripes()
 		}

@@ -55,10 +55,12 @@ func (l *Ledger) tend() {
 	}
 	chill := l.cold.wanted
 	from, to := l.backed, max(l.backed, l.prefaulted)
-	l.backed = to
 	l.mu.Unlock()
 	if from < to {
 		l.mem.prepare(from, to)
+		l.mu.Lock()
+		l.backed = to
+		l.mu.Unlock()
 	}
 	for l.fetchSome() {
 		time.Sleep(breath)

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -58,11 +59,17 @@ func (m *memory) prepare(from, to int) {
 	if err != nil {
 		return // the growth itself will say so
 	}
-	m.lines.Prefault(from*lineBytes, to*lineBytes)
-	if m.sides != nil {
-		m.sides.Prefault(from*sideBytes, to*sideBytes)
+	for ; from < to; from += portion {
+		m.lines.Prefault(from*lineBytes, min(from+portion, to)*lineBytes)
+		if m.sides != nil {
+			m.sides.Prefault(from*sideBytes, min(from+portion, to)*sideBytes)
+		}
+		runtime.Gosched() // a processor that waits for the system is nobody else's
 	}
 }
+
+// portion is how many lines get memory at once: a huge page of them.
+const portion = 2 << 20 / lineBytes
 
 // mostIn is how many identities a table may take that has so many lines at most.
 func mostIn(lines int) int64 { return int64(hardest * 4 * float64(lines)) }

@@ -20,6 +20,8 @@ const (
 	// prefaultAt is the part of its capacity at which a table's next growth
 	// gets its memory, so that no caller waits for the system to clear it.
 	prefaultAt = 0.997
+	// patience is the part of its capacity up to which a table waits for that.
+	patience = 1.025
 )
 
 // pay begins a growth when the table is full, and sweeps lines that are owed
@@ -85,7 +87,7 @@ func (l *Ledger) beginGrowth() error {
 	if _, ok := l.table.Sweeping(); ok || l.cold.frozen || l.table.Grown() > l.mem.limit {
 		return nil
 	}
-	if live < capacity {
+	if live < capacity || l.backed < l.table.Grown() && live < patience*capacity {
 		l.prefault()
 		return nil
 	}
