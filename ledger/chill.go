@@ -133,13 +133,13 @@ func (l *Ledger) settleTable() error {
 		for l.scrubSome() {
 		}
 		l.mu.Lock()
-		from, to := l.backed, l.table.Grown()
-		largest := to > l.mem.limit
+		lines := l.table.Grown()
+		largest := lines > l.mem.limit
 		l.mu.Unlock()
 		if largest {
 			return nil
 		}
-		l.mem.prepare(from, to)
+		l.back(lines)
 		if err := l.growLarger(); err != nil {
 			return err
 		}
@@ -186,7 +186,7 @@ func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
 // collect copies the keys of one shard that are to move, a block at a time, so
 // that nobody waits for long.
 func (l *Ledger) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.Entry {
-	st := &l.stripes[stripeOf(shard)]
+	st := l.stripeOf(shard)
 	for block, more := 0, true; more; block++ {
 		st.mu.Lock()
 		more = l.table.Block(shard, block, func(k window.Key, number uint8, side uint64) {

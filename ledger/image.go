@@ -28,7 +28,7 @@ import (
 // What else it takes is in the file clean, with the CRC-32C of all behind the
 // blocks. Numbers are as the processor has them: [image.Order] tells.
 type image struct {
-	Order       uint32              `json:"order"` // byteOrder
+	Order       uint32              `json:"order"` // nativeOrder
 	Layout      window.Layout       `json:"layout"`
 	Size        int64               `json:"size"` // bytes of a block
 	Spilled     int                 `json:"spilled"`
@@ -49,13 +49,12 @@ type imageLog struct {
 
 const (
 	imageName = "image"
-	byteOrder = 0x01020304
 	spillSize = 16 + 1 + 8
 )
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// nativeOrder is byteOrder as this processor reads it.
+// nativeOrder is four bytes as this processor reads them: no two orders agree.
 func nativeOrder() uint32 { return binary.NativeEndian.Uint32([]byte{4, 3, 2, 1}) }
 
 // blockBytes is the size of a block in the file.
@@ -128,10 +127,16 @@ func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
 	var sums []byte
 	for i := range m.Layout.Blocks() {
 		lines, sides := l.table.Raw(i)
-		block := append(bytesOf(lines), bytesOf(sides)...)
-		sums = binary.LittleEndian.AppendUint32(sums, crc32.Checksum(block, castagnoli))
-		if _, err := f.WriteAt(block, int64(i)*m.Size); err != nil {
+		head, tail := bytesOf(lines), bytesOf(sides)
+		sums = binary.LittleEndian.AppendUint32(sums, blockSum(head, tail))
+		at := int64(i) * m.Size
+		if _, err := f.WriteAt(head, at); err != nil {
 			return err
+		}
+		if len(tail) > 0 {
+			if _, err := f.WriteAt(tail, at+int64(len(head))); err != nil {
+				return err
+			}
 		}
 	}
 	l.table.Spilled(func(k window.Key, number uint8, side uint64) {
@@ -140,9 +145,14 @@ func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
 		sums = binary.LittleEndian.AppendUint64(sums, side)
 		m.Spilled++
 	})
-	m.Sum = crc32.Checksum(sums, castagnoli)
+	m.Sum = crc32.Checksum(sums, castagnoli())
 	_, err := f.WriteAt(sums, int64(m.Layout.Blocks())*m.Size)
 	return err
+}
+
+// blockSum is the checksum of a block.
+func blockSum(lines, sides []byte) uint32 {
+	return crc32.Update(crc32.Checksum(lines, castagnoli()), castagnoli(), sides)
 }
 
 // bytesOf is the memory of a slice of words.
@@ -195,7 +205,7 @@ func (p *picture) open(fsys vfs.FS, path string) (err error) {
 		return err
 	}
 	p.sums, p.spilled = tail[:4*blocks], tail[4*blocks:]
-	if crc32.Checksum(tail, castagnoli) != p.Sum {
+	if crc32.Checksum(tail, castagnoli()) != p.Sum {
 		return fmt.Errorf("%w: %s does not match its checksum", hapax.ErrCorrupt, path)
 	}
 	return nil
@@ -302,8 +312,7 @@ func (p *picture) read(block int, lines, sides []byte) error {
 	if _, err := p.file.ReadAt(sides, at+int64(len(lines))); err != nil && len(sides) > 0 {
 		return err
 	}
-	sum := crc32.Update(crc32.Checksum(lines, castagnoli), castagnoli, sides)
-	if sum != binary.LittleEndian.Uint32(p.sums[4*block:]) {
+	if blockSum(lines, sides) != binary.LittleEndian.Uint32(p.sums[4*block:]) {
 		return fmt.Errorf("%w: block %d does not match its checksum; the next open reads the log instead", hapax.ErrCorrupt, block)
 	}
 	return nil

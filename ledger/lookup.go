@@ -333,7 +333,7 @@ func (l *Ledger) shard(shard uint8, dst []Sighting) (all []Sighting, err error) 
 		}
 		l.step()
 	}
-	st := &l.stripes[stripeOf(shard)]
+	st := l.stripeOf(shard)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	l.table.All(shard, func(k window.Key, number uint8, side uint64) bool {

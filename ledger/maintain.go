@@ -54,15 +54,10 @@ func (l *Ledger) tend() {
 		}
 	}
 	chill := l.cold.wanted
-	from, to := l.backed, max(l.backed, l.prefaulted)
+	lines := l.prefaulted
 	l.mu.Unlock()
-	if from < to {
-		l.mem.prepare(from, to)
-		l.mu.Lock()
-		l.backed = to
-		l.mu.Unlock()
-	}
-	for l.fetchSome() {
+	l.back(lines)
+	for l.unlessStopped(l.table.FetchNext) { // of a table that had an image
 		time.Sleep(breath)
 	}
 	for l.scrubSome() {
@@ -76,21 +71,29 @@ func (l *Ledger) tend() {
 // breath is how long maintain lets callers go first between two steps.
 const breath = 20 * time.Microsecond
 
-// fetchSome fetches some of what is not there yet of a table that had an image,
-// and tells whether more is left.
-func (l *Ledger) fetchSome() bool {
+// back has the system back the table's memory up to so many lines before they are
+// used. It is maintain's.
+func (l *Ledger) back(lines int) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	select {
-	case <-l.stop:
-		return false
-	default:
+	from := l.backed
+	l.mu.Unlock()
+	if from >= lines {
+		return
 	}
-	return l.ready() == nil && l.table.FetchNext()
+	l.mem.prepare(from, lines)
+	l.mu.Lock()
+	l.backed = lines
+	l.mu.Unlock()
 }
 
 // scrubSome takes a step of the sweep under way and tells whether there was one.
 func (l *Ledger) scrubSome() bool {
+	return l.unlessStopped(func() bool { return l.step() > 0 })
+}
+
+// unlessStopped takes a step of maintain's under mu, and tells what it did, or
+// false if the ledger is being closed or has failed.
+func (l *Ledger) unlessStopped(step func() bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	select {
@@ -98,5 +101,5 @@ func (l *Ledger) scrubSome() bool {
 		return false
 	default:
 	}
-	return l.ready() == nil && l.step() > 0
+	return l.ready() == nil && step()
 }

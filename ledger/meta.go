@@ -261,7 +261,7 @@ func writeText(fsys vfs.FS, dir, name string, value any) error {
 
 // textSum is the checksum of a text, as it stands in its last line.
 func textSum(body []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli))
+	return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli()))
 }
 
 // maxText bounds the files that readText reads.

@@ -115,14 +115,9 @@ func find(l *Line, k Key) (slot int, number uint8) {
 	return 0, 0
 }
 
-// Admit is Find, and Insert if the key is not live: the main path. It returns
-// the number of the live generation the key was found under, or 0 if it has just
-// been added. [ErrCrowded] changes nothing.
-func (t *Table) Admit(k Key, number uint8, live *Live) (Place, uint8, error) {
-	return t.AdmitAt(k, t.Spot(k), number, live)
-}
-
-// AdmitAt is Admit of a key whose spot is known.
+// AdmitAt is FindAt, and InsertAt if the key is not live: the main path. It
+// returns the number of the live generation the key was found under, or 0 if it
+// has just been added. [ErrCrowded] changes nothing.
 func (t *Table) AdmitAt(k Key, s Spot, number uint8, live *Live) (Place, uint8, error) {
 	p, was := t.FindAt(k, s)
 	if was == 0 {

@@ -59,6 +59,12 @@ func sweepSome(t testing.TB, table *Table, n, keys int, live *Live) {
 	}
 }
 
+// admit admits a fingerprint in generation 1.
+func admit(t *Table, f hapax.Fingerprint, live *Live) (Place, uint8, error) {
+	k := KeyOf(f)
+	return t.AdmitAt(k, t.Spot(k), 1, live)
+}
+
 func TestKeyKeepsAllBits(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 1000 {
@@ -74,7 +80,7 @@ func TestTableAllBitsDecide(t *testing.T) {
 	live := Live{1: true}
 	table := newTable(t, 1000, false)
 	base := randomFingerprint(rand.New(rand.NewPCG(3, 4)))
-	if _, was, err := table.Admit(KeyOf(base), 1, &live); was != 0 || err != nil {
+	if _, was, err := admit(table, base, &live); was != 0 || err != nil {
 		t.Fatal(was, err)
 	}
 	for bit := range 128 {
@@ -83,7 +89,7 @@ func TestTableAllBitsDecide(t *testing.T) {
 		if _, was := table.Find(KeyOf(f)); was != 0 {
 			t.Fatalf("bit %d does not decide", bit)
 		}
-		if _, was, err := table.Admit(KeyOf(f), 1, &live); was != 0 || err != nil {
+		if _, was, err := admit(table, f, &live); was != 0 || err != nil {
 			t.Fatalf("bit %d: %d %v", bit, was, err)
 		}
 	}
@@ -150,7 +156,7 @@ func (m *tableAndMap) step(t *testing.T, op int) {
 		}
 		return
 	}
-	p, was, err := m.table.Admit(k, m.number, &m.live)
+	p, was, err := m.table.AdmitAt(k, m.table.Spot(k), m.number, &m.live)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +214,7 @@ func TestTableLoad(t *testing.T) {
 	table := newTable(t, 0, false)
 	worst := 1.0
 	for n := 1; n <= 1_500_000; n++ {
-		if _, was, err := table.Admit(KeyOf(randomFingerprint(r)), 1, &live); was != 0 || err != nil {
+		if _, was, err := admit(table, randomFingerprint(r), &live); was != 0 || err != nil {
 			t.Fatal(was, err)
 		}
 		if n%28 == 0 {
