@@ -17,6 +17,7 @@
 // again cuts the outputs to that length and goes on behind that line. What the
 // ledger remembers from beyond it comes back as Redelivered, and is written
 // again. So each line is in the outputs once, after a kill or a power loss at any
-// moment. An output that cannot be cut, such as a pipe, may get again what was
+// moment, as long as that input comes again before others with the same lines: a
+// note that is [Note.CutShort] tells whoever starts again to see to it. An output that cannot be cut, such as a pipe, may get again what was
 // written since the last checkpoint; nothing is ever left out.
 package uniq

@@ -1,6 +1,7 @@
 package uniq
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"hash/crc32"
@@ -20,6 +21,7 @@ type Note struct {
 	Over    bool   `json:"over,omitempty"`    // and the run that read it was closed
 	Partial *int64 `json:"partial,omitempty"` // where its last line began, if that had no "\n"
 	Opening string `json:"opening,omitempty"` // tells one pipe's content from another's
+	Path    string `json:"path,omitempty"`    // where the file was, absolute
 	Outputs []Mark `json:"outputs,omitempty"` // what was written so far
 }
 
@@ -28,6 +30,10 @@ type Mark struct {
 	Path   string `json:"path"` // absolute
 	Length int64  `json:"length"`
 }
+
+// CutShort tells whether lines behind these may be remembered that are in no
+// output: only the input itself brings them back.
+func (n *Note) CutShort() bool { return !n.Over && !n.Ended && !n.Settled && !n.Left }
 
 // ParseNote reads what a checkpoint holds.
 func ParseNote(b []byte) (Note, error) {
@@ -55,12 +61,28 @@ type Source struct {
 	name  string
 	shift int64 // from the number of a line, counted from 0, to its offset
 	note  Note  // as far as was written
+	begun bool  // the ledger knows that there is more to come
 }
 
-// NewSource is the source of that name, of which all offsets before first are
-// done. Note says where its reader stands.
-func NewSource(name string, first int64, note Note) *Source {
-	return &Source{name: name, shift: first - note.Line, note: note}
+// NewSource is the source of that name, of which all offsets up to done, which is
+// 0 or more, are done. Note says where its reader stands.
+func NewSource(name string, done int64, note Note) *Source {
+	note.Ended, note.Settled, note.Left = false, false, false
+	return &Source{name: name, shift: done + 1 - note.Line, note: note}
+}
+
+// begin writes the checkpoint that comes before the first line is remembered: if
+// the run is cut short there is a source to ask for.
+func (s *Source) begin(ctx context.Context, l Ledger) error {
+	if s.begun {
+		return nil
+	}
+	p, err := s.checkpoint()
+	if err == nil {
+		err = l.Confirm(ctx, p)
+	}
+	s.begun = err == nil
+	return err
 }
 
 // written notes that the first n lines of a chunk are in the outputs.

@@ -147,13 +147,16 @@ func admit(ctx context.Context, l Ledger, c *Chunk) error {
 		return nil
 	}
 	source := ""
+	var err error
 	if s, ok := c.Input.Origin.(*Source); ok {
 		source = s.name
+		err = s.begin(ctx, l)
 	}
-	var err error
-	if len(c.Notes.Numbers) > 0 {
+	switch {
+	case err != nil:
+	case len(c.Notes.Numbers) > 0:
 		err = admitNumbers(ctx, l, source, c.Notes)
-	} else {
+	default:
 		err = l.Admit(ctx, &ledger.Batch{Source: source, Entries: c.Notes.Entries})
 	}
 	if err != nil {

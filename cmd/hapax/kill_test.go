@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,13 +136,6 @@ func TestOtherInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	numbers := func(from, to int) string {
-		var b strings.Builder
-		for n := from; n <= to; n++ {
-			fmt.Fprintf(&b, "m%d\n", n)
-		}
-		return b.String()
-	}
 	for _, signal := range []os.Signal{os.Kill, os.Interrupt} {
 		dir := t.TempDir()
 		out := filepath.Join(dir, "out")
@@ -150,7 +144,7 @@ func TestOtherInput(t *testing.T) {
 			c.Env = append(os.Environ(), "GORACE="+noLinger)
 			return c
 		}
-		endAfter(t, command(), signal, numbers(1, 40), out)
+		endAfter(t, command(), signal, numbers(1, 40), numbers(1, 40), out)
 		feed := func(text string, args ...string) (string, error) {
 			c := command(args...)
 			c.Stdin = strings.NewReader(text)
@@ -171,23 +165,92 @@ func TestOtherInput(t *testing.T) {
 		if output, err := feed(numbers(23, 60)); err != nil {
 			t.Errorf("another input after all of the first: %v: %s", err, output)
 		}
-		text, err := os.ReadFile(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if counts := strings.Count(string(text), "\n"); counts != 60 {
-			t.Errorf("after %v: %d lines, want 60", signal, counts)
-		}
-		for n := 1; n <= 60; n++ {
-			if line := fmt.Sprintf("m%d\n", n); strings.Count("\n"+string(text), "\n"+line) != 1 {
-				t.Errorf("after %v: %q is not there once", signal, line)
-			}
-		}
+		onceEach(t, out, 60)
 	}
 }
 
-// endAfter feeds a command, and ends it once the text is in its output.
-func endAfter(t *testing.T, c *exec.Cmd, signal os.Signal, text, out string) {
+// numbers are lines, one a number.
+func numbers(from, to int) string {
+	var b strings.Builder
+	for n := from; n <= to; n++ {
+		fmt.Fprintf(&b, "m%d\n", n)
+	}
+	return b.String()
+}
+
+// onceEach demands that a file has the numbers from 1 on, each once.
+func onceEach(t *testing.T, file string, to int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	slices.Sort(lines)
+	want := strings.SplitAfter(numbers(1, to), "\n")
+	slices.Sort(want)
+	if !slices.Equal(lines, want) {
+		t.Errorf("%q, want each of %d lines once", lines, to)
+	}
+}
+
+// TestUnfinishedFile: after a kill the file that was being read is asked for by
+// name, as lines of it may be remembered that are in no output. Given again beside
+// another one with the same lines, each line is there once.
+func TestUnfinishedFile(t *testing.T) {
+	t.Parallel()
+	exe, err := exec.LookPath("hapax")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leave := range []bool{false, true} {
+		dir := t.TempDir()
+		path := func(name string) string { return filepath.Join(dir, name) }
+		for name, text := range map[string]string{"first": numbers(1, 40), "second": numbers(23, 60)} {
+			if err := os.WriteFile(path(name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hapax := func(args ...string) *exec.Cmd {
+			c := exec.Command(exe, args...)
+			c.Dir = dir
+			c.Env = append(os.Environ(), "GORACE="+noLinger)
+			return c
+		}
+		uniq := func(args ...string) (string, error) {
+			output, err := hapax(append([]string{"uniq", "--ledger", "ledger", "--out", "out"}, args...)...).CombinedOutput()
+			return string(output), err
+		}
+		for { // until the kill comes before the first checkpoint, which takes a second
+			endAfter(t, hapax("uniq", "--ledger", "ledger", "--out", "out", "first", "-"), os.Kill, "", numbers(1, 40), path("out"))
+			stats, err := hapax("ledger", "stats", "ledger").CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, stats)
+			}
+			if strings.Contains(string(stats), path("first")+"), cut short") {
+				break
+			}
+			if err := errors.Join(os.RemoveAll(path("ledger")), os.Remove(path("out"))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if output, err := uniq("second"); err == nil || !strings.HasPrefix(output, "hapax: "+path("first")+" was being read") {
+			t.Errorf("without the file that a killed run was reading: %v: %s", err, output)
+		}
+		if leave {
+			if output, err := uniq("--leave-input", "second"); err != nil || !strings.HasPrefix(output, "hapax: warning: "+path("first")) {
+				t.Errorf("with --leave-input: %v: %s", err, output)
+			}
+		}
+		if output, err := uniq("second", "first"); err != nil {
+			t.Errorf("with both: %v: %s", err, output)
+		}
+		onceEach(t, path("out"), 60)
+	}
+}
+
+// endAfter feeds a command, and ends it once it has written what it should.
+func endAfter(t *testing.T, c *exec.Cmd, signal os.Signal, text, want, out string) {
 	t.Helper()
 	in, err := c.StdinPipe()
 	if err == nil {
@@ -200,7 +263,7 @@ func endAfter(t *testing.T, c *exec.Cmd, signal os.Signal, text, out string) {
 		t.Fatal(err)
 	}
 	for range time.Tick(time.Millisecond) {
-		if b, err := os.ReadFile(out); err == nil && len(b) == len(text) {
+		if b, err := os.ReadFile(out); err == nil && len(b) == len(want) {
 			break
 		}
 		if t.Context().Err() != nil {

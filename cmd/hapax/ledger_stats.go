@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +42,9 @@ type ledgerSource struct {
 	Source string     `json:"source"`
 	Offset int64      `json:"offset"`
 	Note   *uniq.Note `json:"note,omitempty"` // of hapax uniq
+
+	// Unfinished: lines behind the offset may be remembered that are in no output.
+	Unfinished bool `json:"unfinished,omitempty"`
 }
 
 // Run tells what the ledger holds.
@@ -63,6 +68,7 @@ func stateOf(l *ledger.Ledger, info ledger.Info) ledgerState {
 		source := ledgerSource{Source: p.Source, Offset: p.Offset}
 		if note, err := uniq.ParseNote(p.Note); err == nil {
 			source.Note = &note
+			source.Unfinished = !strings.HasPrefix(p.Source, outputPrefix) && (note.CutShort() || note.Left)
 		}
 		state.Sources = append(state.Sources, source)
 	}
@@ -83,13 +89,35 @@ func (c *ledgerStats) print(w *world, s ledgerState) error {
 	if s.Evicted > 0 {
 		fmt.Fprintf(&b, "gone early  %s\n", count(s.Evicted))
 	}
+	lengths := map[string]int64{}
 	for _, source := range s.Sources {
+		if source.Note != nil {
+			for _, m := range source.Note.Outputs {
+				lengths[m.Path] = max(lengths[m.Path], m.Length)
+			}
+		}
+		if strings.HasPrefix(source.Source, outputPrefix) {
+			continue
+		}
 		fmt.Fprintf(&b, "source      %s, done up to %d", source.Source, source.Offset)
 		if source.Note != nil {
-			fmt.Fprintf(&b, " (line %s)", count(source.Note.Line))
+			fmt.Fprintf(&b, " (line %s%s)", count(source.Note.Line), ofPath(source.Note.Path))
+		}
+		if source.Unfinished {
+			b.WriteString(", cut short: lines behind that may be remembered and in no output, until it is given again")
 		}
 		b.WriteByte('\n')
 	}
+	for _, path := range slices.Sorted(maps.Keys(lengths)) {
+		fmt.Fprintf(&b, "output      %s, %s bytes\n", path, count(lengths[path]))
+	}
 	_, err := fmt.Fprint(w.stdout, b.String())
 	return err
+}
+
+func ofPath(path string) string {
+	if path == "" {
+		return ""
+	}
+	return " of " + path
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,7 +25,8 @@ import (
 // A file is known by its device, its inode and a hash of its first bytes, under
 // the name "file:ID:BYTES:HASH". A pipe has no name of its own: if the run that
 // read it was killed, it is known again by its first line, and if not it leaves
-// its name, "pipe:NUMBER", to the next. Under "output:HASH" is the length of an
+// its name, "pipe:NUMBER", to the next. One that was cut short must come again
+// before others do: see unfinished.go. Under "output:HASH" is the length of an
 // output that later checkpoints may know nothing of, from before it was written
 // to: no other file is cut.
 type positions struct {
@@ -44,11 +46,7 @@ type known struct {
 	note   uniq.Note
 }
 
-// open tells whether lines of a pipe may be remembered that are in no output: only
-// the pipe itself brings them back.
-func (k *known) open() bool {
-	return !k.note.Over && !k.note.Ended && !k.note.Settled && !k.note.Left
-}
+const outputPrefix = "output:"
 
 // openingBytes is how much of a file's beginning tells it from another one.
 const openingBytes = 4096
@@ -123,7 +121,7 @@ func (p *positions) checkOutputs(names []string) error {
 // to tell of others.
 func (p *positions) keepOutputs(ctx context.Context) error {
 	for path, length := range p.outputs {
-		name := "output:" + hash([]byte(path))
+		name := outputPrefix + hash([]byte(path))
 		if c, ok := p.ledger.Checkpoint(name); ok && c.Offset == length {
 			continue
 		}
@@ -150,7 +148,7 @@ func (p *positions) confirm(ctx context.Context, name string, offset int64, note
 func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err error) {
 	var k known
 	if o.info != nil && o.regular {
-		k, err = p.file(o)
+		k, err = p.file(o.file, o.info, o.name)
 	} else {
 		k, err = p.pipe(ctx, o)
 	}
@@ -164,53 +162,56 @@ func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err 
 		return nil
 	}
 	p.used[k.name] = true
-	was := k.note
 	if err := p.skip(o, &k); err != nil {
 		return fmt.Errorf("%s: go on behind line %d: %w", o.name, k.note.Line, err)
-	}
-	if was.Settled || was.Left { // that ends before its next line is remembered
-		was.Settled, was.Left = false, false
-		k.note.Settled, k.note.Left = false, false
-		if err := p.confirm(ctx, k.name, k.offset, was); err != nil {
-			return err
-		}
 	}
 	if k.note.Line > 0 {
 		p.console.say("%s: going on behind line %s, where an earlier run ended", o.name, count(k.note.Line))
 	}
 	in.Line, in.Byte = k.note.Line, k.note.Byte
-	in.Origin = uniq.NewSource(k.name, k.offset+1, k.note)
+	in.Origin = uniq.NewSource(k.name, k.offset, k.note)
 	return nil
 }
 
 // file finds a file's position, or gives it one. An empty file has none.
-func (p *positions) file(o *opened) (known, error) {
-	id := fileID(o.info, o.name)
+func (p *positions) file(f *os.File, info fs.FileInfo, name string) (known, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return known{}, err
+	}
+	id := fileID(info, name)
 	for _, k := range p.files[id] {
-		fields := strings.Split(k.name, ":")
-		n, err := strconv.Atoi(fields[max(len(fields)-2, 0)])
-		if err != nil || n > openingBytes {
-			return known{}, fmt.Errorf("read position of %s: %q is no name of a file", o.name, k.name)
-		}
-		opening, err := openingOf(o.file, n)
+		same, err := k.begins(f)
 		if err != nil {
 			return known{}, err
 		}
-		if len(opening) == n && hash(opening) == fields[len(fields)-1] {
+		if same {
+			k.note.Path = path
 			return k, nil
 		}
 	}
-	opening, err := openingOf(o.file, openingBytes)
+	opening, err := openingOf(f, openingBytes)
 	if err != nil || len(opening) == 0 {
 		return known{}, err
 	}
-	k := known{name: fmt.Sprintf("file:%s:%d:%s", id, len(opening), hash(opening)), offset: -1}
+	k := known{name: fmt.Sprintf("file:%s:%d:%s", id, len(opening), hash(opening)), note: uniq.Note{Path: path}}
 	p.files[id] = append(p.files[id], k)
 	return k, nil
 }
 
+// begins tells whether a file has the first bytes that k has in its name.
+func (k *known) begins(f *os.File) (bool, error) {
+	fields := strings.Split(k.name, ":")
+	n, err := strconv.Atoi(fields[max(len(fields)-2, 0)])
+	if err != nil || n > openingBytes {
+		return false, fmt.Errorf("%q is no name of a file's position", k.name)
+	}
+	opening, err := openingOf(f, n)
+	return len(opening) == n && hash(opening) == fields[len(fields)-1], err
+}
+
 // pipe finds the position of a pipe that was not read to its end, or gives this
-// one a position, at once: whatever comes next by this name begins alike.
+// one a position.
 func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
 	opening, err := openingLine(o.text)
 	if err != nil || opening == "" {
@@ -226,7 +227,7 @@ func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
 			return k, nil
 		}
 	}
-	if err := p.leaveOpen(ctx, o.name); err != nil {
+	if err := p.leaveUnfinishedPipes(ctx); err != nil {
 		return known{}, err
 	}
 	k := known{name: fmt.Sprintf("pipe:%d", len(p.pipes))}
@@ -237,40 +238,7 @@ func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
 		p.pipes = append(p.pipes, k)
 	}
 	k.note = uniq.Note{Opening: opening}
-	return k, p.confirm(ctx, k.name, k.offset, k.note)
-}
-
-// leaveOpen refuses another pipe while one is open, or leaves that one as it is if
-// the user says so.
-func (p *positions) leaveOpen(ctx context.Context, name string) error {
-	for i := range p.pipes {
-		k := &p.pipes[i]
-		if p.used[k.name] || !k.open() {
-			continue
-		}
-		if !p.leave {
-			return fmt.Errorf("it is another one than a run that was cut short had begun (%s lines of that are done), "+
-				"and lines of that which are in no output would count as duplicates here: "+
-				"feed it again from its start, or go on without these lines with --leave-input", count(k.note.Line))
-		}
-		p.console.say("warning: %s is another one than a run that was cut short had begun: lines of that which are in no output "+
-			"count as duplicates until it is fed again from its start", name)
-		k.note.Left = true
-		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// warnOpen tells of pipes that a run has not come back to.
-func (p *positions) warnOpen() {
-	for i := range p.pipes {
-		if k := &p.pipes[i]; !p.used[k.name] && k.open() {
-			p.console.say("warning: the standard input of a run that was cut short was not fed again: lines of it which are in no output " +
-				"count as duplicates until it is, from its start")
-		}
-	}
+	return k, nil
 }
 
 // skip goes behind what was done of an input.

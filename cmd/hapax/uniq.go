@@ -37,7 +37,7 @@ type uniqCommand struct {
 	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: FILE is cut to the last checkpoint, and the inputs go on behind it."`
 	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
 	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
-	LeaveInput bool   `help:"With --ledger: take standard input though a killed run had begun to read another one. Lines of that one that were cut from the output then count as duplicates, until it is fed again from its start."`
+	LeaveInput bool   `help:"With --ledger: go on though a run that was cut short had begun an input that is not given again. Lines of that one which are in no output then count as duplicates, until it is."`
 	Missing    string `placeholder:"error|content|pass" enum:"error,content,pass" default:"error" help:"What to do with a line that has no identity: stop (default), name it by its content, or let it pass."`
 	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
 	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
@@ -75,12 +75,12 @@ The size of plain files tells how much to make room for. Through a pipe it takes
 up to three times as long as with their names, or with "<".
 
 With --ledger, a file that has grown since an earlier run is read on from where
-that one ended, whatever its name is now. Standard input that was not read to its
-end because of a kill must be fed again from its start, and what was done of it is
-left out. So do not pipe in what cannot be had again, such as a consumer that goes
-on from a position of its own: let it write a file, and give hapax that. Another
-standard input is refused then, as it may repeat lines that are remembered and were
-cut from the output; --leave-input takes it all the same.
+that one ended, whatever its name is now. An input that was not read to its end
+because of a kill must be given again, standard input from its start, and what was
+done of it is left out. A run without it is refused, as other inputs may repeat
+lines that are remembered and were cut from the output; --leave-input takes them
+all the same. So do not pipe in what cannot be had again, such as a consumer that
+goes on from a position of its own: let it write a file, and give hapax that.
 
 Without --out nothing can tell whether the output arrived. A second run prints
 only what is new; one that follows a kill may print again up to a second's worth
@@ -167,10 +167,13 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 		if closed {
 			err = p.leavePipes(w.ctx)
 		}
+		p.leave = c.LeaveInput
+		if err == nil {
+			err = p.checkUnfinished(w.ctx, c.Files)
+		}
 		if err != nil {
 			return err
 		}
-		p.leave = c.LeaveInput
 		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
 	}
 	var files outputs
@@ -188,7 +191,7 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 	err = uniq.Run(w.ctx, w.inputs(c.Files, place), o)
 	watched()
 	if p != nil {
-		p.warnOpen()
+		p.warnUnfinished()
 	}
 	err = errors.Join(err, files.close())
 	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
