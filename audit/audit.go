@@ -76,8 +76,7 @@ func New(o Options) *Audit {
 // more, and has not taken it in: the report is then about the messages before.
 func (a *Audit) Add(o Observation) error {
 	if !o.Missing && a.Memory() > a.options.Memory {
-		return fmt.Errorf("audit message %d: %d identities take up the %d bytes that the audit may use: "+
-			"allow it more memory or audit a part: %w", a.now.message+1, a.unique, a.options.Memory, hapax.ErrFull)
+		return fmt.Errorf("audit message %d: %w: %d identities take up the %d bytes of memory that it may use", a.now.message+1, hapax.ErrFull, a.unique, a.options.Memory)
 	}
 	here := a.now
 	here.clock = a.clock.next(o.Time, here.message)

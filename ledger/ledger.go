@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ type Ledger struct {
 func Open(dir string, o Options) (*Ledger, error) {
 	o.setDefaults()
 	if err := o.validate(); err != nil {
-		return nil, fmt.Errorf("open ledger %s: %w", dir, err)
+		return nil, fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err)
 	}
 	l := &Ledger{
 		o: o, dir: dir, concurrent: o.concurrent(dir),
@@ -84,7 +85,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	l.receipts.limit = o.MaxReceipts
 	l.cold.done = sync.NewCond(&l.mu)
 	if err := l.open(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", dir, err), l.shut())
+		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err), l.shut())
 	}
 	l.running.Go(l.maintain)
 	return l, nil

@@ -78,7 +78,7 @@ func (c *auditCommand) Run(w *world) error {
 	err = c.read(w, namer, a, &progress)
 	watched()
 	if err != nil {
-		return err
+		return full(err, "raise --max-memory, or audit a part")
 	}
 	report := a.Report()
 	if c.JSON {

@@ -40,7 +40,7 @@ func (w *world) stored(dir string, readOnly bool) (*ledger.Ledger, ledger.Info, 
 	o.MaxClaims, o.MaxSources, o.MaxUnconfirmed, o.MaxReceipts = math.MaxInt32, math.MaxInt32, math.MaxInt32, math.MaxInt64
 	o.Details = true
 	l, err := ledger.Open(dir, o)
-	return l, info, err
+	return l, info, full(err, "it was made with more memory than three quarters of this machine's")
 }
 
 const (

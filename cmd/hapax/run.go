@@ -153,8 +153,6 @@ func advice(err error) string {
 		return " (--stale says what to do with such lines)"
 	case errors.Is(err, syscall.ENOSPC):
 		return " (make room and start again; with a --ledger it goes on where it was)"
-	case errors.Is(err, hapax.ErrFull):
-		return " (raise --max-memory; uniq can also bound what is remembered, by --window or --last, or keep it in a --ledger)"
 	}
 	return ""
 }

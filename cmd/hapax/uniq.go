@@ -122,10 +122,21 @@ func (c *uniqCommand) Run(w *world) error {
 	}
 	l, err := ledger.Open(c.Ledger, settings)
 	if err != nil {
-		return err
+		return full(err, c.whenFull(o.Naming))
 	}
 	o.Ledger = l
-	return errors.Join(c.run(w, l, closed, o), l.Close())
+	return full(errors.Join(c.run(w, l, closed, o), l.Close()), c.whenFull(o.Naming))
+}
+
+// whenFull is what to do when no more can be remembered.
+func (c *uniqCommand) whenFull(n uniq.Naming) string {
+	switch {
+	case n.Numbered && c.Window == 0 && c.Ledger == "":
+		return "raise --max-memory, or let producers that send no more be forgotten, by --window"
+	case c.Ledger == "" && !n.Numbered:
+		return "raise --max-memory, bound what is remembered by --window or --last, or keep it in a --ledger"
+	}
+	return "raise --max-memory"
 }
 
 // closedCleanly tells whether the last run with a ledger got as far as closing
