@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,8 +34,9 @@ type coldFiles struct {
 	moving map[uint64]bool // generations whose keys are
 	done   *sync.Cond      // moving has ended
 
-	readers  int          // of whole files
-	retired  []*cold.File // not asked any more, to be deleted when there are no readers
+	readers  int           // of whole files
+	retired  []*cold.File  // not asked any more, to be deleted when there are no readers
+	removed  chan struct{} // closed when those that went before them are gone
 	removing sync.WaitGroup
 	failed   atomic.Pointer[error] // of the first removal that did
 }
@@ -209,22 +211,43 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 }
 
 // retire closes and deletes files that nobody asks any more, once nobody reads
-// them: in the background, for the system takes its time over large ones.
+// them: in the background, for the system takes its time over large ones. They go
+// one after another, as they were retired: a file that came back after a crash
+// when the one that replaced it was gone would count once more.
 func (c *coldFiles) retire(files ...*cold.File) {
 	c.retired = append(c.retired, files...)
 	if c.readers > 0 || len(c.retired) == 0 {
 		return
 	}
-	gone := c.retired
-	c.retired = nil
+	gone, before, removed := c.retired, c.removed, make(chan struct{})
+	c.retired, c.removed = nil, removed
 	c.removing.Go(func() {
+		defer close(removed)
+		if before != nil {
+			<-before
+		}
 		for _, f := range gone {
-			if err := errors.Join(f.Close(), c.fs.Remove(f.Path())); err != nil {
-				err = fmt.Errorf("delete %s: %w", f.Path(), err)
+			err := f.Close()
+			if c.failed.Load() == nil {
+				err = errors.Join(err, removeCold(c.fs, f))
+			}
+			if err != nil {
 				c.failed.CompareAndSwap(nil, &err)
 			}
 		}
 	})
+}
+
+// removeCold deletes a file, for good on return.
+func removeCold(fsys vfs.FS, f *cold.File) error {
+	err := fsys.Remove(f.Path())
+	if err == nil {
+		err = fsys.SyncDir(filepath.Dir(f.Path()))
+	}
+	if err != nil {
+		return fmt.Errorf("delete %s: %w", f.Path(), err)
+	}
+	return nil
 }
 
 // numbers are those of the files.

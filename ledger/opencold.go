@@ -42,7 +42,10 @@ func (l *Ledger) openCold() error {
 	return l.restoreCold(replaced)
 }
 
+// restoreCold keeps the files that no other replaces. It deletes the rest in the
+// order in which they were made, as retire does.
 func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
+	slices.SortFunc(l.cold.files, func(a, b *cold.File) int { return cmp.Compare(a.Number, b.Number) })
 	kept := l.cold.files[:0:0]
 	for _, f := range l.cold.files {
 		if !replaced[f.Number] {
@@ -55,7 +58,7 @@ func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
 		if l.o.ReadOnly {
 			continue
 		}
-		if err := l.o.FS.Remove(f.Path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeCold(l.o.FS, f); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
