@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"bytes"
 	"io"
 	"io/fs"
 	"slices"
@@ -15,6 +16,9 @@ const (
 	maxVersions = 8
 )
 
+// zeros is a sector of them; nobody writes to it.
+var zeros [sectorSize]byte
+
 // memNode is a file's contents, apart from its names. Mem.mu guards it.
 type memNode struct {
 	data   []byte
@@ -27,18 +31,36 @@ type memNode struct {
 	synced, least, most int64
 }
 
-// remember keeps the contents of the sectors of [from, to) before they change.
-func (n *memNode) remember(from, to int64) {
+// remember keeps the contents of the sectors of [from, to) before written comes
+// there, nil for zeros, but for those that it does not change: zeros written ahead
+// are many.
+func (n *memNode) remember(from, to int64, written []byte) {
 	if n.earlier == nil {
 		n.earlier = map[int64][][]byte{}
 	}
 	for s := from / sectorSize; s*sectorSize < to; s++ {
+		first, end := max(from, s*sectorSize), min(to, (s+1)*sectorSize)
+		after := zeros[:end-first]
+		if written != nil {
+			after = written[first-from : end-from]
+		}
+		if n.has(first, after) {
+			continue
+		}
 		versions := n.earlier[s]
 		if len(versions) == maxVersions {
 			versions = slices.Delete(versions, 1, 2)
 		}
 		n.earlier[s] = append(versions, n.sector(s))
 	}
+}
+
+// has tells whether these bytes are at off; behind the end of the file are zeros.
+func (n *memNode) has(off int64, b []byte) bool {
+	within := min(max(int64(len(n.data))-off, 0), int64(len(b)))
+	behind := b[within:]
+	at := min(off, int64(len(n.data)))
+	return bytes.Equal(b[:within], n.data[at:][:within]) && bytes.Equal(behind, zeros[:len(behind)])
 }
 
 // sector returns a copy of a sector's contents, nil if the file ends before it.
@@ -114,7 +136,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	p = p[:min(len(p), int(max(0, fits-off)))]
 	if len(p) > 0 {
 		end := off + int64(len(p))
-		f.node.remember(off, end)
+		f.node.remember(off, end, p)
 		f.mem.resize(f.node, max(end, int64(len(f.node.data))))
 		copy(f.node.data[off:], p)
 	}
@@ -134,7 +156,7 @@ func (f *memFile) Truncate(size int64) error {
 		return &fs.PathError{Op: "truncate", Path: f.name, Err: syscall.ENOSPC}
 	}
 	if old := int64(len(f.node.data)); size < old {
-		f.node.remember(size, old)
+		f.node.remember(size, old, nil)
 		clear(f.node.data[size:])
 	}
 	f.mem.resize(f.node, size)
@@ -185,10 +207,12 @@ func (m *Mem) room(n *memNode, size int64) (fits int64, full bool) {
 // resize cuts n or extends it with zeros.
 func (m *Mem) resize(n *memNode, size int64) {
 	old := int64(len(n.data))
+	if size > int64(cap(n.data)) {
+		n.data = slices.Grow(n.data, int(max(size, 2*old)-old))
+	}
+	n.data = n.data[:size]
 	if size > old {
-		n.data = append(n.data, make([]byte, size-old)...)
-	} else {
-		n.data = n.data[:size]
+		clear(n.data[old:])
 	}
 	if n.linked {
 		m.used += size - old
