@@ -76,6 +76,7 @@ func TestAdmitCold(t *testing.T) {
 	if testing.Short() {
 		t.Skip("as long as the exam on disk")
 	}
+	t.Parallel()
 	ledgertest.RunAdmit(t, ledgertest.AdmitFactory{
 		Open: openChilled, Verify: verify, Disk: ledgertest.MemoryDisk,
 		Tune: func(o *ledger.Options) { o.MaxMemory = 16 << 20 },

@@ -30,13 +30,17 @@ func verify(dir string, o ledger.Options) error {
 
 // TestAdmit sits the exam of batches and windows in every form.
 func TestAdmit(t *testing.T) {
+	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
 		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open})
 	})
 	t.Run("disk", func(t *testing.T) {
+		t.Parallel()
 		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open, Verify: verify, Disk: ledgertest.MemoryDisk})
 	})
 	t.Run("directory", func(t *testing.T) {
+		t.Parallel()
 		ledgertest.RunAdmit(t, ledgertest.AdmitFactory{Open: open, Verify: verify, Disk: ledgertest.RealDisk})
 	})
 }
