@@ -30,52 +30,31 @@ type Generation struct {
 // Where time stands beside another bound the slices are W/64, so that those of
 // all bounds have numbers.
 type Generations struct {
+	Numbers
+	Reach
+
 	window hapax.Window
-	width  int64 // of a slice of time; 0 where time bounds nothing
 	count  int64 // identities a generation; 0: no bound
 	bytes  int64
 	most   int64 // identities a generation where nothing bounds the window
 
-	list      []*Generation // live, oldest first
-	byNumber  [256]*Generation
-	numbers   [256]numberState
-	free      int
-	newest    uint64 // ID given out last
-	adds      uint64 // calls of Add
-	watermark int64
+	list   []*Generation // live, oldest first
+	newest uint64        // ID given out last
+	adds   uint64        // calls of Add
 }
-
-// Claimed is the number of an entry that is reserved and not yet remembered. No
-// generation has it, and it is always live.
-const Claimed = 255
-
-type numberState uint8
-
-const (
-	numberFree    numberState = iota
-	numberLive                // of a generation in list
-	numberExpired             // entries with it may still be in the table
-	numberSwept               // expired before the sweep under way began
-)
 
 const (
 	sliceCount = 128 // slices a window
 	mostLive   = 240 // generations with a number
 )
 
-var (
-	// ErrNumbers says that every generation number is in use until the table
-	// has been swept: finish the sweep and call Swept.
-	ErrNumbers = errors.New("window: no generation number is free before a sweep")
-	// ErrLate says that an event is older than the window reaches back.
-	ErrLate = errors.New("window: event is older than the window")
-)
+// ErrLate says that an event is older than the window reaches back.
+var ErrLate = errors.New("window: event is older than the window")
 
 // NewGenerations returns the generations of a valid window. A caller that may
 // learn of the end of a slice late, by up to grace nanoseconds, gets narrower
 // slices, and calls Hold.
 func NewGenerations(w hapax.Window, grace int64) *Generations {
-	g := &Generations{window: w, free: int(Claimed) - 1, watermark: math.MinInt64, most: math.MaxInt64}
 	parts := int64(sliceCount)
 	switch {
 	case w.Kind == hapax.Tumbling:
@@ -83,12 +62,7 @@ func NewGenerations(w hapax.Window, grace int64) *Generations {
 	case w.Time != 0 && (w.Count != 0 || w.Bytes != 0):
 		parts = sliceCount / 2 // so that the slices of all bounds have numbers
 	}
-	if w.Time != 0 {
-		g.width = max(int64(w.Time)/parts-grace, 1)
-		if w.Kind == hapax.Tumbling {
-			g.width = int64(w.Time)
-		}
-	}
+	g := &Generations{Numbers: newNumbers(), Reach: newReach(w, parts, grace), window: w, most: math.MaxInt64}
 	if w.Count != 0 {
 		g.count = max(w.Count/parts, 1)
 	}
@@ -105,7 +79,7 @@ func (g *Generations) Advance(now int64) []*Generation {
 	if g.width == 0 {
 		return nil
 	}
-	return g.expire(func(_ int, gen *Generation) bool { return g.ends(gen) <= g.watermark })
+	return g.expire(func(_ int, gen *Generation) bool { return g.Ended(gen.End) })
 }
 
 // Hold says that identities were added to the newest generation until now: a
@@ -116,26 +90,6 @@ func (g *Generations) Hold(now int64) {
 	}
 }
 
-// Watermark is the time that Advance has reached.
-func (g *Generations) Watermark() int64 { return g.watermark }
-
-// ends is when a generation's last identity leaves the window by time.
-func (g *Generations) ends(gen *Generation) int64 {
-	if g.width == 0 || gen.End == math.MaxInt64 {
-		return math.MaxInt64
-	}
-	if g.window.Kind == hapax.Tumbling {
-		return gen.End
-	}
-	return gen.End + int64(g.window.Time)
-}
-
-// Expires is when the generation leaves the window by time, and whether it does.
-func (g *Generations) Expires(gen *Generation) (int64, bool) {
-	at := g.ends(gen)
-	return at, at != math.MaxInt64
-}
-
 // At returns the generation for a message of size bytes and of time t: of its
 // arrival, or of the event, which is at most the watermark. It begins one where
 // needed. [ErrLate]
@@ -144,37 +98,19 @@ func (g *Generations) At(t, size int64) (*Generation, error) {
 	if !g.window.EventTime {
 		t = g.watermark
 	}
-	start, end := t, int64(math.MaxInt64)
-	if g.width != 0 {
-		start = floorTo(t, g.width)
-		end = start + g.width
-		if g.ends(&Generation{End: end}) <= g.watermark {
-			return nil, ErrLate
-		}
+	start, end := g.slice(t)
+	if g.Ended(end) {
+		return nil, ErrLate
 	}
 	if gen := g.open(start, end, size); gen != nil {
 		return gen, nil
 	}
-	if g.crowded() {
+	if g.live >= mostLive {
 		if gen := g.stretch(end); gen != nil {
 			return gen, nil
 		}
 	}
 	return g.begin(start, end)
-}
-
-// crowded tells whether as many generations have numbers as may.
-func (g *Generations) crowded() bool {
-	if len(g.list) < mostLive {
-		return false
-	}
-	numbered := 0
-	for _, gen := range g.list {
-		if gen.Number != 0 {
-			numbered++
-		}
-	}
-	return numbered >= mostLive
 }
 
 // stretch makes a live generation take one slice more, if one takes any.
@@ -209,7 +145,7 @@ func (g *Generations) open(start, end, size int64) *Generation {
 			continue
 		case g.width != 0 && gen.End < end:
 			return nil
-		case !g.Fits(gen, size) && !g.crowded():
+		case !g.Fits(gen, size) && g.live < mostLive:
 			return nil
 		}
 		return gen
@@ -245,22 +181,16 @@ func (g *Generations) Room(gen *Generation) int64 {
 }
 
 func (g *Generations) begin(start, end int64) (*Generation, error) {
-	number := slices.Index(g.numbers[1:Claimed], numberFree) + 1
-	if number == 0 {
-		return nil, ErrNumbers
+	gen := &Generation{ID: g.newest + 1, Start: start, End: end}
+	if err := g.take(gen); err != nil {
+		return nil, err
 	}
 	g.newest++
-	gen := &Generation{ID: g.newest, Number: uint8(number), Start: start, End: end}
 	g.insert(gen)
 	return gen, nil
 }
 
 func (g *Generations) insert(gen *Generation) {
-	if gen.Number != 0 {
-		g.numbers[gen.Number] = numberLive
-		g.byNumber[gen.Number] = gen
-		g.free--
-	}
 	at := len(g.list)
 	for at > 0 && (g.list[at-1].End > gen.End || g.list[at-1].End == gen.End && g.list[at-1].ID > gen.ID) {
 		at--
@@ -277,25 +207,13 @@ func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error)
 	}
 	gen.Number = 0
 	if inTable {
-		number := slices.Index(g.numbers[1:Claimed], numberFree) + 1
-		if number == 0 {
-			return nil, ErrNumbers
+		if err := g.take(&gen); err != nil {
+			return nil, err
 		}
-		gen.Number = uint8(number)
 	}
 	g.newest, g.adds = max(g.newest, gen.ID), max(g.adds, gen.Last)
 	g.insert(&gen)
 	return &gen, nil
-}
-
-// Late tells whether an event of time t is older than the window reaches back.
-func (g *Generations) Late(t int64) bool {
-	return g.window.EventTime && g.Ended(floorTo(t, g.width)+g.width)
-}
-
-// Ended tells whether a generation that ends then has left the window by time.
-func (g *Generations) Ended(end int64) bool {
-	return g.ends(&Generation{End: end}) <= g.watermark
 }
 
 // Remove counts identities out of a generation.
@@ -382,56 +300,15 @@ func (g *Generations) Chill(gen *Generation) {
 	gen.Number = 0
 }
 
-func (g *Generations) retire(gen *Generation) {
-	if gen.Number != 0 {
-		g.numbers[gen.Number] = numberExpired
-		g.byNumber[gen.Number] = nil
-	}
-}
-
-// Sweep marks the numbers that the sweep beginning now will free.
-func (g *Generations) Sweep() {
-	for i, s := range g.numbers {
-		if s == numberExpired {
-			g.numbers[i] = numberSwept
-		}
-	}
-}
-
 // Newest is the ID given out last.
 func (g *Generations) Newest() uint64 { return g.newest }
 
 // SkipTo makes the IDs go on after last, if they have not passed it.
 func (g *Generations) SkipTo(last uint64) { g.newest = max(g.newest, last) }
 
-// Swept frees them: the sweep has passed over the whole table.
-func (g *Generations) Swept() {
-	for i, s := range g.numbers {
-		if s == numberSwept {
-			g.numbers[i] = numberFree
-			g.free++
-		}
-	}
-}
-
-// Free is how many numbers can be given out before a sweep.
-func (g *Generations) Free() int { return g.free }
-
-// Live is which numbers are live.
-func (g *Generations) Live() (live Live) {
-	for i, s := range g.numbers {
-		live[i] = s == numberLive
-	}
-	live[Claimed] = true
-	return live
-}
-
 // List is the live generations, oldest first. The slice is valid until the next
 // call that changes them.
 func (g *Generations) List() []*Generation { return g.list }
-
-// ByNumber is the live generation with that number, or nil.
-func (g *Generations) ByNumber(number uint8) *Generation { return g.byNumber[number] }
 
 // ByID is the live generation with that ID, or nil.
 func (g *Generations) ByID(id uint64) *Generation {
@@ -457,17 +334,9 @@ func (g *Generations) Next() int64 {
 	if g.width == 0 {
 		return math.MaxInt64
 	}
-	next := floorTo(g.watermark, g.width) + g.width
+	_, next := g.slice(g.watermark)
 	if len(g.list) > 0 {
-		next = min(next, g.ends(g.list[0]))
+		next = min(next, g.leaves(g.list[0].End))
 	}
 	return next
-}
-
-func floorTo(t, width int64) int64 {
-	r := t % width
-	if r < 0 {
-		r += width
-	}
-	return t - r
 }
