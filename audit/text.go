@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -79,7 +80,11 @@ func (t *text) counts(r *Report) {
 	}
 	add("unique", r.Unique, "")
 	add("duplicates", r.Duplicates, "")
-	add("conflicts", r.Conflicts, "an id that came before, with another payload")
+	note := ""
+	if r.Conflicts > 0 {
+		note = "old id, other payload; not in ages and windows"
+	}
+	add("conflicts", r.Conflicts, note)
 	add("without id", r.Missing, "")
 	t.rows(rows)
 }
@@ -88,9 +93,8 @@ func (t *text) clock(c *Clock) {
 	if c == nil {
 		return
 	}
-	const layout = "2006-01-02 15:04:05"
 	t.line("\nEvent times")
-	rows := [][]string{{"from", c.From.Format(layout)}, {"to", c.To.Format(layout)}}
+	rows := [][]string{{"from", c.From.Format(time.RFC3339)}, {"to", c.To.Format(time.RFC3339)}}
 	if c.Timeless > 0 {
 		rows = append(rows, []string{"without", number(c.Timeless) + " messages"})
 	}
@@ -174,9 +178,10 @@ func (t *text) conflicts(list []ConflictExample) {
 		return
 	}
 	t.line("\nConflicts")
-	rows := [][]string{{"message", "first at", "id"}}
+	rows := [][]string{{"message", "first at", "where", "id"}}
 	for _, c := range list {
-		rows = append(rows, []string{number(c.Message), number(c.First), printable(c.ID)})
+		where := fmt.Sprintf("%s:%d", printable(c.Source), c.Offset)
+		rows = append(rows, []string{number(c.Message), number(c.First), where, printable(c.ID)})
 	}
 	t.rows(rows)
 }

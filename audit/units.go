@@ -42,7 +42,7 @@ func size(n int64) string {
 	if n < 1000 {
 		return fmt.Sprintf("%d B", n)
 	}
-	units := []string{"kB", "MB", "GB", "TB", "PB", "EB"}
+	units := []string{"KB", "MB", "GB", "TB", "PB", "EB"}
 	unit, scale := 0, int64(1000)
 	for unit < len(units)-1 && ceil(n, scale) >= 1000 {
 		unit++

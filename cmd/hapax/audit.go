@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"runtime"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/audit"
@@ -37,19 +39,17 @@ func (*auditCommand) examples() string {
   hapax audit --id content --json events.jsonl | jq '.ages[0].windows'
 
 Ages and windows are those of duplicates. If each retry carries a time of its own,
-copies are conflicts: --conflicts off counts them in. Of the windows:
+copies are conflicts: --conflicts off counts them in. Windows are measured by the
+time between event times, the count of messages, and the bytes of input:
 
-  share         of the duplicates, that the window catches at least
-  by            what it is measured by: time between event times, count of
-                messages, bytes of input
-  window        how long it must be; by count, in messages: a --last of that many
-                identities reaches as far, and perhaps farther
-  renewed       how long if each copy starts it anew (--window-kind renewed)
-  catches       duplicates
-  identities    the most that are in the window at once
-  RAM           for so many, all in memory
-  RAM if cold   if a ledger keeps all but the newest on disk
-  disk          that a ledger takes
+  catches     this share of the duplicates, at least
+  window      how long it must be; by count, in messages: a --last of that many
+              identities reaches as far, and perhaps farther
+  if renewed  how long if each copy starts it anew (--window-kind renewed)
+  ids inside  the most that are in the window at once
+  memory      for so many, all in memory
+  if cold     if a ledger keeps all but the newest on disk
+  disk        that a ledger takes
 
 Lines without an identity or a time are counted, and a blank line is one of them.
 Any other that is not the JSON which the identity or the time needs is an error.
@@ -86,8 +86,17 @@ func (c *auditCommand) Run(w *world) error {
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(report)
 	}
-	_, err = io.WriteString(w.stdout, auditText(report, w.width()))
-	return err
+	return report.WriteText(w.stdout, w.width())
+}
+
+// width is how many columns standard output has; 80 if nobody knows.
+func (w *world) width() int {
+	if f, ok := w.stdout.(*os.File); ok {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 40 {
+			return columns
+		}
+	}
+	return 80
 }
 
 func (c *auditCommand) naming() (n uniq.Naming, err error) {
