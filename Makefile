@@ -49,6 +49,7 @@ torture: ## Kill, cut the power, fail and damage at length: an hour and more
 
 lint: vet ## Check the code as .ci/run does
 	$(GO) run $(GOLANGCI) run $(PKG)
+	cd bench && ../$(GO) run $(GOLANGCI) run ./...
 
 vet: ## Check the code in seconds: gofmt, go vet, staticcheck
 	@unformatted=$$($(GO) run cmd/gofmt -l $(SOURCES)) && \

@@ -43,19 +43,25 @@ func coresLedger(b *bench, how string, live int64, by func(*engine) take) (err e
 	return b.add(compare(work, figures[0], "one core", figures[1], "M/s", report.AtLeast(1.7, "×")))
 }
 
-func coresBare(b *bench, how string, live int64, by func(*peer.Bare) take) error {
+func coresBare(b *bench, how string, live int64, by func(*peer.Bare) take) (err error) {
 	s := stream.Stream{Seed: 1} // no duplicates: each table sees half of the ids
 	var tables [3]*peer.Bare
+	defer func() {
+		for _, t := range tables {
+			if t != nil {
+				err = errors.Join(err, t.Close())
+			}
+		}
+	}()
 	for i := range tables {
 		t, err := peer.NewBare(room(s, live, step(live), b.Rounds))
 		if err != nil {
 			return err
 		}
-		defer t.Close()
+		tables[i] = t
 		if err := (&contestant{name: "bare table", take: t.TakeBatches}).fill(s, live); err != nil {
 			return err
 		}
-		tables[i] = t
 	}
 	figures, err := onCores(b.Rounds, s, live, step(live), [][]take{{by(tables[0]), by(tables[1])}, {by(tables[2])}})
 	if err != nil {

@@ -30,18 +30,18 @@ func durableBatches(b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pebble.Close()
+	defer func() { err = errors.Join(err, pebble.Close()) }()
 	theirs := &contestant{name: "Pebble", take: pebble.TakeBatch, ids: make([]stream.ID, batch)}
 	contestants = append(contestants, theirs)
 	passes = append(passes, perSecond(n, 1e6, func() (time.Duration, error) { return theirs.pass(s, n) }))
 
 	work := "durable batches of 1,000, one caller"
-	if rocks, err := peer.OpenRocksDB(b.ctx, b.path("rocksdb")); err == nil {
-		defer rocks.Close()
+	if rocks, openErr := peer.OpenRocksDB(b.ctx, b.path("rocksdb")); openErr == nil {
+		defer func() { err = errors.Join(err, rocks.Close()) }()
 		theirs := &contestant{name: "RocksDB", ids: make([]stream.ID, batch)}
 		contestants = append(contestants, theirs)
 		passes = append(passes, perSecond(n, 1e6, func() (time.Duration, error) { return theirs.timed(s, n, rocks.TakeBatch) }))
-	} else if err := b.add(report.Line{Work: work, Peer: "RocksDB", Error: err.Error()}); err != nil {
+	} else if err := b.add(report.Line{Work: work, Peer: "RocksDB", Error: openErr.Error()}); err != nil {
 		return err
 	}
 	figures, err := measure.Rounds(b.Rounds, passes)
@@ -92,27 +92,27 @@ func single(b *bench, callers int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer pebble.Close()
+	defer func() { err = errors.Join(err, pebble.Close()) }()
 	sqlite, err := peer.OpenSQLite(folder("sqlite"))
 	if err != nil {
 		return err
 	}
-	defer sqlite.Close()
+	defer func() { err = errors.Join(err, sqlite.Close()) }()
 	bolt, err := peer.OpenBolt(folder("bbolt"), callers)
 	if err != nil {
 		return err
 	}
-	defer bolt.Close()
+	defer func() { err = errors.Join(err, bolt.Close()) }()
 	grown, err := peer.OpenFile(folder("growing"), 0)
 	if err != nil {
 		return err
 	}
-	defer grown.Close()
+	defer func() { err = errors.Join(err, grown.Close()) }()
 	written, err := peer.OpenFile(folder("written"), 64<<20)
 	if err != nil {
 		return err
 	}
-	defer written.Close()
+	defer func() { err = errors.Join(err, written.Close()) }()
 
 	contestants := []*contestant{
 		{name: "hapax", take: by(callers, e.takeOne)},

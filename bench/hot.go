@@ -42,7 +42,7 @@ func hotSingle(b *bench, live int64) error {
 	return w.measure(b, live)
 }
 
-func hotBatches(b *bench, live int64) error {
+func hotBatches(b *bench, live int64) (err error) {
 	w := hotWork{
 		name: fmt.Sprintf("batches of %d, %s live", peer.BareBatch, millions(live)),
 		ours: func(e *engine) take { return e.batches(peer.BareBatch) }, bare: func(t *peer.Bare) take { return t.TakeBatches },
@@ -52,7 +52,7 @@ func hotBatches(b *bench, live int64) error {
 	if err != nil {
 		return errors.Join(b.add(report.Line{Work: w.name, Peer: "Redis", Error: err.Error()}), w.measure(b, live))
 	}
-	defer redis.Close()
+	defer func() { err = errors.Join(err, redis.Close()) }()
 	return w.measure(b, live, &contestant{name: "Redis SET NX, pipelined by 100", take: redis.Take})
 }
 

@@ -76,7 +76,9 @@ func run(args []string, out io.Writer) error {
 	}
 	if *list {
 		for _, r := range rows() {
-			fmt.Fprintf(out, "%-12s %s\n", r.name, r.about)
+			if _, err := fmt.Fprintf(out, "%-12s %s\n", r.name, r.about); err != nil {
+				return err
+			}
 		}
 		return nil
 	}
@@ -92,13 +94,13 @@ func run(args []string, out io.Writer) error {
 
 // measureAll measures every selected row in a process of its own, so that
 // none inherits memory, garbage or a fault from another.
-func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (*report.Report, error) {
+func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (result *report.Report, err error) {
 	dir, err := os.MkdirTemp(c.Dir, "hapax-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
-	defer os.RemoveAll(dir)
-	result := &report.Report{Machine: report.Machine(ctx, dir)}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	result = &report.Report{Machine: report.Machine(ctx, dir)}
 	for _, r := range rows() {
 		if !selected.MatchString(r.name) {
 			continue
@@ -119,12 +121,12 @@ func measureRow(ctx context.Context, c config, dir string, r row) []report.Line 
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("took longer than %v", r.limit))
 	defer cancel()
 	var lines []report.Line
-	err := func() error {
+	err := func() (err error) {
 		dir, err := os.MkdirTemp(dir, r.name+"-")
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 		c.Dir = dir
 		args, err := json.Marshal(rowArgs{r.name, c})
 		if err != nil {

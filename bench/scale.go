@@ -26,12 +26,18 @@ func scaleBy(b *bench, how string, ours func(*engine) take, theirs func(*peer.Ba
 	sizes := [2]int64{b.size(1_000_000), b.size(100_000_000)}
 	n := step(sizes[0])
 	var passes []measure.Pass
+	var pairs []*pair
+	defer func() {
+		for _, p := range pairs {
+			err = errors.Join(err, p.close())
+		}
+	}()
 	for _, live := range sizes {
 		p, openErr := openPair(room(s, live, n, b.Rounds), room(s, live, n, b.Rounds))
 		if openErr != nil {
 			return openErr
 		}
-		defer func() { err = errors.Join(err, p.close()) }()
+		pairs = append(pairs, p)
 		hapax := &contestant{name: "hapax", take: p.engine.batches(peer.BareBatch)}
 		table := &contestant{name: "bare table", take: p.bare.TakeBatches}
 		if err := errors.Join(hapax.fill(s, live), table.fill(s, live)); err != nil {

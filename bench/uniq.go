@@ -135,7 +135,7 @@ func (c command) run(b *bench, input string) (usage measure.Usage, output string
 		if err != nil {
 			return usage, "", err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }() // it is only read
 		run.Stdin = f
 	}
 	if output == "" {
@@ -144,7 +144,7 @@ func (c command) run(b *bench, input string) (usage measure.Usage, output string
 		if err != nil {
 			return usage, "", err
 		}
-		defer f.Close()
+		defer func() { err = errors.Join(err, f.Close()) }()
 		run.Stdout = f
 	}
 	measure.Settle()
@@ -165,7 +165,7 @@ func (c command) check(b *bench, input string, want [sha256.Size]byte) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it is only read
 	got, n, err := stream.Sum(f)
 	if err == nil && got != want {
 		err = fmt.Errorf("%s: wrote %d bytes, and not each line once", c.name, n)

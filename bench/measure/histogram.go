@@ -48,7 +48,7 @@ func lowest(i int) time.Duration {
 // down to its bucket.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	rank := uint64(q * float64(h.count))
-	for i, n := range h.buckets {
+	for i, n := range &h.buckets {
 		if rank < n {
 			return lowest(i)
 		}
@@ -62,7 +62,7 @@ func (h *Histogram) Longest() time.Duration { return h.longest }
 
 // Merge adds what other counted.
 func (h *Histogram) Merge(other *Histogram) {
-	for i, n := range other.buckets {
+	for i, n := range &other.buckets {
 		h.buckets[i] += n
 	}
 	h.count += other.count

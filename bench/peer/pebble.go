@@ -48,7 +48,7 @@ func OpenPebble(dir string) (*Pebble, error) {
 func (p *Pebble) TakeBatch(ids []stream.ID) (fresh int, err error) {
 	keys := sortedKeys(ids)
 	batch := p.db.NewBatch()
-	defer batch.Close()
+	defer func() { err = errors.Join(err, batch.Close()) }()
 	for i := range keys {
 		if i > 0 && keys[i] == keys[i-1] {
 			continue

@@ -126,7 +126,7 @@ func TestDurableOneByOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer b.Close()
+		t.Cleanup(func() { b.Close() })
 		check(b.TakeOne)
 	}
 	p, err := OpenPebble(filepath.Join(dir, "pebble"))

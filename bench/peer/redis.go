@@ -99,7 +99,7 @@ func (r *Redis) pipeline(ids []stream.ID) (fresh int, err error) {
 // Close stops the server.
 func (r *Redis) Close() error {
 	if r.conn != nil {
-		r.conn.Close()
+		_ = r.conn.Close() // the server is killed anyway
 	}
 	if err := r.server.Process.Kill(); err != nil {
 		return err

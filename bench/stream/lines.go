@@ -3,6 +3,7 @@ package stream
 import (
 	"bufio"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,7 +20,7 @@ func (s Stream) WriteLines(path string, n int64) (want [sha256.Size]byte, err er
 	if err != nil {
 		return want, fmt.Errorf("write lines: %w", err)
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	out := bufio.NewWriterSize(f, 1<<20)
 	sum := sha256.New()
 	unique := bufio.NewWriterSize(sum, 1<<20)
@@ -27,17 +28,16 @@ func (s Stream) WriteLines(path string, n int64) (want [sha256.Size]byte, err er
 	for i := range n {
 		number, duplicate := s.Number(i)
 		s.line(&line, number)
-		out.Write(line[:]) // a bufio.Writer keeps its error for Flush
+		_, _ = out.Write(line[:]) // a bufio.Writer keeps its error for Flush
 		if !duplicate {
-			unique.Write(line[:])
+			_, _ = unique.Write(line[:])
 		}
 	}
-	unique.Flush()
-	if err := out.Flush(); err != nil {
+	if err := errors.Join(out.Flush(), unique.Flush()); err != nil {
 		return want, fmt.Errorf("write lines: %w", err)
 	}
 	sum.Sum(want[:0])
-	return want, f.Close()
+	return want, nil
 }
 
 // line writes "<id> <12 digits>\n".
