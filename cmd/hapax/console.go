@@ -1,14 +1,14 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"strings"
 	"sync"
-
-	"context"
+	"unicode"
 
 	"golang.org/x/term"
 )
@@ -34,9 +34,16 @@ func (c *console) say(format string, args ...any) {
 	c.print("hapax: " + fmt.Sprintf(format, args...) + "\n")
 }
 
-// print prints text, with the line of progress out of the way. Nothing can be
-// done if nobody hears it.
+// print prints text, with the line of progress out of the way, and without what
+// would move a terminal's cursor or change its colours: names of files are in it.
+// Nothing can be done if nobody hears it.
 func (c *console) print(text string) {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '·'
+		}
+		return r
+	}, text)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shown {

@@ -170,6 +170,9 @@ func (o *opened) decompress(suffix string) error {
 		}
 		o.text = bufio.NewReaderSize(unpacked{z, "gzip"}, 64<<10)
 	case begins(o.text, zstdMagic) || strings.EqualFold(suffix, ".zst"):
+		if _, err := o.text.Peek(1); err != nil { // the decoder takes nothing for no frames
+			return fmt.Errorf("%s: %w", o.name, unpackError("zstd", err))
+		}
 		z, err := zstd.NewReader(o.text, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return fmt.Errorf("%s: %w", o.name, unpackError("zstd", err))

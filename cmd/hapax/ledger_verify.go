@@ -1,8 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/ledger"
@@ -25,6 +25,21 @@ without a trace.
 `
 }
 
+// verified is a [ledger.Report] as JSON.
+type verified struct {
+	Window     string    `json:"window"`
+	Identity   string    `json:"identity"`
+	Scope      string    `json:"scope"`
+	Digests    bool      `json:"digests"`
+	Created    time.Time `json:"created"`
+	Files      int       `json:"files"`
+	Frames     int64     `json:"frames"`
+	Identities int64     `json:"identities"`
+	Bytes      int64     `json:"bytes"`
+	Torn       int64     `json:"torn_bytes"`
+	Clean      bool      `json:"clean"`
+}
+
 // Run reads every byte of a ledger that nobody has open.
 func (c *ledgerVerify) Run(w *world) error {
 	r, err := ledger.Verify(vfs.OS(), c.Dir)
@@ -32,7 +47,10 @@ func (c *ledgerVerify) Run(w *world) error {
 		return err
 	}
 	if c.JSON {
-		return json.NewEncoder(w.stdout).Encode(r)
+		return w.printJSON(verified{
+			Window: r.Info.Window.String(), Identity: r.Info.Identity, Scope: r.Info.Scope, Digests: r.Info.Digests, Created: r.Info.Created,
+			Files: r.Files, Frames: r.Frames, Identities: r.Identities, Bytes: r.Bytes, Torn: r.Torn, Clean: r.Clean,
+		})
 	}
 	state := "closed, and as it was then"
 	switch {

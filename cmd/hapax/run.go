@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/lines"
 	"github.com/hapaxmq/hapax/uniq"
 )
 
@@ -82,9 +84,22 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = checkEmpty(command)
 	}
 	if err != nil {
-		return w.fail(fmt.Errorf("%w: %w", errUsage, err))
+		return w.fail(misread(err))
 	}
 	return w.fail(command.Run(w))
+}
+
+// misread is what is wrong with the command line, or with the output of its help.
+func misread(err error) error {
+	var output *fs.PathError
+	if errors.As(err, &output) {
+		return err
+	}
+	if strings.HasSuffix(err.Error(), `but got "EOL" (<EOL>)`) {
+		flag, _, _ := strings.Cut(err.Error(), ":")
+		return usage("%s wants a value", flag)
+	}
+	return fmt.Errorf("%w: %w", errUsage, err)
 }
 
 // joinNegative writes "--flag", "-1" as "--flag=-1", so that the flag says what is
@@ -152,7 +167,9 @@ func advice(err error) string {
 	case errors.Is(err, uniq.ErrStale):
 		return " (--stale says what to do with such lines)"
 	case errors.Is(err, syscall.ENOSPC):
-		return " (make room and start again; with a --ledger it goes on where it was)"
+		return " (make room and start again)"
+	case errors.Is(err, lines.ErrTooLong):
+		return " (--max-line says how long it may be)"
 	}
 	return ""
 }

@@ -245,6 +245,8 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 	switch {
 	case o.Naming.Numbered && w.Time != 0 && (w.Time < time.Second || w.Time > window.MaxIdle):
 		err = usage("--window %v: for --id %s want 1s to %v", w.Time, c.ID, window.MaxIdle)
+	case w.Time != 0 && w.Time < time.Millisecond:
+		err = usage("--window %v: want 1ms or more", w.Time)
 	case c.EventTime != "" && c.Window == 0:
 		err = usage("--event-time needs --window")
 	case w.Kind != hapax.First && w.Unbounded:

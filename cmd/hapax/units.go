@@ -30,6 +30,9 @@ func (s *size) UnmarshalText(text []byte) error {
 // span is a length of time: "90s", "24h", "7d", "2w", "1d12h".
 type span time.Duration
 
+// longest is what each part of a span may be: three of them, 273 years, fit.
+const longest = 91 * 365 * 24 * time.Hour
+
 // UnmarshalText is encoding.TextUnmarshaler.
 func (s *span) UnmarshalText(text []byte) error {
 	rest, total := string(text), time.Duration(0)
@@ -42,14 +45,14 @@ func (s *span) UnmarshalText(text []byte) error {
 			continue
 		}
 		n, err := strconv.ParseUint(number, 10, 16)
-		if err != nil {
+		if err != nil || time.Duration(n) > longest/unit.length {
 			return spanError(text)
 		}
 		total, rest = total+time.Duration(n)*unit.length, behind
 	}
 	if rest != "" {
 		d, err := time.ParseDuration(rest)
-		if err != nil {
+		if err != nil || d > longest {
 			return spanError(text)
 		}
 		total += d
@@ -62,7 +65,7 @@ func (s *span) UnmarshalText(text []byte) error {
 }
 
 func spanError(text []byte) error {
-	return fmt.Errorf("%q is no length of time: want a number above 0 with w, d, h, m, s or ms, such as 24h, 7d or 1d12h", text)
+	return fmt.Errorf("%q is no length of time: want up to 91 years, with w, d, h, m, s or ms, and more than 0, such as 24h, 7d or 1d12h", text)
 }
 
 // count writes a number with commas.

@@ -8,7 +8,7 @@ import (
 func TestUnits(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"90s": 90 * time.Second, "24h": 24 * time.Hour, "7d": 168 * time.Hour, "2w": 336 * time.Hour, "1d12h": 36 * time.Hour, "1w1d1m": 192*time.Hour + time.Minute,
-		"": 0, "7": 0, "d": 0, "-1h": 0, "0s": 0, "1.5d": 0, "1d1w": 0, "99999999d": 0,
+		"": 0, "7": 0, "d": 0, "-1h": 0, "0s": 0, "1.5d": 0, "1d1w": 0, "99999999d": 0, "65535w": 0, "40000d": 0, "900000h": 0, "4700w": 4700 * 168 * time.Hour,
 	} {
 		var s span
 		if err := s.UnmarshalText([]byte(text)); time.Duration(s) != want || (err == nil) != (want > 0) {
