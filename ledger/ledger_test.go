@@ -46,6 +46,21 @@ func admit(t testing.TB, l *Ledger, b *Batch) map[hapax.Verdict]int {
 	return got
 }
 
+// A call may be between its frame and its waiting while the ledger is closed: all
+// it can wait for is durable by then.
+func TestWaitBesideClose(t *testing.T) {
+	for _, d := range []Durability{Written, Synced} {
+		l := open(t, "d", Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Durability: d})
+		admit(t, l, batch(l, 0, 10))
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.journal.wait(l.journal.end()); err != nil {
+			t.Errorf("durability %v: %v", d, err)
+		}
+	}
+}
+
 func TestAdmitRemembersOverReopen(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{Window: hapax.Window{Time: time.Hour}, FS: mem}

@@ -21,6 +21,7 @@ type tail struct {
 
 	w    *segment.Writer // of the newest file
 	base int64           // bytes in files before it: offsets in the log go on over files
+	shut bool            // w is sealed too, and counts as one of them
 }
 
 func (t *tail) init(d Durability) {
@@ -38,17 +39,22 @@ func (t *tail) goOn(w *segment.Writer) {
 	t.w = w
 }
 
-// over tells who still waits for the newest file that it is durable: it is sealed.
+// over tells who still waits for the newest file that it is durable: it is sealed,
+// and none comes after it.
 func (t *tail) over() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.base += t.w.Size()
+	t.shut = true
 }
 
 // end is the log's length: what waits for it waits for all before.
 func (t *tail) end() int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.shut {
+		return t.base
+	}
 	return t.base + t.w.Size()
 }
 
