@@ -100,6 +100,11 @@ func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (result 
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !c.Quick {
+		if err := measure.Warm(); err != nil {
+			return nil, err
+		}
+	}
 	result = &report.Report{Machine: report.Machine(ctx, dir)}
 	for _, r := range rows() {
 		if !selected.MatchString(r.name) {

@@ -1,0 +1,46 @@
+package measure
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Warm touches most of the memory that is free and gives it back. A virtual
+// machine gets memory from its host when it first touches it, milliseconds a huge
+// page, and only once: what is measured afterwards is the program and not the
+// host.
+func Warm() error {
+	free, err := available()
+	if err != nil {
+		return err
+	}
+	b, err := unix.Mmap(-1, 0, int(free/10*9), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("warm memory: %w", err)
+	}
+	_ = unix.Madvise(b, unix.MADV_HUGEPAGE) // the faster, but not needed
+	for i := 0; i < len(b); i += os.Getpagesize() {
+		b[i] = 1
+	}
+	return unix.Munmap(b)
+}
+
+// available is the memory that new work can have.
+func available() (int64, error) {
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, err
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		var kB int64
+		if n, _ := fmt.Sscanf(lines.Text(), "MemAvailable: %d kB", &kB); n == 1 {
+			return kB << 10, nil
+		}
+	}
+	return 0, errors.New("/proc/meminfo has no MemAvailable")
+}
