@@ -123,7 +123,7 @@ func (l *Ledger) beginClaim() (now int64, err error) {
 	if err := l.roll(); err != nil {
 		return 0, err
 	}
-	return now, l.pay()
+	return now, l.pay(0)
 }
 
 // unclaim takes the mark of a claim that is over out of the table.

@@ -83,8 +83,7 @@ func (l *Ledger) finishBatch(n int) (end int64, err error) {
 		}
 		end = l.journal.end()
 	}
-	l.debt += int64(n) * lineDebt
-	if err := l.pay(); err != nil {
+	if err := l.pay(n); err != nil {
 		return end, l.fail(err)
 	}
 	return end, nil

@@ -286,8 +286,7 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 		l.ended(gone, false)
 		l.publish()
 	}
-	l.debt += int64(b.n) * lineDebt
-	return l.pay()
+	return l.pay(b.n)
 }
 
 // keys remembers a block's identities from the one at on, and returns how many

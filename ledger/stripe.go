@@ -15,6 +15,8 @@ const (
 	// share is how many identities a stripe takes before mu is asked again. What
 	// a caller has to sweep for those of all stripes is done in one go.
 	share = 128
+	// hurried is share while a sweep is on.
+	hurried = 32
 )
 
 // stripe is the lock of sixteen shards, and what Admit needs under it.
@@ -83,6 +85,9 @@ func (l *Ledger) deal() {
 	left := int64(0)
 	if room := min(l.gens.Room(l.current), min(l.most(), l.uncrowded())-l.live.Load()); room > 0 && l.ready() == nil {
 		left = min(max(room/stripes, 1), share)
+		if _, ok := l.table.Sweeping(); ok {
+			left = min(left, hurried)
+		}
 	}
 	for i := range l.stripes {
 		l.stripes[i].left = int32(left)

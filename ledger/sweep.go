@@ -14,9 +14,9 @@ const (
 	// hardest is the load in identities a place up to which a table that may
 	// not grow any more takes new ones.
 	hardest = 0.95
-	// payment is the most lines that one caller sweeps at once: some hundred
-	// microseconds' work.
-	payment = stripes * share * lineDebt
+	// payment is the most lines that a caller sweeps for others: a hundred
+	// microseconds' work. A deal of hurried shares makes it owe as many.
+	payment = stripes * hurried * lineDebt
 	// prefaultAt is the part of its capacity at which a table's next growth
 	// gets its memory, so that no caller waits for the system to clear it.
 	prefaultAt = 0.997
@@ -25,9 +25,11 @@ const (
 )
 
 // pay begins a growth when the table is full, and sweeps lines that are owed
-// where maintain, which does so in the background, has fallen behind. It must
-// hold mu and no stripe.
-func (l *Ledger) pay() error {
+// where maintain, which does so in the background, has fallen behind; n more
+// identities were admitted. It must hold mu and no stripe.
+func (l *Ledger) pay(n int) error {
+	own := int64(n) * lineDebt
+	l.debt += own
 	if err := l.beginGrowth(); err != nil {
 		return err
 	}
@@ -35,13 +37,13 @@ func (l *Ledger) pay() error {
 		l.debt = 0
 		return nil
 	}
-	late := l.debt - min(4*payment, int64(l.table.Lines())/4)
-	for paid := int64(0); paid < min(late, payment); {
-		n := l.step()
-		if n == 0 {
+	late := l.debt - min(16*payment, int64(l.table.Lines())/4)
+	for paid := int64(0); paid < min(late, max(payment, own)); {
+		lines := l.step()
+		if lines == 0 {
 			break
 		}
-		paid += int64(n)
+		paid += int64(lines)
 	}
 	return nil
 }

@@ -5,16 +5,14 @@ import "math/bits"
 // makeRoom frees a slot in one of a key's two full lines. Mostly one of their
 // entries can move to its other line; else it takes a chain of moves.
 func (g *grid) makeRoom(shard uint8, full Spot, live *Live) (Place, bool) {
-	for _, line := range [2]uint32{full.home, full.other} {
-		ways := g.ways(shard, int(line))
-		var free [slots]uint8
-		for slot := range slots { // all lines are read before the first decision: their misses overlap
-			free[slot] = vacant(&g.lines[ways[slot]], live)
-		}
-		for slot := range slots {
-			if free[slot] != 0 {
-				from := Place{int(line), slot}
-				g.move(from, Place{int(ways[slot]), bits.TrailingZeros8(free[slot])})
+	lines := [2]uint32{full.home, full.other}
+	ways := [2][slots]uint32{g.ways(shard, int(full.home)), g.ways(shard, int(full.other))}
+	loadLines(&g.lines[0], &ways[0][0], 2*slots)
+	for i := range lines {
+		for slot, to := range ways[i] {
+			if free := vacant(&g.lines[to], live); free != 0 {
+				from := Place{int(lines[i]), slot}
+				g.move(from, Place{int(to), bits.TrailingZeros8(free)})
 				return from, true
 			}
 		}
@@ -38,6 +36,7 @@ func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	n := 2
 	for i := 0; i < n; i++ {
 		ways := g.ways(shard, int(steps[i].line))
+		loadLines(&g.lines[0], &ways[0], slots)
 		for slot, to := range ways {
 			if free := vacant(&g.lines[to], live); free != 0 {
 				return g.shift(steps[:n], i, slot, Place{int(to), bits.TrailingZeros8(free)}), true
