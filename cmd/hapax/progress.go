@@ -51,7 +51,7 @@ func progressLine(s uniq.Stats, took time.Duration) string {
 // report warns of what was dropped and prints the statistics, if asked for.
 func (c *uniqCommand) report(w *world, s uniq.Stats, took time.Duration) error {
 	if s.Conflicts > 0 && (c.Conflicts == "" || c.Conflicts == "drop") && !c.Mark {
-		w.stderr.say("warning: %s conflicts dropped (see --conflicts)", count(s.Conflicts))
+		w.stderr.say("warning: conflicts dropped: %s (see --conflicts)", count(s.Conflicts))
 	}
 	switch {
 	case c.JSON:
