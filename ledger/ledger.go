@@ -55,11 +55,12 @@ type Ledger struct {
 	stripes    *[stripes]stripe // in memory of its own, which begins with a cache line
 	concurrent bool             // Admit needs stripes alone
 	timed      bool             // a timer, not each call, ends slices of time
-	deadline   atomic.Int64     // when the generations have something to do: Unix ns
-	live       counter          // identities in live generations
-	debt       int64            // lines a sweep owes for identities admitted
-	prefaulted int              // lines that maintain is to get memory for
-	backed     int              // lines that have it
+	ahead      atomic.Pointer[window.Ahead]
+	deadline   atomic.Int64 // when the generations have something to do: Unix ns
+	live       counter      // identities in live generations
+	debt       int64        // lines a sweep owes for identities admitted
+	prefaulted int          // lines that maintain is to get memory for
+	backed     int          // lines that have it
 
 	stats   stats
 	running sync.WaitGroup // background goroutines
@@ -119,6 +120,7 @@ func (l *Ledger) open() error {
 	if err != nil {
 		return err
 	}
+	l.lookAhead()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.turn(l.now())

@@ -68,8 +68,15 @@ func (l *Ledger) stepLocked() int {
 	l.debt = max(l.debt-int64(n), 0)
 	if _, ok := l.table.Sweeping(); n > 0 && !ok {
 		l.gens.Swept()
+		l.lookAhead()
 	}
 	return n
+}
+
+// lookAhead tells AdmitOne where the table's lines are, after each sweep.
+func (l *Ledger) lookAhead() {
+	a := l.table.Ahead()
+	l.ahead.Store(&a)
 }
 
 // finishSweep ends the sweep under way, if there is one. It must hold all locks.

@@ -18,26 +18,22 @@ func (g *grid) Load(keys []Key, spots []Spot) {
 	}
 }
 
-// Ahead asks for the two lines of a key. It may be called without the locks that
-// guard them, and before they are taken, so that waiting for the one and for the
-// other overlap. It takes no notice of a growth under way, and then asks in vain.
-func (g *grid) Ahead(k Key) {
-	a := g.ahead.Load()
-	home, other := a.places(k)
+// Ahead is where a table had its keys' lines at one time.
+type Ahead struct {
+	layout Layout
+	lines  *Line
+}
+
+// Ahead is where the keys' lines are between two growths.
+func (g *grid) Ahead() Ahead { return Ahead{g.now, &g.lines[0]} }
+
+// Load asks for the two lines of a key. It reads nothing, so it takes no lock:
+// waiting for the lines and for the lock that guards them overlap. Where the
+// lines are elsewhere by now, or gone, it has asked in vain.
+func (a *Ahead) Load(k Key) {
+	home, other := a.layout.places(k)
 	at := [2]uint32{uint32(home), uint32(other)}
 	loadLines(a.lines, &at[0], len(at))
-}
-
-// ahead is where keys' lines were lately.
-type ahead struct {
-	Layout
-	lines *Line
-}
-
-// settle makes a layout the one that all keys are found by.
-func (g *grid) settle(l Layout) {
-	g.now, g.next = l, l
-	g.ahead.Store(&ahead{l, &g.lines[0]})
 }
 
 // full tells whether every slot of a line was ever written.

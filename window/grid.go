@@ -1,9 +1,6 @@
 package window
 
-import (
-	"math/bits"
-	"sync/atomic"
-)
+import "math/bits"
 
 // grid is a table's lines and where in them a key may live.
 type grid struct {
@@ -17,7 +14,6 @@ type grid struct {
 	edge   int     // while shards are moving: blocks from here on are swept
 	epoch  uint32  // of spots
 	absent absence // of a table that is being restored: see restore.go
-	ahead  atomic.Pointer[ahead]
 }
 
 // Line is four entries of two words: one cache line.
@@ -110,15 +106,12 @@ type shard struct {
 
 // lay makes the lines, all empty.
 func (g *grid) lay(mem Memory, l Layout) (err error) {
-	g.mem = mem
-	if g.lines, g.sides, err = mem.Grow(l.Lines()); err != nil {
-		return err
-	}
+	g.mem, g.now, g.next = mem, l, l
+	g.lines, g.sides, err = mem.Grow(l.Lines())
 	for s := range g.shards {
 		g.shards[s].Layout = l
 	}
-	g.settle(l)
-	return nil
+	return err
 }
 
 // Capacity is the number of keys the table takes before it wants to grow.

@@ -116,7 +116,7 @@ func (t *Table) Step(live *Live) (lines int) {
 	lines = int(t.now.Block)
 	if block == 0 {
 		t.sweep.active = false
-		t.settle(t.next)
+		t.now = t.next
 	}
 	return lines
 }
