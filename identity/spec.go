@@ -3,6 +3,7 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -59,10 +60,13 @@ type Extractor struct {
 // which part is wrong and what is known.
 func Parse(spec string) (*Extractor, error) {
 	x, err := parseSpec(spec)
-	if err != nil {
-		return nil, fmt.Errorf("identity %.200q: %w", spec, err)
+	switch {
+	case err == nil:
+		return x, nil
+	case strings.HasPrefix(err.Error(), strconv.Quote(spec)): // it has one part
+		return nil, fmt.Errorf("identity %w", err)
 	}
-	return x, nil
+	return nil, fmt.Errorf("identity %.200q: %w", spec, err)
 }
 
 func parseSpec(spec string) (*Extractor, error) {

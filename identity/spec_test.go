@@ -61,6 +61,8 @@ func TestParseErrors(t *testing.T) {
 		{"content:+", `"content:+": path is empty`},
 		{"header:", `"header:": the header's name is empty`},
 		{"json:", `"json:": path is empty`},
+		{"json:", `identity "json:": path is empty`},
+		{"line|json:", `identity "line|json:": `},
 		{"json:a,", `"json:a,": path is empty`},
 		{"json:a..b", `path "a..b": a name is empty`},
 		{"json:.a", `path ".a": a name is empty`},
