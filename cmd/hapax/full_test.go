@@ -14,10 +14,10 @@ import (
 func TestFull(t *testing.T) {
 	t.Parallel()
 	var lines, numbered strings.Builder
-	for n := range 300_000 {
+	for n := range 255_000 {
 		fmt.Fprintf(&lines, "%d\n", n)
 	}
-	for n := range 20_000 {
+	for n := range 13_000 {
 		fmt.Fprintf(&numbered, `{"p":%d,"n":1}`+"\n", n)
 	}
 	remembered := filepath.Join(t.TempDir(), "remembered")
