@@ -266,7 +266,9 @@ func (l *Ledger) full() error {
 	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, l.live.Load(), l.o.MaxMemory)
 }
 
-// evict lets the oldest generation go before its time.
+// evict lets the oldest generation go before its time. Where it was cold, that
+// makes no room in the table: once its file is empty, the filters have some for
+// the next generations that are to move.
 func (l *Ledger) evict() error {
 	gen := l.gens.Evict()
 	if gen == nil {
@@ -275,5 +277,12 @@ func (l *Ledger) evict() error {
 	l.ended([]*window.Generation{gen}, true)
 	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", gen.Count)
 	l.publish()
+	if gen.Number != 0 {
+		return nil
+	}
+	if err := l.cold.clean(l.gens); err != nil {
+		return l.fail(err)
+	}
+	l.wantChill()
 	return nil
 }
