@@ -121,6 +121,7 @@ func (l *Ledger) open() error {
 		return err
 	}
 	l.lookAhead()
+	l.mem.measure(l.table)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.turn(l.now())

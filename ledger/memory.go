@@ -34,7 +34,6 @@ func newMemory(limit int64, sides bool) (*memory, error) {
 		per += sideBytes
 	}
 	m := &memory{limit: int(limit / int64(per)), bytes: limit}
-	m.most.Store(mostIn(m.limit))
 	var err error
 	if m.lines, err = arena.Reserve(int64(m.limit) * int64(lineBytes)); err != nil {
 		return nil, err
@@ -71,13 +70,17 @@ func (m *memory) prepare(from, to int) {
 // portion is how many lines get memory at once: a huge page of them.
 const portion = 2 << 20 / lineBytes
 
-// mostIn is how many identities a table may take that has so many lines at most.
+// mostIn is how many identities a table of so many lines may take.
 func mostIn(lines int) int64 { return int64(hardest * 4 * float64(lines)) }
 
+// measure notes how many identities the table may take when it has grown as often
+// as it can: between two growths that is less than the limit.
+func (m *memory) measure(t *window.Table) { m.most.Store(mostIn(t.Largest(m.limit))) }
+
 // cede lowers the limit so that so many bytes of what the table was given are
-// free for others, unless it takes more than that already.
-func (m *memory) cede(bytes, taken int64) bool {
-	if bytes+taken > m.bytes {
+// free for others, unless the table takes more than that already.
+func (m *memory) cede(bytes int64, t *window.Table) bool {
+	if bytes+t.Bytes() > m.bytes {
 		return false
 	}
 	per := int64(lineBytes)
@@ -87,7 +90,7 @@ func (m *memory) cede(bytes, taken int64) bool {
 	m.mu.Lock()
 	m.limit = min(m.limit, int((m.bytes-bytes)/per))
 	m.mu.Unlock()
-	m.most.Store(mostIn(m.limit))
+	m.measure(t)
 	return true
 }
 

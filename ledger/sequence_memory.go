@@ -47,7 +47,7 @@ func (l *Ledger) roomForProducers(rows int64, producers int) error {
 	n := rows + int64(producers)*window.IndexBytes
 	var ok bool
 	if l.dir == "" {
-		ok = l.mem.cede(n, l.table.Bytes())
+		ok = l.mem.cede(n, l.table)
 	} else {
 		filters := l.cold.memory()
 		if l.cold.wanted {

@@ -127,7 +127,7 @@ func (l *Ledger) fit(n int) error {
 }
 
 // uncrowded is how many identities the table takes as it is.
-func (l *Ledger) uncrowded() int64 { return int64(hardest * 4 * float64(l.table.Lines())) }
+func (l *Ledger) uncrowded() int64 { return mostIn(l.table.Lines()) }
 
 // startGrowth begins a growth, which frees numbers as a scrub does. It must hold
 // all locks.

@@ -49,18 +49,28 @@ const (
 )
 
 // Grown is the number of lines the table will have after the next growth.
-func (t *Table) Grown() int { return t.grown().Lines() }
+func (t *Table) Grown() int { return t.now.grown().Lines() }
+
+// Largest is the number of lines the table will have when it has grown as often
+// as it can with up to limit of them.
+func (t *Table) Largest(limit int) int {
+	l := t.now
+	for next := l.grown(); next.Lines() <= limit; next = l.grown() {
+		l = next
+	}
+	return l.Lines()
+}
 
 // grown is the layout after the next growth: a sixteenth more, or a thirteenth,
 // which keeps the load above 0.82 at the worst moment. Where a megabyte is no
 // matter it is half as much again, so that a key moves three times and not
 // sixteen.
-func (t *Table) grown() Layout {
-	lines := int(t.now.Block) << t.now.Bits
+func (l Layout) grown() Layout {
+	lines := int(l.Block) << l.Bits
 	switch {
-	case t.now.Lines() < small:
+	case l.Lines() < small:
 		return layoutFor(lines + lines/2 + 1)
-	case t.now.Lines() < large:
+	case l.Lines() < large:
 		return layoutFor(lines + lines/16 + 1)
 	}
 	return layoutFor(lines + lines/13 + 1)
@@ -68,7 +78,7 @@ func (t *Table) grown() Layout {
 
 // BeginGrowth starts a growth. It must hold the locks of all shards.
 func (t *Table) BeginGrowth() error {
-	next := t.grown()
+	next := t.now.grown()
 	lines, sides, err := t.mem.Grow(next.Lines())
 	if err != nil {
 		return err
