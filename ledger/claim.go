@@ -95,8 +95,8 @@ func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, bool, error) 
 	l.frame.begin(now, "")
 	k := window.KeyOf(c.Fingerprint)
 	err := l.admitEntry(&e, k, l.table.Spot(k), now)
-	if err == nil && l.journal != nil && !l.frame.empty() {
-		err = l.appendFrame()
+	if err == nil {
+		_, err = l.logBatch()
 	}
 	if err != nil {
 		return c, false, l.fail(err)
@@ -254,7 +254,8 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 	if err := errors.Join(l.journal.use(gen), l.journal.append(frameCommit, b)); err != nil {
 		return 0, l.fail(err)
 	}
-	return l.journal.end(), nil
+	l.frame.begin(now, "") // it may have moved the watermark
+	return l.logBatch()
 }
 
 // Release is [hapax.Ledger].

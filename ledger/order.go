@@ -70,23 +70,32 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 }
 
 func (l *Ledger) finishBatch(n int) (end int64, err error) {
-	if l.journal != nil {
-		moved := false
-		if mark := l.gens.Watermark(); l.o.Window.EventTime {
-			moved, l.frame.now = mark > l.frame.marked, mark
-			l.frame.marked = mark
-		}
-		if moved || !l.frame.empty() {
-			if err := l.appendFrame(); err != nil {
-				return 0, l.fail(err)
-			}
-		}
-		end = l.journal.end()
+	if end, err = l.logBatch(); err != nil {
+		return 0, err
 	}
 	if err := l.pay(n); err != nil {
 		return end, l.fail(err)
 	}
 	return end, nil
+}
+
+// logBatch appends the batch's frame, if there is anything in it or the watermark
+// has moved, and returns the journal's end.
+func (l *Ledger) logBatch() (end int64, err error) {
+	if l.journal == nil {
+		return 0, nil
+	}
+	moved := false
+	if mark := l.gens.Watermark(); l.o.Window.EventTime {
+		moved, l.frame.now = mark > l.frame.marked, mark
+		l.frame.marked = mark
+	}
+	if moved || !l.frame.empty() {
+		if err := l.appendFrame(); err != nil {
+			return 0, l.fail(err)
+		}
+	}
+	return l.journal.end(), nil
 }
 
 // roll begins a new file of the log where it is time to. It comes before the

@@ -83,9 +83,14 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameTokens:
 		l.reserved = max(l.reserved, b.uvarint("tokens"))
 	case frameSnapshot:
-		newest, needed := readSnapshot(b, r.f.number)
-		l.gens.SkipTo(newest)
-		r.complete, r.needed = true, needed
+		s := readSnapshot(b, r.f.number)
+		checkTime(b, s.watermark, l.o.Window)
+		if b.err != nil {
+			return b.err
+		}
+		l.gens.SkipTo(s.newest)
+		l.ended(l.gens.Advance(s.watermark), false)
+		r.complete, r.needed = true, s.needed
 		r.j.begun = r.at
 		r.dropClaims()
 	case frameReceipt:
@@ -440,28 +445,33 @@ func checkRuns(b *reader, source string, runs []run) {
 	}
 }
 
-// appendSnapshot encodes the frame that ends a snapshot.
-func appendSnapshot(b []byte, newest uint64, needed []uint64) []byte {
-	b = binary.AppendUvarint(b, newest)
-	b = binary.AppendUvarint(b, uint64(len(needed)))
-	for _, number := range needed {
+// logSnapshot is what the frame that ends the snapshot of a file tells.
+type logSnapshot struct {
+	newest    uint64   // generation
+	watermark int64    // what moved it may be in a file that is not needed any more
+	needed    []uint64 // files before it, oldest first
+}
+
+func appendSnapshot(b []byte, s logSnapshot) []byte {
+	b = binary.AppendUvarint(b, s.newest)
+	b = binary.AppendVarint(b, s.watermark)
+	b = binary.AppendUvarint(b, uint64(len(s.needed)))
+	for _, number := range s.needed {
 		b = binary.AppendUvarint(b, number)
 	}
 	return b
 }
 
-// readSnapshot decodes the frame that ends the snapshot of a file: the newest
-// generation then, and the files before it that were needed, oldest first.
-func readSnapshot(b *reader, file uint64) (newest uint64, needed []uint64) {
-	newest = b.uvarint("generation")
+func readSnapshot(b *reader, file uint64) logSnapshot {
+	s := logSnapshot{newest: b.uvarint("generation"), watermark: b.varint("watermark")}
 	last := uint64(0)
 	for range b.count(8, "files") {
 		number := b.uvarint("file")
 		if number <= last || number >= file {
 			b.fail("file before it")
-			return newest, nil
+			return s
 		}
-		needed, last = append(needed, number), number
+		s.needed, last = append(s.needed, number), number
 	}
-	return newest, needed
+	return s
 }

@@ -199,7 +199,9 @@ func (v *verifier) frame(f segment.Frame) error {
 	case frameTokens:
 		b.uvarint("tokens")
 	case frameSnapshot:
-		_, v.needed = readSnapshot(b, v.number)
+		s := readSnapshot(b, v.number)
+		checkTime(b, s.watermark, v.report.Info.Window)
+		v.needed = s.needed
 		v.complete = true
 	case frameReceipt:
 		b.fingerprint()
