@@ -43,12 +43,51 @@ type coldFiles struct {
 
 // hidden are identities that were forgotten: files up to the number that is
 // their value do not count. Those that merges make later leave them out.
-type hidden map[hapax.Fingerprint]uint64
+//
+// They change under the ledger's mu and this one, so either is enough to read
+// them: a merge asks about each identity without the ledger's.
+type hidden struct {
+	mu    sync.RWMutex
+	files map[hapax.Fingerprint]uint64
+}
 
 // maxHidden bounds them.
 const maxHidden = 1 << 20
 
-func (h hidden) hides(f hapax.Fingerprint, file uint64) bool { return len(h) > 0 && h[f] >= file }
+// hides tells whether the file does not count for an identity. It must hold the
+// ledger's mu.
+func (h *hidden) hides(f hapax.Fingerprint, file uint64) bool {
+	return len(h.files) > 0 && h.files[f] >= file
+}
+
+// hidesNow is hides for a merge.
+func (h *hidden) hidesNow(f hapax.Fingerprint, file uint64) bool {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.hides(f, file)
+}
+
+// put makes files up to a number not count for an identity, unless there are too
+// many of them.
+func (h *hidden) put(f hapax.Fingerprint, file uint64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.files) >= maxHidden {
+		return false
+	}
+	if h.files == nil {
+		h.files = make(map[hapax.Fingerprint]uint64)
+	}
+	h.files[f] = max(h.files[f], file)
+	return true
+}
+
+// leave lets those go that only files before the first could hold.
+func (h *hidden) leave(first uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	maps.DeleteFunc(h.files, func(_ hapax.Fingerprint, file uint64) bool { return file < first })
+}
 
 func (c *coldFiles) next() uint64 {
 	c.number++
@@ -136,13 +175,9 @@ func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, gens *window.G
 
 // hide makes an identity as if no file up to a number held it.
 func (c *coldFiles) hide(f hapax.Fingerprint, file uint64) error {
-	if c.hidden == nil {
-		c.hidden = make(hidden)
+	if !c.hidden.put(f, file) {
+		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until these are merged or their window ends", hapax.ErrFull, maxHidden)
 	}
-	if len(c.hidden) >= maxHidden {
-		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until these are merged or their window ends", hapax.ErrFull, len(c.hidden))
-	}
-	c.hidden[f] = max(c.hidden[f], file)
 	return nil
 }
 
@@ -200,12 +235,12 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 		}
 	}
 	c.files = kept
-	if len(c.hidden) > 0 {
+	if len(c.hidden.files) > 0 {
 		first := c.number
 		for _, f := range c.files {
 			first = min(first, f.Number)
 		}
-		maps.DeleteFunc(c.hidden, func(_ hapax.Fingerprint, file uint64) bool { return file < first })
+		c.hidden.leave(first)
 	}
 	return nil
 }

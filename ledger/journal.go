@@ -261,7 +261,7 @@ func (l *Ledger) snapshot(j *journal) error {
 			return frameReceipt, appendString(f[:], receipt)
 		})
 	}
-	for f, id := range l.cold.hidden {
+	for f, id := range l.cold.hidden.files {
 		frames = append(frames, func() (uint8, []byte) {
 			return frameHidden, binary.AppendUvarint(f[:], id)
 		})

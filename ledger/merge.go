@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"errors"
-	"maps"
 	"slices"
 
 	"github.com/hapaxmq/hapax/ledger/cold"
@@ -39,11 +38,12 @@ func (h *heir) of(f *cold.File, k window.Key) *cold.File {
 }
 
 // merge makes one file of the two neighbours that are smallest together, without
-// what has left the window.
+// what has left the window or has been forgotten. What is forgotten meanwhile is
+// left out, or hidden in the new file as in the old: its number is given out.
 //
 // It tells whether there were two to merge.
 func (l *Ledger) merge() (merged bool, err error) {
-	a, b, p, forgotten := l.planMerge()
+	a, b, p := l.planMerge()
 	if a == nil {
 		return false, nil
 	}
@@ -57,7 +57,7 @@ func (l *Ledger) merge() (merged bool, err error) {
 	}
 	err = cold.Merge(w, a, b, func(f *cold.File, e cold.Entry) (uint8, bool) {
 		i, ok := index[f.Generations[e.Generation].ID]
-		return i, ok && !forgotten.hides(e.Key.Fingerprint(), f.Number)
+		return i, ok && !l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number)
 	})
 	if err != nil {
 		return false, errors.Join(err, w.Abort())
@@ -69,14 +69,13 @@ func (l *Ledger) merge() (merged bool, err error) {
 	return true, l.handOver(a, b, f)
 }
 
-// planMerge chooses two files and tells what is to be made of them, without what
-// has been forgotten; nil means that there are few enough, or none that fit
-// together.
-func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan, forgotten hidden) {
+// planMerge chooses two files and tells what is to be made of them; nil means that
+// there are few enough, or none that fit together.
+func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.cold.files) <= maxCold || l.ready() != nil {
-		return nil, nil, p, nil
+		return nil, nil, p
 	}
 	for i := range len(l.cold.files) - 1 {
 		older, younger := l.cold.files[i], l.cold.files[i+1]
@@ -92,7 +91,7 @@ func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan, forgotten hidden) {
 		p.Number, p.Replaces = l.cold.next(), []uint64{a.Number, b.Number}
 		p.Digests, p.Watermark = l.o.Digests, max(a.Watermark, b.Watermark)
 	}
-	return a, b, p, maps.Clone(l.cold.hidden)
+	return a, b, p
 }
 
 // together is what two files have of generations that are live.
