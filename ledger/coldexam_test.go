@@ -12,11 +12,12 @@ import (
 )
 
 // chilled is a ledger that keeps in memory only what must be there: before a call
-// all generations but the current one move to cold files. It happens before each
+// all generations move to cold files. It happens before each
 // of the first calls, and more and more seldom then.
 type chilled struct {
 	*ledger.Ledger
 	calls, chills, next atomic.Int64
+	most                *atomic.Int64 // identities that were cold; may be nil
 }
 
 func (c *chilled) chill() {
@@ -25,6 +26,9 @@ func (c *chilled) chill() {
 	}
 	c.next.Store(c.calls.Load() + c.chills.Add(1))
 	c.Chill()
+	if c.most != nil {
+		c.most.Store(max(c.most.Load(), c.Stats().LiveCold))
+	}
 }
 
 func openChilled(dir string, o ledger.Options) (ledgertest.Admitter, error) {

@@ -1,11 +1,12 @@
 package ledger
 
-// Chill moves every generation to cold files but the current one, and returns
-// when they are there: a ledger whose callers chill it before each call answers
-// from cold files whenever it can.
+// Chill moves every generation to cold files, and returns when they are there: a
+// ledger whose callers chill it before each call answers from cold files whenever
+// it can.
 func (l *Ledger) Chill() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.endCurrent()
 	for l.ready() == nil && l.journal != nil && !l.o.ReadOnly {
 		if l.wantChill(); !l.cold.wanted {
 			return
@@ -16,4 +17,22 @@ func (l *Ledger) Chill() {
 			l.cold.done.Wait()
 		}
 	}
+}
+
+// endCurrent begins another generation, so that the current one is not the newest
+// and may move. It must hold mu.
+func (l *Ledger) endCurrent() {
+	if l.ready() != nil || l.journal == nil || l.o.ReadOnly || !l.chills() || l.current == nil || l.current.Count == 0 {
+		return
+	}
+	l.gens.Seal(l.current)
+	l.lockAll()
+	defer l.unlockAll()
+	next, err := l.generation(0, 0)
+	if err != nil {
+		_ = l.fail(err)
+		return
+	}
+	l.current = next
+	l.publishLocked()
 }

@@ -47,8 +47,9 @@ func TestAdmit(t *testing.T) {
 
 const maxReceipt = 4096
 
-// contract makes the ledgers that sit the exam of claims.
-func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
+// contract makes the ledgers that sit the exam of claims, in the form that as
+// gives them.
+func contract(disk func(testing.TB) ledgertest.Disk, as func(*ledger.Ledger) hapax.Ledger) ledgertest.Factory {
 	return ledgertest.Factory{
 		Capabilities: ledgertest.Capabilities{Durable: disk != nil, ServerClock: true,
 			FencedWrites: true, Receipts: true, Digests: true},
@@ -62,7 +63,7 @@ func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
 			}
 			open := func() (*ledger.Ledger, error) {
 				return ledger.Open(at.Dir, ledger.Options{Window: hapax.Window{Time: window}, Digests: true,
-					MaxReceipt: maxReceipt, FS: at.FS, Clock: now})
+					MaxMemory: 16 << 20, MaxReceipt: maxReceipt, FS: at.FS, Clock: now})
 			}
 			l, err := open()
 			if err != nil {
@@ -70,7 +71,7 @@ func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
 			}
 			tb.Cleanup(func() { _ = l.Close() })
 			in := &ledgertest.Instance{
-				Ledger: l, Now: now, Advance: func(d time.Duration) { clock.Add(int64(d)) },
+				Ledger: as(l), Now: now, Advance: func(d time.Duration) { clock.Add(int64(d)) },
 				Close:      func() error { return l.Close() },
 				MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
 			}
@@ -81,15 +82,19 @@ func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
 				if err := l.Close(); err != nil {
 					return nil, err
 				}
-				l, err = open()
-				return l, err
+				if l, err = open(); err != nil {
+					return nil, err
+				}
+				return as(l), nil
 			}
 			in.Crash = func() (hapax.Ledger, error) {
 				left := at.Killed(tb)
 				_ = l.Close()
 				at = left
-				l, err = open()
-				return l, err
+				if l, err = open(); err != nil {
+					return nil, err
+				}
+				return as(l), nil
 			}
 			return in
 		},
@@ -98,7 +103,17 @@ func contract(disk func(testing.TB) ledgertest.Disk) ledgertest.Factory {
 
 // TestContract sits the exam of claims in every form.
 func TestContract(t *testing.T) {
-	t.Run("memory", func(t *testing.T) { ledgertest.RunLedger(t, contract(nil)) })
-	t.Run("disk", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.MemoryDisk)) })
-	t.Run("directory", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.RealDisk)) })
+	plain := func(l *ledger.Ledger) hapax.Ledger { return l }
+	t.Run("memory", func(t *testing.T) { ledgertest.RunLedger(t, contract(nil, plain)) })
+	t.Run("disk", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.MemoryDisk, plain)) })
+	t.Run("directory", func(t *testing.T) { ledgertest.RunLedger(t, contract(ledgertest.RealDisk, plain)) })
+	t.Run("cold", func(t *testing.T) {
+		var most atomic.Int64
+		ledgertest.RunLedger(t, contract(ledgertest.MemoryDisk, func(l *ledger.Ledger) hapax.Ledger {
+			return &chilled{Ledger: l, most: &most}
+		}))
+		if most.Load() == 0 {
+			t.Error("nothing was cold")
+		}
+	})
 }

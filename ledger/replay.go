@@ -401,11 +401,13 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 	l := r.l
 	l.claims.Drop(e.Fingerprint)
 	l.unclaim(e.Fingerprint)
+	if l.gens.ByID(id) != nil { // in the table or in a cold file
+		l.receipts.put(e.Fingerprint, receipt)
+	}
 	gen := r.of(id)
 	if gen == nil {
 		return nil
 	}
-	l.receipts.put(e.Fingerprint, receipt)
 	b := readBlock{
 		kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:],
 		sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
