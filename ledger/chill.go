@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// hotShare is the part of MaxMemory that a ledger with a directory gives to
-	// its table; the rest is for the filters of its cold files.
+	// hotShare is the part of MaxMemory that a ledger with cold files gives to its
+	// table; the rest is for their filters.
 	hotShare = 0.35
 	// chillAt is the part of what the table may take at which the oldest
 	// generations begin to move to a cold file.
@@ -52,6 +52,9 @@ func (l *Ledger) chills() bool {
 	}
 	return w.Kind != hapax.Renewed || !w.EventTime
 }
+
+// keepsCold tells whether the ledger gives part of its memory to cold files.
+func (l *Ledger) keepsCold() bool { return l.dir != "" && l.chills() }
 
 // coldest is the oldest generations in the table that hold half of what it
 // holds, and how many identities that is. The newest, which takes what comes, is

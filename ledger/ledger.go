@@ -104,7 +104,7 @@ func (l *Ledger) open() error {
 	}
 	var err error
 	budget := l.o.MaxMemory
-	if l.dir != "" {
+	if l.keepsCold() {
 		budget = int64(hotShare * float64(budget))
 	}
 	if l.mem, err = newMemory(budget, l.o.Digests || l.recency != nil); err != nil {

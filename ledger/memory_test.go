@@ -20,7 +20,7 @@ func TestBudgetBetweenGrowths(t *testing.T) {
 			{MaxMemory: memory, Window: hapax.Window{Time: time.Hour, Kind: hapax.Renewed}},
 			{MaxMemory: memory, Evict: true},
 			{MaxMemory: memory * 2, FS: vfs.NewMem()},
-			{MaxMemory: memory * 2, FS: vfs.NewMem(), Window: hapax.Window{Count: 400_000}},
+			{MaxMemory: memory * 2, FS: vfs.NewMem(), Window: hapax.Window{Count: exactCount}},
 		} {
 			t.Run(fmt.Sprintf("%d bytes, evict %t, directory %t, %v", o.MaxMemory, o.Evict, o.FS != nil, o.Window), func(t *testing.T) {
 				fillUp(t, o)

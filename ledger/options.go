@@ -38,7 +38,10 @@ type Options struct {
 
 	// MaxMemory bounds table, filters and producers in bytes (default 1 GiB).
 	// When it is reached a ledger with a directory moves its oldest generations
-	// to disk; one in memory only refuses with hapax.ErrFull, or evicts. New
+	// to disk; one in memory only refuses with hapax.ErrFull, or evicts. So does
+	// one with a directory whose window needs the order in which identities came,
+	// which files do not keep: a count of up to 2^20; count or bytes in a window
+	// that is renewed, tumbling or by event time; a renewed one by event time. New
 	// producers are refused.
 	MaxMemory int64
 	// MaxDisk bounds the ledger's files in bytes (default: no bound). When it is
@@ -46,7 +49,9 @@ type Options struct {
 	// evicted; batches of numbered messages are refused.
 	MaxDisk int64
 	// Evict lets the oldest identities go early instead of refusing new ones
-	// when a budget is reached. Every early leaver is counted and alarmed.
+	// when a budget is reached. Every early leaver is counted and alarmed. Those
+	// of a tumbling window of count or bytes leave together or not at all: it
+	// refuses.
 	Evict bool
 
 	// Sequences is for producers that number their messages: see AdmitSequences.

@@ -41,12 +41,12 @@ func (l *Ledger) useSequences() (*sequences, error) {
 }
 
 // roomForProducers tells whether rows of so many bytes, and an index for as many
-// producers, fit MaxMemory. In a ledger with a directory they share with the cold
-// files' filters, in one without they take from what the table may grow to.
+// producers, fit MaxMemory. In a ledger with cold files they share with their
+// filters, in another they take from what the table may grow to.
 func (l *Ledger) roomForProducers(rows int64, producers int) error {
 	n := rows + int64(producers)*window.IndexBytes
 	var ok bool
-	if l.dir == "" {
+	if !l.keepsCold() {
 		ok = l.mem.cede(n, l.table)
 	} else {
 		filters := l.cold.memory()
