@@ -136,7 +136,7 @@ func (l *Ledger) settleTable() error {
 		for l.scrubSome() {
 		}
 		l.mu.Lock()
-		lines := l.table.Grown()
+		lines := l.grown().Lines()
 		largest := lines > l.mem.limit
 		l.mu.Unlock()
 		if largest {
@@ -153,7 +153,7 @@ func (l *Ledger) settleTable() error {
 func (l *Ledger) growLarger() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.table.Sweeping(); ok || l.table.Grown() > l.mem.limit || l.ready() != nil {
+	if _, ok := l.table.Sweeping(); ok || l.grown().Lines() > l.mem.limit || l.ready() != nil {
 		return l.ready()
 	}
 	l.lockAll()

@@ -107,7 +107,7 @@ func (l *Ledger) open() error {
 	if l.keepsCold() {
 		budget = int64(hotShare * float64(budget))
 	}
-	if l.mem, err = newMemory(budget, l.o.Digests || l.recency != nil); err != nil {
+	if l.mem, err = newMemory(budget, l.o.Digests || l.recency != nil, l.o.Growth); err != nil {
 		return err
 	}
 	l.gens.LimitGeneration(int64(l.mem.limit) * 4 / 16)

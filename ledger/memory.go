@@ -22,18 +22,19 @@ const (
 type memory struct {
 	limit int // lines; changed under the ledger's mu and this one
 	bytes int64
+	by    float64      // the part of its size that a table grows by, if more than the least
 	most  atomic.Int64 // identities that may be in so many lines
 	mu    sync.Mutex
 	lines *arena.Arena
 	sides *arena.Arena // nil: the table keeps none
 }
 
-func newMemory(limit int64, sides bool) (*memory, error) {
+func newMemory(limit int64, sides bool, by float64) (*memory, error) {
 	per := lineBytes
 	if sides {
 		per += sideBytes
 	}
-	m := &memory{limit: int(limit / int64(per)), bytes: limit}
+	m := &memory{limit: int(limit / int64(per)), bytes: limit, by: by}
 	var err error
 	if m.lines, err = arena.Reserve(int64(m.limit) * int64(lineBytes)); err != nil {
 		return nil, err
@@ -73,9 +74,12 @@ const portion = 2 << 20 / lineBytes
 // mostIn is how many identities a table of so many lines may take.
 func mostIn(lines int) int64 { return int64(hardest * 4 * float64(lines)) }
 
+// growth is how the table may grow.
+func (m *memory) growth() window.Growth { return window.Growth{By: m.by, Limit: m.limit} }
+
 // measure notes how many identities the table may take when it has grown as often
 // as it can: between two growths that is less than the limit.
-func (m *memory) measure(t *window.Table) { m.most.Store(mostIn(t.Largest(m.limit))) }
+func (m *memory) measure(t *window.Table) { m.most.Store(mostIn(t.Largest(m.growth()))) }
 
 // cede lowers the limit so that so many bytes of what the table was given are
 // free for others, unless the table takes more than that already.

@@ -19,10 +19,11 @@ func TestBudgetBetweenGrowths(t *testing.T) {
 			{MaxMemory: memory},
 			{MaxMemory: memory, Window: hapax.Window{Time: time.Hour, Kind: hapax.Renewed}},
 			{MaxMemory: memory, Evict: true},
+			{MaxMemory: memory * 5, Growth: 0.25},
 			{MaxMemory: memory * 2, FS: vfs.NewMem()},
 			{MaxMemory: memory * 2, FS: vfs.NewMem(), Window: hapax.Window{Count: exactCount}},
 		} {
-			t.Run(fmt.Sprintf("%d bytes, evict %t, directory %t, %v", o.MaxMemory, o.Evict, o.FS != nil, o.Window), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d bytes, growth %g, evict %t, directory %t, %v", o.MaxMemory, o.Growth, o.Evict, o.FS != nil, o.Window), func(t *testing.T) {
 				fillUp(t, o)
 			})
 		}
@@ -49,7 +50,7 @@ func fillUp(t *testing.T, o Options) {
 		}
 		l.mu.Lock()
 		l.settle()
-		if full := l.table.Grown() > l.mem.limit; full && l.live.Load() > l.uncrowded() {
+		if full := l.grown().Lines() > l.mem.limit; full && l.live.Load() > l.uncrowded() {
 			t.Errorf("%d identities in a table that takes %d", l.live.Load(), l.uncrowded())
 		}
 		l.mu.Unlock()

@@ -93,10 +93,10 @@ func (l *Ledger) beginGrowth() error {
 	if live < prefaultAt*capacity {
 		return nil
 	}
-	if _, ok := l.table.Sweeping(); ok || l.cold.frozen || l.table.Grown() > l.mem.limit {
+	if _, ok := l.table.Sweeping(); ok || l.cold.frozen || l.grown().Lines() > l.mem.limit {
 		return nil
 	}
-	if live < capacity || l.backed < l.table.Grown() && live < patience*capacity {
+	if live < capacity || l.backed < l.grown().Lines() && live < patience*capacity {
 		l.prefault()
 		return nil
 	}
@@ -115,7 +115,7 @@ func (l *Ledger) fit(n int) error {
 	defer l.unlockAll()
 	for l.live.Load()+int64(n) > l.uncrowded() {
 		l.finishSweep()
-		if l.table.Grown() > l.mem.limit || l.cold.frozen {
+		if l.grown().Lines() > l.mem.limit || l.cold.frozen {
 			return nil
 		}
 		if err := l.startGrowth(); err != nil {
@@ -129,10 +129,13 @@ func (l *Ledger) fit(n int) error {
 // uncrowded is how many identities the table takes as it is.
 func (l *Ledger) uncrowded() int64 { return mostIn(l.table.Lines()) }
 
+// grown is the layout after the table's next growth.
+func (l *Ledger) grown() window.Layout { return l.table.Grown(l.mem.growth()) }
+
 // startGrowth begins a growth, which frees numbers as a scrub does. It must hold
 // all locks.
 func (l *Ledger) startGrowth() error {
-	if err := l.table.BeginGrowth(); err != nil {
+	if err := l.table.BeginGrowth(l.grown()); err != nil {
 		return fmt.Errorf("grow table: %w", err)
 	}
 	l.gens.Sweep()
@@ -142,7 +145,7 @@ func (l *Ledger) startGrowth() error {
 
 // prefault has the memory of the next growth made ready.
 func (l *Ledger) prefault() {
-	if n := l.table.Grown(); l.prefaulted < n {
+	if n := l.grown().Lines(); l.prefaulted < n {
 		l.prefaulted = n
 		l.nudge()
 	}
@@ -170,7 +173,7 @@ func (l *Ledger) beginScrub() {
 // is crowded. It must hold all locks.
 func (l *Ledger) growNow() error {
 	l.finishSweep()
-	if l.table.Grown() > l.mem.limit || l.cold.frozen {
+	if l.grown().Lines() > l.mem.limit || l.cold.frozen {
 		return l.full()
 	}
 	if err := l.startGrowth(); err != nil {

@@ -48,37 +48,55 @@ const (
 	large = 1 << 20
 )
 
-// Grown is the number of lines the table will have after the next growth.
-func (t *Table) Grown() int { return t.now.grown().Lines() }
+// Growth is how a table grows: by so much of itself, half at most, or by the least
+// that pays if that is more or Limit, a number of lines, allows no more.
+type Growth struct {
+	By    float64
+	Limit int
+}
+
+// Grown is the layout after the table's next growth. It is over the limit if
+// there can be none.
+func (t *Table) Grown(g Growth) Layout { return t.now.grown(g) }
 
 // Largest is the number of lines the table will have when it has grown as often
-// as it can with up to limit of them.
-func (t *Table) Largest(limit int) int {
+// as it can.
+func (t *Table) Largest(g Growth) int {
 	l := t.now
-	for next := l.grown(); next.Lines() <= limit; next = l.grown() {
+	for next := l.grown(g); next.Lines() <= g.Limit; next = l.grown(g) {
 		l = next
 	}
 	return l.Lines()
 }
 
-// grown is the layout after the next growth: a sixteenth more, or a thirteenth,
-// which keeps the load above 0.82 at the worst moment. Where a megabyte is no
-// matter it is half as much again, so that a key moves three times and not
-// sixteen.
-func (l Layout) grown() Layout {
-	lines := int(l.Block) << l.Bits
-	switch {
-	case l.Lines() < small:
-		return layoutFor(lines + lines/2 + 1)
-	case l.Lines() < large:
-		return layoutFor(lines + lines/16 + 1)
+func (l Layout) grown(g Growth) Layout {
+	if to := l.grownBy(max(g.By, l.least())); to.Lines() <= g.Limit {
+		return to
 	}
-	return layoutFor(lines + lines/13 + 1)
+	return l.grownBy(l.least())
 }
 
-// BeginGrowth starts a growth. It must hold the locks of all shards.
-func (t *Table) BeginGrowth() error {
-	next := t.now.grown()
+// least is a sixteenth, or a thirteenth, which keeps the load above 0.82 at the
+// worst moment. Where a megabyte is no matter it is a half, so that a key moves
+// three times and not sixteen.
+func (l Layout) least() float64 {
+	switch {
+	case l.Lines() < small:
+		return 1. / 2
+	case l.Lines() < large:
+		return 1. / 16
+	}
+	return 1. / 13
+}
+
+func (l Layout) grownBy(part float64) Layout {
+	lines := int(l.Block) << l.Bits
+	return layoutFor(lines + int(part*float64(lines)) + 1)
+}
+
+// BeginGrowth starts a growth to what Grown returned. It must hold the locks of
+// all shards.
+func (t *Table) BeginGrowth(next Layout) error {
 	lines, sides, err := t.mem.Grow(next.Lines())
 	if err != nil {
 		return err

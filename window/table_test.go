@@ -1,6 +1,7 @@
 package window
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -46,7 +47,7 @@ func randomFingerprint(r *rand.Rand) (f hapax.Fingerprint) {
 func sweepSome(t testing.TB, table *Table, n, keys int, live *Live) {
 	t.Helper()
 	if _, ok := table.Sweeping(); !ok && keys > table.Capacity() {
-		if err := table.BeginGrowth(); err != nil {
+		if err := table.BeginGrowth(table.Grown(Growth{})); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -63,6 +64,37 @@ func sweepSome(t testing.TB, table *Table, n, keys int, live *Live) {
 func admit(t *Table, f hapax.Fingerprint, live *Live) (Place, uint8, error) {
 	k := KeyOf(f)
 	return t.AdmitAt(k, t.Spot(k), 1, live)
+}
+
+func TestGrowthByParts(t *testing.T) {
+	const keys = 700_000
+	var live Live
+	live[1] = true
+	table := newTable(t, keys, false)
+	r := rand.New(rand.NewPCG(3, 4))
+	all := make([]hapax.Fingerprint, keys)
+	for i := range all {
+		all[i] = randomFingerprint(r)
+		if _, _, err := admit(table, all[i], &live); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, by := range []float64{0, 0.25, 0.5} {
+		want := int(float64(table.Lines()) * (1 + max(by, 1./16)))
+		if err := table.BeginGrowth(table.Grown(Growth{by, math.MaxInt})); err != nil {
+			t.Fatal(err)
+		}
+		for table.Step(&live) > 0 {
+		}
+		if got := table.Lines(); got < want || got > want+want/50 {
+			t.Errorf("by %g: %d lines, want %d", by, got, want)
+		}
+		for _, f := range all {
+			if _, was := table.Find(KeyOf(f)); was != 1 {
+				t.Fatalf("by %g: %v is lost", by, f)
+			}
+		}
+	}
 }
 
 func TestKeyKeepsAllBits(t *testing.T) {
