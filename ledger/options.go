@@ -122,7 +122,7 @@ func (o *Options) validate() error {
 	case o.MaxMemory < minMemory:
 		return fmt.Errorf("MaxMemory %d: at least %d bytes", o.MaxMemory, int64(minMemory))
 	case !(o.Growth >= 0 && o.Growth <= 0.5):
-		return fmt.Errorf("Growth %g: 0 to 0.5", o.Growth)
+		return fmt.Errorf("a Growth of %g: 0 to 0.5", o.Growth)
 	case o.MaxDisk != 0 && o.MaxDisk < minDisk:
 		return fmt.Errorf("MaxDisk %d: at least %d bytes", o.MaxDisk, int64(minDisk))
 	case o.MaxMemory > maxMemory:
