@@ -83,6 +83,6 @@ func TestAdmitCold(t *testing.T) {
 	t.Parallel()
 	ledgertest.RunAdmit(t, ledgertest.AdmitFactory{
 		Open: openChilled, Verify: verify, Disk: ledgertest.MemoryDisk,
-		Tune: func(o *ledger.Options) { o.MaxMemory = 16 << 20 },
+		Tune: func(o *ledger.Options) { o.MaxMemory = 8 << 20 },
 	})
 }

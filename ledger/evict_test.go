@@ -9,6 +9,9 @@ import (
 // When neither the table nor the filters have room, the oldest cold file goes,
 // and what is next oldest moves to another: the others stay.
 func TestEvictKeepsColdFiles(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
 	const n = 20_000
 	l, next := hours(t, "d", Options{FS: vfs.NewMem(), MaxMemory: 4 << 20, Evict: true})
 	var most int64

@@ -63,7 +63,7 @@ func contract(disk func(testing.TB) ledgertest.Disk, as func(*ledger.Ledger) hap
 			}
 			open := func() (*ledger.Ledger, error) {
 				return ledger.Open(at.Dir, ledger.Options{Window: hapax.Window{Time: window}, Digests: true,
-					MaxMemory: 16 << 20, MaxReceipt: maxReceipt, FS: at.FS, Clock: now})
+					MaxMemory: 4 << 20, MaxReceipt: maxReceipt, FS: at.FS, Clock: now})
 			}
 			l, err := open()
 			if err != nil {

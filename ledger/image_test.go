@@ -65,6 +65,9 @@ func TestQuickStart(t *testing.T) {
 // A damaged image never makes a wrong verdict: it is not used, or the ledger
 // fails where the damage is met and reads the log when opened again.
 func TestDamagedImage(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
 	whole := imagedLedger(t, quick())
 	size, err := whole.Stat(imagePath())
 	if err != nil {

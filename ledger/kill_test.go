@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -62,6 +63,7 @@ func killRequest(n uint64) hapax.Request {
 }
 
 func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // disks in memory come and go; what stays is little
 	if dir := os.Getenv(killDir); dir != "" {
 		if err := killChild(dir, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -14,6 +14,9 @@ import (
 // A table grows in steps, and the last may end well below MaxMemory. What does
 // not fit then is refused, goes early or becomes cold before the table is crowded.
 func TestBudgetBetweenGrowths(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
 	for memory := int64(minMemory); memory < minMemory*8/5; memory += 890_001 {
 		for _, o := range []Options{
 			{MaxMemory: memory},

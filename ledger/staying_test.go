@@ -13,6 +13,9 @@ import (
 // Windows that need the order in which identities came have no cold files: they
 // have all of MaxMemory for their table, and then refuse or evict.
 func TestWindowsThatStayInMemory(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
 	const many, day = 1 << 40, 24 * time.Hour
 	for _, w := range []hapax.Window{
 		{Count: exactCount},

@@ -27,18 +27,17 @@ func damageChecks() []admitCheck {
 // few or all are asked for, else the ends and a sample of the middle. Of zeros
 // written ahead a sample will do.
 func flips(content []byte) iter.Seq2[string, []byte] {
-	const most = 450
 	size := len(content)
 	all := size
 	switch {
 	case torture():
 		all = len(bytes.TrimRight(content, "\x00"))
-	case size > most:
-		all = most / 3
+	case size > sampled:
+		all = sampled / 3
 	}
 	return func(yield func(string, []byte) bool) {
 		for i := range size {
-			if i >= all && i < size-most/3 && mix(uint64(i))%uint64(size) >= most/3 {
+			if i >= all && i < size-sampled/3 && mix(uint64(i))%uint64(size) >= sampled/3 {
 				continue
 			}
 			for _, mask := range []byte{0xff, 1 << (i % 8)} {
