@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // BenchmarkGrow admits new identities into a ledger that grows from small.
@@ -31,11 +33,19 @@ func BenchmarkGrow(b *testing.B) {
 	}
 }
 
-// BenchmarkSynced admits one identity a sync, by several callers.
+// BenchmarkSynced admits one identity a call, by several callers, and tells how
+// many calls one sync serves.
 func BenchmarkSynced(b *testing.B) {
 	for _, callers := range []int{1, 8} {
 		b.Run(strconv.Itoa(callers), func(b *testing.B) {
-			l := open(b, b.TempDir(), Options{Window: hapax.Window{Time: time.Hour}})
+			var syncs atomic.Int64
+			fault := vfs.NewFault(vfs.OS(), func(op vfs.Op, _ string) error {
+				if op == vfs.OpSync {
+					syncs.Add(1)
+				}
+				return nil
+			})
+			l := open(b, b.TempDir(), Options{Window: hapax.Window{Time: time.Hour}, FS: fault})
 			h := l.Hasher("")
 			var n atomic.Uint64
 			b.ResetTimer()
@@ -52,23 +62,38 @@ func BenchmarkSynced(b *testing.B) {
 				})
 			}
 			wg.Wait()
+			b.ReportMetric(float64(b.N)/float64(syncs.Load()), "calls/sync")
 		})
 	}
 }
 
-// BenchmarkSyncedBatch admits batches of 1,000, a sync each.
-func BenchmarkSyncedBatch(b *testing.B) {
-	l := open(b, b.TempDir(), Options{Window: hapax.Window{Time: time.Hour}, Expect: 5_000_000})
+// BenchmarkBatch admits batches of 1,000 into a log that goes on in another file
+// every 65 batches, and tells the longest waits as well.
+func BenchmarkBatch(b *testing.B) {
+	b.Run("Synced", func(b *testing.B) { benchmarkBatch(b, Synced) })
+	b.Run("Written", func(b *testing.B) { benchmarkBatch(b, Written) })
+}
+
+func benchmarkBatch(b *testing.B, d Durability) {
+	l := open(b, b.TempDir(), Options{Window: hapax.Window{Time: time.Hour}, Expect: 5_000_000, Durability: d})
 	batch := &Batch{Entries: make([]Entry, 1000)}
 	h := l.Hasher("")
+	var took []time.Duration
 	i := uint64(0)
 	for b.Loop() {
 		for j := range batch.Entries {
 			i++
 			batch.Entries[j].Fingerprint = h.Fingerprint(binary.LittleEndian.AppendUint64(nil, i))
 		}
+		start := time.Now()
 		if err := l.Admit(context.Background(), batch); err != nil {
 			b.Fatal(err)
 		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	for name, part := range map[string]float64{"p50-µs": 0.5, "p99-µs": 0.99, "p99.9-µs": 0.999, "max-µs": 1} {
+		at := int(part * float64(len(took)-1))
+		b.ReportMetric(float64(took[at].Microseconds()), name)
 	}
 }

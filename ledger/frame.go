@@ -22,8 +22,9 @@ import (
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
 //	8 forget      16 fingerprint · v hidden      in cold files up to that number, 0 for none
 //	9 tokens      v reserved            tokens up to here may have been given out
-//	10 snapshot   v newest generation · v watermark · v files · files × v number    the frames before it in its
-//	                                    file repeat what files before hold, of which these are needed still
+//	10 snapshot   v newest generation · v watermark · v files · files × (v number · v end · 8 chain)
+//	                                    the frames before it in its file repeat what files before hold, of which these are
+//	                                    needed still; where their frames end, and a chain of their checksums
 //	11 receipt    16 fingerprint · s receipt                          in a snapshot
 //	12 sequence   1 flags · [positions] · v window · [lap] · producers …      what is remembered of these from now on
 //	    lap       v file · 8 next       all whose fingerprint's upper half is below next are repeated from that file on; 0: all

@@ -274,9 +274,10 @@ func (l *Ledger) recount() {
 // restoreLog tells the journal what it knew of a file that is not read.
 func (p *picture) restoreLog(f *logFile) error {
 	at := slices.IndexFunc(p.Logs, func(m imageLog) bool { return m.Number == f.number })
-	if at < 0 || p.Logs[at].Size != f.size {
+	if at < 0 || p.Logs[at].Size > f.size { // zeros that were cut off may come back
 		return fmt.Errorf("%w: %s has %d bytes, and had others when the ledger was closed: restore it from a backup", hapax.ErrCorrupt, f.path, f.size)
 	}
+	f.size = p.Logs[at].Size
 	for _, id := range p.Logs[at].Live {
 		f.gens[id] = struct{}{}
 	}

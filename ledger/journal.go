@@ -4,12 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 
 	"github.com/hapaxmq/hapax"
-	"github.com/hapaxmq/hapax/internal/segment"
-	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/window"
 )
 
@@ -18,15 +15,14 @@ import (
 // deleted once the generations in it have left the window and its producers have
 // been repeated behind it.
 //
-// All of it is called under the ledger's mu, but for the tail's waiting.
+// All of it is called under the ledger's mu, but for the tail's waiting and what
+// the background does: see roll.go.
 type journal struct {
-	fs       vfs.FS
-	dir      string
 	snapshot func(*journal) error                  // appends the state that a new file begins with
 	repeat   func(*journal) (lap int64, err error) // appends some of what is remembered of producers
 	least    int64                                 // bytes of a file before another is begun
 
-	tail
+	roller
 	files []*logFile // the last is the tail's
 	begun int64      // bytes of the snapshot that w begins with
 
@@ -38,6 +34,7 @@ type logFile struct {
 	number uint64
 	path   string
 	size   int64               // when it is not the newest
+	chain  uint64              // of its frames: see segment.Ending; when it is not the newest
 	gens   map[uint64]struct{} // live generations with frames in it
 	ends   map[uint64]int64    // generations introduced in it, and their ends
 
@@ -62,89 +59,6 @@ func newLogFile(dir string, number uint64) *logFile {
 
 // needed tells whether the file holds something live.
 func (f *logFile) needed() bool { return len(f.gens) > 0 || f.producers }
-
-// needed are the numbers of the files, but for the newest, that hold something
-// live.
-func (j *journal) needed() (numbers []uint64) {
-	for _, f := range j.files[:len(j.files)-1] {
-		if f.needed() {
-			numbers = append(numbers, f.number)
-		}
-	}
-	return numbers
-}
-
-// begin makes a new file the newest, with a snapshot in it, durable on return.
-func (j *journal) begin() error {
-	number := uint64(1)
-	if n := len(j.files); n > 0 {
-		number = j.files[n-1].number + 1
-	}
-	f := newLogFile(j.dir, number)
-	if err := j.fs.Remove(f.path + segment.TempSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	j.releaseLapped()
-	w, err := segment.Create(j.fs, f.path, segment.Header{Kind: logKind, Sequence: number}, segment.Options{})
-	if err != nil {
-		return err
-	}
-	j.goOn(w)
-	j.files = append(j.files, f)
-	if err := j.snapshot(j); err != nil {
-		return err
-	}
-	j.begun = w.Size()
-	return w.Sync()
-}
-
-// roll seals the newest file and begins another, if the newest is large enough:
-// above all, large beside the snapshot that the other begins with, and beside a
-// lap over all producers.
-func (j *journal) roll() error {
-	lap, err := j.repeat(j)
-	if err != nil {
-		return err
-	}
-	n := len(j.files)
-	total := int64(0)
-	for _, f := range j.files[:n-1] {
-		total += f.size
-	}
-	if j.w.Size()-j.begun < max(min(max(total/64, lap/2, j.least), maxRoll), 2*j.begun) {
-		return nil
-	}
-	return j.rollNow()
-}
-
-// drop deletes the files that hold nothing live, the newest too. A file goes only
-// when the snapshot of a newer one is durable that does not list it.
-func (j *journal) drop() error {
-	newest := len(j.files) - 1
-	for i, f := range j.files {
-		if !f.needed() && (i < newest || len(f.ends) > 0) {
-			return j.rollNow()
-		}
-	}
-	return nil
-}
-
-// rollNow seals the newest file and begins another.
-func (j *journal) rollNow() error {
-	n := len(j.files)
-	last := j.w
-	if err := last.Seal(); err != nil {
-		return err
-	}
-	j.files[n-1].size = last.Size()
-	if err := j.begin(); err != nil {
-		return err
-	}
-	if err := last.Close(); err != nil {
-		return err
-	}
-	return j.clean()
-}
 
 // append adds a frame.
 func (j *journal) append(kind uint8, payload []byte) error {
@@ -190,24 +104,6 @@ func (j *journal) moved(gens []*window.Generation, before uint64) {
 
 func (j *journal) newestNumber() uint64 { return j.files[len(j.files)-1].number }
 
-// clean deletes the files that the newest does not list: they hold nothing live,
-// and what else they held is in its snapshot.
-func (j *journal) clean() error {
-	newest := len(j.files) - 1
-	var kept []*logFile
-	for i, f := range j.files {
-		if f.needed() || i == newest {
-			kept = append(kept, f)
-			continue
-		}
-		if err := j.fs.Remove(f.path); err != nil {
-			return fmt.Errorf("delete expired %s: %w", f.path, err)
-		}
-	}
-	j.files = kept
-	return nil
-}
-
 // size is the bytes of all files, zeros written ahead not counted. It must hold
 // the ledger's mu.
 func (j *journal) size() int64 {
@@ -221,15 +117,21 @@ func (j *journal) size() int64 {
 	return total
 }
 
-// close seals the newest file if the log is sound, closes it, and marks the
-// close as clean: these were the files, the cold files, and the table's image.
+// close ends the work of the background, which is over, seals the newest file if
+// the log is sound, closes it, and marks the close as clean: these were the files,
+// the cold files, and the table's image.
 func (j *journal) close(sound bool, cold []uint64, table *image) error {
 	if j.w == nil {
 		return nil
 	}
-	if !sound {
-		_ = j.w.Close() // it says again what failed
-		return nil
+	err := j.finishRolls()
+	if !sound || err != nil {
+		// Nothing more may be written: the file before may not be durable.
+		abandoned := j.w.Abandon()
+		if !sound {
+			return nil // they say again what failed
+		}
+		return errors.Join(err, abandoned)
 	}
 	if err := j.w.Seal(); err != nil {
 		return err
@@ -237,6 +139,11 @@ func (j *journal) close(sound bool, cold []uint64, table *image) error {
 	j.over()
 	if err := j.w.Close(); err != nil {
 		return err
+	}
+	if j.removed { // else a name may come back that clean does not know
+		if err := j.fs.SyncDir(j.dir); err != nil {
+			return err
+		}
 	}
 	c := clean{Newest: j.newestNumber(), Size: j.w.Size(), Cold: cold, Image: table}
 	for _, f := range j.files {

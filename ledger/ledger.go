@@ -89,6 +89,9 @@ func Open(dir string, o Options) (*Ledger, error) {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err), l.shut())
 	}
 	l.running.Go(l.maintain)
+	if l.journal != nil && !l.o.ReadOnly {
+		l.running.Go(l.keepLog)
+	}
 	return l, nil
 }
 

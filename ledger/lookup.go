@@ -102,6 +102,7 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 		}
 	}
 	l.mu.Lock()
+	w := l.journal.w
 	var files []logFile
 	for _, f := range l.journal.files {
 		if _, ok := f.gens[id]; ok || l.o.Details {
@@ -114,7 +115,7 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := l.scan(f.path, x.frame)
+		err := l.scan(f, w, x.frame)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -122,17 +123,18 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 	return nil
 }
 
-// scan reads a file of the log, the one that is being written too.
-func (l *Ledger) scan(path string, visit func(segment.Frame) error) error {
+// scan reads a file of the log, the one that is being written by w too.
+func (l *Ledger) scan(f logFile, w *segment.Writer, visit func(segment.Frame) error) error {
+	o := segment.ScanOptions{Kind: logKind, End: f.size}
 	from := int64(segment.FirstFrame)
-	if w, _ := l.journal.newest(); w != nil && w.Path() == path {
+	if w != nil && w.Path() == f.path {
 		var err error
 		if from, err = scanOpen(w, visit); !errors.Is(err, fs.ErrClosed) {
 			return err
 		}
-		// It was sealed meanwhile: the rest is read as of any other file.
+		o.End = 0 // the log went on in another file meanwhile, and this one was closed
 	}
-	_, err := segment.Scan(l.o.FS, path, segment.ScanOptions{Kind: logKind}, func(f segment.Frame) error {
+	_, err := segment.Scan(l.o.FS, f.path, o, func(f segment.Frame) error {
 		if f.Offset < from {
 			return nil
 		}

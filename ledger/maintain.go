@@ -2,9 +2,9 @@ package ledger
 
 import "time"
 
-// maintain is the ledger's one goroutine. It ends slices of time where no call
-// does, gives memory to growths before they need it, scrubs while nobody calls,
-// and deletes what has expired.
+// maintain is the ledger's goroutine; the log has its own, keepLog. It ends slices
+// of time where no call does, gives memory to growths before they need it, scrubs
+// while nobody calls, and deletes what has expired.
 func (l *Ledger) maintain() {
 	timer := time.NewTimer(l.rest())
 	defer timer.Stop()

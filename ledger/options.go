@@ -170,7 +170,7 @@ func (o *Options) concurrent(dir string) bool {
 
 // leastLog is how many bytes of log are worth a file of their own. Where
 // identities leave, files are small, so that they can go soon. Where none ever
-// leaves only cold files make them needless, and each takes six syncs to begin.
+// leaves only cold files make them needless, and each takes some syncs to begin.
 func (o *Options) leastLog() int64 {
 	if !o.Window.Unbounded {
 		return minRoll

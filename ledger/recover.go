@@ -29,7 +29,10 @@ func (l *Ledger) openDir() (err error) {
 	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
 		return err
 	}
-	j := &journal{fs: fsys, dir: l.dir, snapshot: l.snapshot, repeat: l.repeat, least: l.o.leastLog()}
+	j := &journal{
+		snapshot: l.snapshot, repeat: l.repeat, least: l.o.leastLog(),
+		roller: roller{fs: fsys, dir: l.dir, chores: make(chan func() error, maxChores)},
+	}
 	j.init(l.o.Durability)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
@@ -108,8 +111,10 @@ func (l *Ledger) left(files []*logFile) (ending, *image, error) {
 	case c.Newest == 0 && len(files) < 2:
 		return unborn, nil, nil
 	}
-	if err := missing(l.dir, files, c.Files); err != nil {
-		return crashed, nil, err
+	for _, number := range c.Files {
+		if numbered(files, number) == nil {
+			return crashed, nil, missing(l.dir, number)
+		}
 	}
 	for _, f := range files {
 		switch {
@@ -143,30 +148,12 @@ func (l *Ledger) replay(j *journal, left ending) error {
 			return err
 		}
 	}
-	var newest segment.Report
-	r := replay{l: l, j: j}
-	for i, f := range j.files {
-		last := i == len(j.files)-1
-		if !last && l.picture != nil {
-			if err := l.picture.restoreLog(f); err != nil {
-				return err
-			}
-			continue
-		}
-		report, err := r.file(f, !last || left == sealed)
-		if err != nil {
-			return err
-		}
-		if f.size = report.End; report.Sealed {
-			f.size = report.Size
-		}
-		newest = report
-		if report.Torn > 0 {
-			l.o.Logger.Warn("cut the unfinished end of the log", "file", f.path, "bytes", report.Torn)
-		}
-	}
-	if err := whole(l.dir, j.files, left, r.complete, r.needed); err != nil {
+	r := replay{l: l, j: j, check: logCheck{dir: l.dir}}
+	if err := r.log(left); err != nil {
 		return err
+	}
+	if r.check.unfinished != nil {
+		j.files = j.files[:len(j.files)-1]
 	}
 	if l.picture != nil {
 		l.recount()
@@ -177,57 +164,183 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if l.o.ReadOnly {
 		return nil
 	}
-	return l.reopen(newest, r.complete)
+	return l.reopen(&r.check)
 }
 
-// reopen makes the newest file ready for more frames, or begins another.
-func (l *Ledger) reopen(newest segment.Report, complete bool) error {
+// log reads the log's files, the oldest first.
+func (r *replay) log(left ending) error {
+	files, picture := r.j.files, r.l.picture
+	for i, f := range files {
+		last := i == len(files)-1
+		if !last && picture != nil {
+			if err := picture.restoreLog(f); err != nil {
+				return err
+			}
+			continue
+		}
+		report, err := r.file(f, last && left == sealed)
+		if err != nil {
+			return err
+		}
+		f.end(report)
+		if err := r.check.next(f, report, r.complete, r.needed); err != nil {
+			return err
+		}
+	}
+	if err := r.check.whole(files, left); err != nil {
+		return err
+	}
+	if torn := r.check.report.Torn; torn > 0 {
+		r.l.o.Logger.Warn("cut the unfinished end of the log", "file", r.check.newest.path, "bytes", torn)
+	}
+	return nil
+}
+
+// reopen makes the newest file with a snapshot ready for more frames, or begins
+// the first.
+func (l *Ledger) reopen(c *logCheck) error {
 	j := l.journal
-	n := len(j.files)
-	if n > 0 && complete {
-		if err := l.unmarkClean(); err != nil {
+	if c.unfinished != nil {
+		// It was made ahead, or the roll to it was cut off: it holds nothing, or
+		// repeats what is in the files before it.
+		if err := j.fs.Remove(c.unfinished.path); err != nil {
 			return err
 		}
-		w, err := segment.OpenAppend(j.fs, j.files[n-1].path, newest, segment.Options{})
-		j.w = w
-		return err
 	}
-	if n > 0 {
-		// The roll that made it was cut off: what it repeats is in the files
-		// before it, and it holds nothing else.
-		if err := j.fs.Remove(j.files[n-1].path); err != nil {
+	if c.newest == nil {
+		if err := j.begin(); err != nil {
 			return err
 		}
-		j.files = j.files[:n-1]
+		return l.unmarkClean() // of a new ledger: from here on it must have a log
 	}
-	if err := j.begin(); err != nil {
+	if err := l.unmarkClean(); err != nil {
 		return err
 	}
-	return l.unmarkClean() // of a new ledger: from here on it must have a log
+	w, err := segment.OpenAppend(j.fs, c.newest.path, c.report, segment.Options{})
+	if err != nil {
+		return err
+	}
+	j.goOn(w)
+	j.opened = w.Size()
+	return j.tidy(c.needed)
 }
 
-// whole reports what is missing of a log that was read, whose newest file has
-// its snapshot or not. It knows by the file clean, while there is no log yet, and
-// from then on by the newest snapshot.
-func whole(dir string, files []*logFile, left ending, complete bool, needed []uint64) error {
-	if left == crashed && len(files) == 0 {
-		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(dir, "*"+logSuffix))
-	}
-	if left == crashed && len(files) == 1 && !complete {
-		return fmt.Errorf("%w: %s was cut off: restore it from a backup", hapax.ErrCorrupt, files[0].path)
-	}
-	return missing(dir, files, needed)
+// logCheck finds out, file by file, whether a log is whole.
+type logCheck struct {
+	dir        string
+	newest     *logFile       // that has a snapshot; nil: none
+	report     segment.Report // on it
+	needed     []fileEnding   // the files that it lists
+	unfinished *logFile       // the file behind it, which has none; nil: none
 }
 
-// missing reports the first of the files needed that is gone.
-func missing(dir string, files []*logFile, needed []uint64) error {
-	for _, number := range needed {
-		if !slices.ContainsFunc(files, func(f *logFile) bool { return f.number == number }) {
-			return fmt.Errorf("%w: %s is gone, and holds what is remembered: restore it from a backup",
-				hapax.ErrCorrupt, logPath(dir, number))
+// fileEnding is what a snapshot says of a file before it.
+type fileEnding struct {
+	number uint64
+	segment.Ending
+}
+
+// next takes note of what was read of a file. Before anything was written to it,
+// all of the file before it was durable.
+func (c *logCheck) next(f *logFile, r segment.Report, complete bool, needed []fileEnding) error {
+	switch {
+	case c.unfinished != nil:
+		return c.unfinished.begunWithout()
+	case !complete:
+		c.unfinished = f
+		return nil
+	case c.report.Torn > 0:
+		return fmt.Errorf("%w: %s at offset %d: no frame, and the file was whole when the next was begun: restore it from a backup",
+			hapax.ErrCorrupt, c.newest.path, c.report.End)
+	}
+	c.newest, c.report, c.needed = f, r, needed
+	return nil
+}
+
+func (f *logFile) begunWithout() error {
+	return fmt.Errorf("%w: %s does not begin with a snapshot: restore it from a backup", hapax.ErrCorrupt, f.path)
+}
+
+// end notes where a file ends that was read.
+func (f *logFile) end(r segment.Report) {
+	if f.size, f.chain = r.End, r.Ending().Chain; r.Sealed {
+		f.size = r.Size
+	}
+}
+
+// whole reports what is missing of a log that was read. It knows by the file
+// clean, while there is no log yet, and from then on by the newest snapshot.
+func (c *logCheck) whole(files []*logFile, left ending) error {
+	switch {
+	case left == crashed && len(files) == 0:
+		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(c.dir, "*"+logSuffix))
+	case left == crashed && c.newest == nil:
+		return fmt.Errorf("%w: %s was cut off: restore it from a backup", hapax.ErrCorrupt, c.unfinished.path)
+	case left == sealed && c.unfinished != nil:
+		return c.unfinished.begunWithout()
+	}
+	for _, want := range c.needed {
+		f := numbered(files, want.number)
+		if f == nil {
+			return missing(c.dir, want.number)
+		}
+		if f.chain == 0 {
+			f.chain = want.Chain // it was not read
+		}
+		if f.size != want.End || f.chain != want.Chain {
+			return fmt.Errorf("%w: %s has frames up to %d, and when the next was begun it had others, up to %d: restore it from a backup",
+				hapax.ErrCorrupt, f.path, f.size, want.End)
 		}
 	}
 	return nil
+}
+
+// numbered is the file with a number, nil if there is none.
+func numbered(files []*logFile, number uint64) *logFile {
+	for _, f := range files {
+		if f.number == number {
+			return f
+		}
+	}
+	return nil
+}
+
+func missing(dir string, number uint64) error {
+	return fmt.Errorf("%w: %s is gone, and holds what is remembered: restore it from a backup", hapax.ErrCorrupt, logPath(dir, number))
+}
+
+// tidy does what the background would have done had it not been stopped: it deletes
+// the files that the newest does not list, and cuts off zeros behind the others.
+func (j *journal) tidy(needed []fileEnding) error {
+	var kept, gone []*logFile
+	for i, f := range j.files {
+		listed := slices.ContainsFunc(needed, func(e fileEnding) bool { return e.number == f.number })
+		switch {
+		case i == len(j.files)-1:
+			kept = append(kept, f)
+		case !listed:
+			gone = append(gone, f)
+		default:
+			kept = append(kept, f)
+			if err := j.cut(f); err != nil {
+				return err
+			}
+		}
+	}
+	j.files = kept
+	return j.remove(gone)
+}
+
+// cut cuts off what is behind the frames of a file that is not the newest.
+func (r *roller) cut(f *logFile) error {
+	if size, err := r.fs.Stat(f.path); err != nil || size == f.size {
+		return err
+	}
+	file, err := r.fs.OpenRW(f.path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Truncate(f.size), file.Close())
 }
 
 // unmarkClean takes the mark of a clean close away, before anything changes, and

@@ -19,7 +19,8 @@ type replay struct {
 	at       int64                         // the frame's offset in it
 	gens     map[uint64]*window.Generation // of the file; nil: left the window
 	complete bool                          // the file's snapshot was complete
-	needed   []uint64                      // the files before it that the last complete snapshot lists
+	needed   []fileEnding                  // the files before it that the last complete snapshot lists
+	check    logCheck
 
 	claimed map[hapax.Fingerprint]bool // claims of the snapshot
 }
@@ -29,9 +30,6 @@ func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 	r.claimed = make(map[hapax.Fingerprint]bool)
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
 	report, err := segment.Scan(r.j.fs, f.path, o, r.frame)
-	if err == nil && mustBeSealed && !r.complete {
-		err = fmt.Errorf("%w: %s does not begin with a snapshot", hapax.ErrCorrupt, f.path)
-	}
 	return report, err
 }
 
@@ -449,17 +447,19 @@ func checkRuns(b *reader, source string, runs []run) {
 
 // logSnapshot is what the frame that ends the snapshot of a file tells.
 type logSnapshot struct {
-	newest    uint64   // generation
-	watermark int64    // what moved it may be in a file that is not needed any more
-	needed    []uint64 // files before it, oldest first
+	newest    uint64       // generation
+	watermark int64        // what moved it may be in a file that is not needed any more
+	needed    []fileEnding // files before it, oldest first
 }
 
 func appendSnapshot(b []byte, s logSnapshot) []byte {
 	b = binary.AppendUvarint(b, s.newest)
 	b = binary.AppendVarint(b, s.watermark)
 	b = binary.AppendUvarint(b, uint64(len(s.needed)))
-	for _, number := range s.needed {
-		b = binary.AppendUvarint(b, number)
+	for _, e := range s.needed {
+		b = binary.AppendUvarint(b, e.number)
+		b = binary.AppendUvarint(b, uint64(e.End))
+		b = binary.LittleEndian.AppendUint64(b, e.Chain)
 	}
 	return b
 }
@@ -468,12 +468,13 @@ func readSnapshot(b *reader, file uint64) logSnapshot {
 	s := logSnapshot{newest: b.uvarint("generation"), watermark: b.varint("watermark")}
 	last := uint64(0)
 	for range b.count(8, "files") {
-		number := b.uvarint("file")
-		if number <= last || number >= file {
+		e := fileEnding{number: b.uvarint("file")}
+		if e.number <= last || e.number >= file {
 			b.fail("file before it")
 			return s
 		}
-		s.needed, last = append(s.needed, number), number
+		e.End, e.Chain = int64(b.uvarint("end of a file")), b.fixed("chain of a file")
+		s.needed, last = append(s.needed, e), e.number
 	}
 	return s
 }

@@ -84,7 +84,7 @@ func (s *sequences) wholeLap(j *journal) error {
 	}
 	s.lap.next = 0
 	for {
-		if err := errors.Join(s.goOn(j, lapFrame), j.w.Flush()); err != nil || s.lap.next == 0 {
+		if err := errors.Join(s.goOn(j, lapFrame), j.flush(j.end())); err != nil || s.lap.next == 0 {
 			s.lap.at = j.end()
 			return err
 		}
@@ -168,8 +168,8 @@ func (p *lap) finish(j *journal) bool {
 }
 
 // releaseLapped lets go of the files that the last lap has made superfluous. It
-// comes when the newest file is sealed and no other is begun: the lap's frames
-// are durable, and the next snapshot does not list these files.
+// comes before another file is begun, whose snapshot does not list these files,
+// and is written only when the lap's frames are durable.
 func (j *journal) releaseLapped() {
 	for _, f := range j.files {
 		f.producers = f.producers && f.number >= j.lapped

@@ -68,7 +68,7 @@ func (q *lapped) check() {
 // what it brings: a lap is spread over many.
 func TestLapsBoundTheLog(t *testing.T) {
 	for _, c := range []struct{ window, producers, batches int }{
-		{64, 4000, 2000},
+		{64, 4000, 2500},
 		{4096, 8000, 1000}, // a lap is as large as several files
 	} {
 		t.Run(fmt.Sprint(c.window), func(t *testing.T) {

@@ -3,6 +3,7 @@ package ledger
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -21,6 +22,7 @@ type tail struct {
 
 	w    *segment.Writer // of the newest file
 	base int64           // bytes in files before it: offsets in the log go on over files
+	last *segment.Writer // of the file before it, until all of that is durable
 	shut bool            // w is sealed too, and counts as one of them
 }
 
@@ -29,14 +31,35 @@ func (t *tail) init(d Durability) {
 	t.synced = sync.NewCond(&t.mu)
 }
 
-// goOn goes on in a new file. The one before it is sealed.
+// goOn goes on in a new file. All of the one before it is flushed, and all of
+// those before that is durable. Nothing is written to the new file before all of
+// the last one is durable: so whoever finds a snapshot in the new file knows
+// that the last one was whole.
 func (t *tail) goOn(w *segment.Writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.w != nil {
 		t.base += t.w.Size()
+		t.last = t.w
+		t.settleLast()
 	}
 	t.w = w
+}
+
+// settleLast lets go of the file before the newest if all of it is durable. It
+// must hold mu.
+func (t *tail) settleLast() {
+	if t.last != nil && t.last.Synced() == t.last.Size() {
+		t.last = nil
+	}
+}
+
+// oldest is the writer of the oldest file that is not durable. It must hold mu.
+func (t *tail) oldest() *segment.Writer {
+	if t.last != nil {
+		return t.last
+	}
+	return t.w
 }
 
 // over tells who still waits for the newest file that it is durable: it is sealed,
@@ -58,6 +81,14 @@ func (t *tail) end() int64 {
 	return t.base + t.w.Size()
 }
 
+// durable is how much of the log is on disk. It must hold mu.
+func (t *tail) durable() int64 {
+	if t.last != nil {
+		return t.base - t.last.Size() + t.last.Synced()
+	}
+	return t.base + t.w.Synced()
+}
+
 // wait returns once the log up to end is as durable as promised.
 func (t *tail) wait(end int64) error {
 	if t.durability == Synced {
@@ -68,91 +99,139 @@ func (t *tail) wait(end int64) error {
 
 // flush returns once the log up to end is with the operating system.
 func (t *tail) flush(end int64) error {
-	w, base := t.newest()
+	t.mu.Lock()
+	w, base, last := t.w, t.base, t.last
+	t.mu.Unlock()
 	if end <= base {
 		return nil
 	}
-	if base+w.Flushed() >= end {
-		return t.unlessSealed(end, w.Err())
+	if last != nil {
+		if err := t.settle(base); err != nil {
+			return err
+		}
 	}
-	return t.unlessSealed(end, w.Flush())
+	if base+w.Flushed() >= end {
+		return t.unlessBehind(end, w.Err())
+	}
+	return t.unlessBehind(end, w.Flush())
 }
 
-// sync returns once the log up to end is durable. One caller syncs for all who
-// wait; those whose frames its sync covered go on, and of the others one is next.
+// unlessBehind is err, unless the log went on in another file, or was closed, while
+// its caller was waiting: then all before was flushed.
+func (t *tail) unlessBehind(end int64, err error) error {
+	if err == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if end <= t.base {
+		return nil
+	}
+	return err
+}
+
+// sync is settle for a caller who may come again with more: others wait for it a
+// moment.
 func (t *tail) sync(end int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.crowd.enter()
-	defer t.crowd.leave()
-	for end > t.base && t.base+t.w.Synced() < end {
+	if t.durable() >= end {
+		return nil
+	}
+	round := t.crowd.enter()
+	defer t.crowd.leave(round)
+	return t.settleLocked(end)
+}
+
+// settle returns once the log up to end is durable. One caller syncs for all who
+// wait; those whose frames its sync covered go on, and of the others one is next.
+func (t *tail) settle(end int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.settleLocked(end)
+}
+
+// settleLocked is settle for who holds mu.
+func (t *tail) settleLocked(end int64) error {
+	for t.durable() < end {
 		if t.syncing {
 			t.synced.Wait()
 			continue
 		}
 		t.syncing = true
-		t.crowd.gather(&t.mu)
-		w := t.w
+		w, group := t.last, 0
+		if w == nil {
+			t.crowd.gather(&t.mu)
+			w, group = t.oldest(), t.crowd.take()
+		}
 		t.mu.Unlock()
 		start := time.Now()
 		err := w.Sync()
 		t.mu.Lock()
-		t.crowd.took, t.syncing = time.Since(start), false
+		t.crowd.covered(group, time.Since(start))
+		t.syncing = false
+		t.settleLast()
 		t.synced.Broadcast()
-		if err != nil && end > t.base {
+		if err != nil && t.durable() < end {
 			return err
 		}
 	}
 	return nil
 }
 
-// unlessSealed is err, unless the log up to end was made durable by a roll that
-// closed the file while its caller was waiting.
-func (t *tail) unlessSealed(end int64, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, base := t.newest(); end <= base {
-		return nil
-	}
-	return err
-}
-
-func (t *tail) newest() (*segment.Writer, int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.w, t.base
-}
-
 // crowd is the callers who wait for the journal's syncs.
 type crowd struct {
-	callers int           // now
-	most    int           // as many as there were of late
+	waiting atomic.Int64  // for the next sync to begin
+	round   int           // of those
+	most    int64         // as many as there were of late, with those whom a sync covered
 	took    time.Duration // the last sync
 }
 
-func (c *crowd) enter() {
-	c.callers++
-	c.most = max(c.most, c.callers)
+// maxYields is how often gather yields at most, should the clock stand still.
+const maxYields = 1 << 12
+
+func (c *crowd) enter() (round int) {
+	c.waiting.Add(1)
+	return c.round
 }
 
-func (c *crowd) leave() { c.callers-- }
+// leave is for who entered in a round: a sync may have covered it that began before.
+func (c *crowd) leave(round int) {
+	if round == c.round {
+		c.waiting.Add(-1)
+	}
+}
+
+// take is how many wait, whom the sync covers that begins now.
+func (c *crowd) take() int {
+	c.round++
+	return int(c.waiting.Swap(0))
+}
+
+// covered notes a sync of a group that so many waited for.
+func (c *crowd) covered(group int, took time.Duration) {
+	c.most = max(c.most, int64(group)+c.waiting.Load())
+	c.took = took
+}
 
 // gather lets callers whose last sync is just over come with their next frames,
 // so that one sync covers them all: else they and those who waited meanwhile take
 // turns, half of them a sync. It takes a quarter of a sync at most, and no time if
-// nobody else was there of late. It must hold mu, which it lets go of meanwhile.
+// nobody else was there of late. It must hold mu, which it lets go of meanwhile:
+// those who come need it.
 func (c *crowd) gather(mu *sync.Mutex) {
-	if c.callers >= c.most {
+	if n := c.waiting.Load(); n == 0 || n >= c.most {
 		return
 	}
-	for until := time.Now().Add(c.took / 4); c.callers < c.most; {
-		if time.Now().After(until) {
-			c.most--
-			return
-		}
-		mu.Unlock()
+	mu.Unlock()
+	late := false
+	until := time.Now().Add(c.took / 4)
+	for i := 0; !late && c.waiting.Load() < c.most; i++ {
 		runtime.Gosched()
-		mu.Lock()
+		late = i == maxYields || time.Now().After(until)
+	}
+	mu.Lock()
+	if late {
+		c.most--
 	}
 }

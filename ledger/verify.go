@@ -39,7 +39,7 @@ func Verify(fsys vfs.FS, dir string) (Report, error) {
 	if fsys == nil {
 		fsys = vfs.OS()
 	}
-	v := verifier{fs: fsys, dir: dir}
+	v := verifier{fs: fsys, dir: dir, check: logCheck{dir: dir}}
 	if err := v.run(); err != nil {
 		return v.report, fmt.Errorf("verify ledger %s: %w", dir, err)
 	}
@@ -59,7 +59,8 @@ type verifier struct {
 	gens     map[uint64]bool // introduced
 	number   uint64          // its own
 	complete bool            // its snapshot is
-	needed   []uint64        // the files before it that the last complete snapshot lists
+	needed   []fileEnding    // the files before it that the last complete snapshot lists
+	check    logCheck
 }
 
 func (v *verifier) run() error {
@@ -89,11 +90,11 @@ func (v *verifier) files() error {
 	}
 	v.report.Clean = left == sealed
 	for i, f := range logs {
-		if err := v.log(f, i < len(logs)-1 || left == sealed); err != nil {
+		if err := v.log(f, i == len(logs)-1 && left == sealed); err != nil {
 			return err
 		}
 	}
-	if err := whole(v.dir, logs, left, v.complete, v.needed); err != nil {
+	if err := v.check.whole(logs, left); err != nil {
 		return err
 	}
 	if err := v.image(table); err != nil {
@@ -157,16 +158,14 @@ func (v *verifier) log(f *logFile, mustBeSealed bool) error {
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case mustBeSealed && !v.complete:
-		return fmt.Errorf("%w: %s does not begin with a snapshot: restore it from a backup", hapax.ErrCorrupt, f.path)
 	}
+	f.end(report)
 	v.report.Files++
 	v.report.Frames += report.Frames
 	v.report.Torn += report.Torn
-	return nil
+	return v.check.next(f, report, v.complete, v.needed)
 }
 
 // frame checks a frame as replay does, and what replay takes for granted.

@@ -202,6 +202,16 @@ func (t *tally) add(payload int, sum uint32) {
 	t.chain = mix(t.chain ^ uint64(sum))
 }
 
+// Ending is where the frames of a file end, and which they are: a file with
+// frames missing, more of them, or other ones has another. It is what a seal
+// says, for who keeps it elsewhere.
+type Ending struct {
+	End   int64
+	Chain uint64
+}
+
+func (t tally) ending(end int64) Ending { return Ending{End: end, Chain: t.chain} }
+
 // encodeSeal returns the seal that belongs at offset.
 func encodeSeal(t tally, salt uint64, offset int64) []byte {
 	var body [sealBody]byte

@@ -16,11 +16,14 @@ import (
 type ScanOptions struct {
 	Kind     uint32 // the kind the file must have; zero: any
 	Sequence uint64 // the number the file must have; zero: any
-	// MustBeSealed makes an unfinished file damage. It is for all files but the
-	// newest, if each is sealed before the next is created.
+	// MustBeSealed makes an unfinished file damage.
 	MustBeSealed bool
-	MaxFrame     int // as Options.MaxFrame
-	ReadSize     int // bytes of one read (default 256 KiB, at least 4 KiB)
+	// End is an offset behind which nothing is read, because the frames are known
+	// to end there or earlier; zero: there is none. With it Scan may run while
+	// zeros behind it are cut off.
+	End      int64
+	MaxFrame int // as Options.MaxFrame
+	ReadSize int // bytes of one read (default 256 KiB, at least 4 KiB)
 }
 
 func (o ScanOptions) withDefaults() ScanOptions {
@@ -45,6 +48,9 @@ type Report struct {
 	synced int64 // the highest offset that a frame says was durable
 	tally  tally
 }
+
+// Ending is where the frames end and which they are, the seal not counted.
+func (r Report) Ending() Ending { return r.tally.ending(r.End) }
 
 // Scan reads a file from its beginning and hands each frame to visit, in order.
 // The payload is visit's until it returns. An error of visit ends the scan and
@@ -90,6 +96,9 @@ func (s *scanner) open() error {
 	var err error
 	if s.size, err = s.file.Size(); err != nil {
 		return fmt.Errorf("scan segment %s: %w", s.path, err)
+	}
+	if s.o.End > 0 {
+		s.size = min(s.size, s.o.End)
 	}
 	s.report.Size = s.size
 	if s.report.Header, err = readHeader(s.file, s.path, s.o); err != nil {

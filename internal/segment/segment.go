@@ -10,7 +10,7 @@
 //	└────────┴───────┴───────┴─────────────┴───────┴───────┴──────┘
 //
 // A [Writer] made by [Create] or [OpenAppend] appends frames to an open file
-// and at last seals it. [Scan] reads a file from its beginning, after a crash or
+// and at last seals it, or finishes it for a caller who keeps its [Ending]. [Scan] reads a file from its beginning, after a crash or
 // not, and a [Reader] single frames. The format is drawn in format.go.
 //
 // # What a crash leaves
@@ -22,7 +22,8 @@
 // except when something proves that it was durable once. Then it is damage, an
 // error, and nothing behind it is served. The proofs are:
 //
-//   - The caller knows: files before the newest are sealed.
+//   - The caller knows: the [Ending] of a file that it has ended, or that the
+//     file must be sealed.
 //   - A frame behind it. Each frame carries the offset that was known durable
 //     when it was written out. Those of the group that was lost carry one in
 //     front of the tail, for power loss may keep a later sector and lose an
@@ -108,8 +109,8 @@ type Options struct {
 	// must not shrink over the life of a file.
 	MaxFrame int
 	// Prewrite is how many bytes of zeros a sync of a small group writes behind
-	// it, so that the next syncs change no file size, which is faster (default
-	// 1 MiB; negative: none).
+	// it at most, so that the next syncs change no file size, which is faster
+	// (default 1 MiB; negative: none). It writes as many as the file is long.
 	Prewrite int
 	// SmallGroup is the size in bytes below which a group, all that one sync
 	// covers, is small (default 64 KiB).

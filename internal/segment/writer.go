@@ -14,6 +14,9 @@ import (
 // maxSpare bounds the buffer that a Writer keeps from one flush to the next.
 const maxSpare = 4 << 20
 
+// leastPrewrite is the least number of zeros written ahead.
+const leastPrewrite = 64 << 10
+
 // zeros is what is written ahead. Nobody writes into it.
 var zeros [256 << 10]byte
 
@@ -25,13 +28,13 @@ var zeros [256 << 10]byte
 //
 //	Append  encoded in the buffer         Size     short, under mu
 //	Flush   with the operating system     Flushed  the io mutex, and mu to swap buffers
-//	Sync    durable                       Synced   the io mutex, and mu to note it
+//	Sync    durable                       Synced   the syncs mutex; io to flush, and mu to note it
 //
-// Flush, Sync, Seal and Close take turns. Append waits for none of them: while
-// one buffer is written and synced, frames gather in the other, which is the
-// next group. So a caller appends under its own lock, leaves it, and calls Sync
-// from one goroutine on behalf of all who wait. The buffer has no bound: hold
-// back appends when [Writer.Buffered] is too much.
+// Flushes take turns, and so do syncs; a flush waits for no sync. Append waits
+// for neither: while one buffer is written and synced, frames gather in the
+// other, which is the next group. So a caller appends under its own lock, leaves
+// it, and calls Sync from one goroutine on behalf of all who wait. The buffer has
+// no bound: hold back appends when [Writer.Buffered] is too much.
 //
 // After a write or sync that failed nothing is known of the bytes behind
 // Synced. The writer is failed for good, and every method returns that first
@@ -42,19 +45,14 @@ type Writer struct {
 	header Header
 	opts   Options
 
-	io    sync.Mutex // held over writing and syncing; guards what follows
+	syncs sync.Mutex // held over syncing; taken before io
+
+	io    sync.Mutex // held over writing; guards what follows
 	spare []byte     // the buffer that is not gathering
 	size  int64      // of the file, zeros written ahead included
 	tally tally
 
-	mu      sync.Mutex // guards what follows; taken after io
-	buf     []byte     // frames that are not flushed
-	end     int64      // where the next frame will begin
-	flushed int64
-	synced  int64
-	sealing bool // no more frames
-	closed  bool
-	err     error // the first failure
+	gathering
 }
 
 // Create makes a file with this header. On return the file, its name and its
@@ -91,8 +89,8 @@ func create(fsys vfs.FS, path string, header []byte) (file vfs.File, err error) 
 
 func newWriter(file vfs.File, path string, h Header, o Options) *Writer {
 	return &Writer{
-		file: file, path: path, header: h, opts: o.withDefaults(),
-		size: headerSize, end: headerSize, flushed: headerSize, synced: headerSize,
+		file: file, path: path, header: h, opts: o.withDefaults(), size: headerSize,
+		gathering: gathering{end: headerSize, flushed: headerSize, synced: headerSize},
 	}
 }
 
@@ -141,9 +139,41 @@ func (w *Writer) Flush() error {
 // Sync makes all frames appended before the call durable. With nothing to do it
 // costs nothing.
 func (w *Writer) Sync() error {
+	w.syncs.Lock()
+	defer w.syncs.Unlock()
+	return w.sync()
+}
+
+// Ending flushes, and tells where the frames end by now and which they are.
+func (w *Writer) Ending() (Ending, error) {
 	w.io.Lock()
 	defer w.io.Unlock()
-	return w.sync()
+	if err := w.flush(); err != nil {
+		return Ending{}, err
+	}
+	return w.tally.ending(w.Flushed()), nil
+}
+
+// Reserve writes zeros ahead up to an offset, and makes them durable: a piece at
+// a time, so that other files' syncs find their turn between.
+func (w *Writer) Reserve(size int64) error {
+	w.syncs.Lock()
+	defer w.syncs.Unlock()
+	for more := true; more; {
+		w.io.Lock()
+		err := w.Err()
+		if more = err == nil && w.size < size; more {
+			err = w.extend(min(size, w.size+int64(len(zeros))))
+		}
+		w.io.Unlock()
+		if err == nil && more {
+			err = w.syncFile()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *Writer) flush() error {
@@ -195,33 +225,51 @@ func (w *Writer) extend(size int64) error {
 	return nil
 }
 
+// sync must hold syncs.
 func (w *Writer) sync() error {
-	if err := w.flush(); err != nil {
+	w.io.Lock()
+	more, err := w.group()
+	w.io.Unlock()
+	if err != nil || !more {
 		return err
+	}
+	return w.syncFile()
+}
+
+// group flushes what a sync is to cover, and tells whether there is anything. It
+// must hold io.
+func (w *Writer) group() (more bool, err error) {
+	if err := w.flush(); err != nil {
+		return false, err
 	}
 	w.mu.Lock()
 	flushed, synced := w.flushed, w.synced
 	w.mu.Unlock()
 	if flushed == synced {
-		return nil
+		return false, nil
 	}
 	if flushed == w.size && flushed-synced < int64(w.opts.SmallGroup) && w.opts.Prewrite > 0 {
 		// What was written ahead is used up. One sync covers the group and the
 		// zeros for those to come.
-		if err := w.extend(flushed + int64(w.opts.Prewrite)); err != nil {
-			return err
-		}
+		return true, w.extend(flushed + w.prewrite(flushed))
 	}
-	return w.syncFile()
+	return true, nil
 }
 
-// syncFile syncs what is flushed.
+// prewrite is how many zeros to write behind an offset: as much as the file
+// holds, so that the first sync of a file takes hardly longer than others.
+func (w *Writer) prewrite(at int64) int64 {
+	return min(max(at, leastPrewrite), int64(w.opts.Prewrite))
+}
+
+// syncFile syncs what is flushed. It must hold syncs.
 func (w *Writer) syncFile() error {
+	flushed := w.Flushed() // what comes meanwhile is not covered
 	if err := w.file.Sync(); err != nil {
 		return w.fail("sync", err)
 	}
 	w.mu.Lock()
-	w.synced = w.flushed
+	w.synced = flushed
 	w.mu.Unlock()
 	return nil
 }
@@ -245,6 +293,8 @@ func (w *Writer) fail(verb string, err error) error {
 // when the seal is durable: so a file that ends where a seal would end, with
 // something there that is almost one, had it whole.
 func (w *Writer) Seal() error {
+	w.syncs.Lock()
+	defer w.syncs.Unlock()
 	w.io.Lock()
 	defer w.io.Unlock()
 	w.mu.Lock()
@@ -283,15 +333,54 @@ func (w *Writer) Seal() error {
 	return w.syncFile()
 }
 
+// Finish ends a file without a seal, for who keeps its [Ending] where it is as
+// safe: it makes all frames durable, cuts off the zeros written ahead, and closes
+// the file. That they are cut off need not be durable on return: [Scan] takes
+// zeros behind the frames for none.
+func (w *Writer) Finish() error {
+	return w.close(func() error {
+		if err := w.syncAll(); err != nil {
+			return err
+		}
+		end := w.Flushed()
+		if w.size == end {
+			return nil
+		}
+		if err := w.file.Truncate(end); err != nil {
+			return w.fail("cut", err)
+		}
+		w.size = end
+		return nil
+	})
+}
+
 // Close makes what was appended durable, without sealing, and closes the file.
 // A failed writer is only closed, and its error returned.
-func (w *Writer) Close() error {
+func (w *Writer) Close() error { return w.close(w.syncAll) }
+
+// Abandon closes the file and writes nothing more: frames that were not flushed
+// are gone.
+func (w *Writer) Abandon() error { return w.close(func() error { return nil }) }
+
+// syncAll must hold syncs and io.
+func (w *Writer) syncAll() error {
+	more, err := w.group()
+	if err == nil && more {
+		err = w.syncFile()
+	}
+	return err
+}
+
+// close takes a last step and closes the file.
+func (w *Writer) close(last func() error) error {
+	w.syncs.Lock()
+	defer w.syncs.Unlock()
 	w.io.Lock()
 	defer w.io.Unlock()
 	if w.isClosed() {
 		return nil
 	}
-	err := w.sync()
+	err := last()
 	w.mu.Lock()
 	w.closed = true
 	w.buf = nil
@@ -303,58 +392,16 @@ func (w *Writer) Close() error {
 	return errors.Join(err, w.file.Close())
 }
 
-func (w *Writer) isClosed() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.closed
-}
-
 // Header returns the file's header.
 func (w *Writer) Header() Header { return w.header }
 
 // Path returns the name the file was made or opened by.
 func (w *Writer) Path() string { return w.path }
 
-// Size returns the offset of the next frame: what the file will hold once
-// flushed, without the zeros written ahead.
-func (w *Writer) Size() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.end
-}
-
-// Flushed returns the offset before which all is with the operating system.
-func (w *Writer) Flushed() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.flushed
-}
-
-// Synced returns the offset before which all is durable.
-func (w *Writer) Synced() int64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.synced
-}
-
-// Buffered returns the bytes of frames in memory that no flush has taken.
-func (w *Writer) Buffered() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.buf)
-}
-
 // Allocated returns the bytes that the file takes, zeros written ahead
-// included. It waits for a flush or sync that is under way.
+// included. It waits for a flush that is under way.
 func (w *Writer) Allocated() int64 {
 	w.io.Lock()
 	defer w.io.Unlock()
 	return w.size
-}
-
-// Err returns the error that failed the writer, or nil.
-func (w *Writer) Err() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.err
 }
