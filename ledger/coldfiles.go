@@ -375,9 +375,11 @@ func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s 
 }
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.
-func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) error {
-	p, err := l.insert(k, l.table.Spot(k), gen.Number)
-	if err != nil {
+func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) (err error) {
+	p, was := l.table.Find(k)
+	if was != 0 { // from before it was cold
+		l.table.Mark(k, p, gen.Number)
+	} else if p, err = l.insert(k, l.table.Spot(k), gen.Number); err != nil {
 		return err
 	}
 	l.setSide(k, p, e.Fingerprint, d)

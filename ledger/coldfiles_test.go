@@ -24,6 +24,65 @@ func hours(t testing.TB, dir string, o Options) (l *Ledger, next func()) {
 	return open(t, dir, o), func() { clock.Add(int64(time.Hour)) }
 }
 
+// An identity that was cold and is seen again may have two entries in the table:
+// one that expired when it became cold, and is yet to be swept. The other counts.
+func TestRenewedColdIdentityIsKept(t *testing.T) {
+	const n = 20_000
+	var clock atomic.Int64
+	clock.Store(goldenClock().UnixNano())
+	l := open(t, "d", Options{
+		Window: hapax.Window{Time: 128 * time.Hour, Kind: hapax.Renewed}, FS: vfs.NewMem(), MaxMemory: 8 << 20,
+		Clock: func() time.Time { return time.Unix(0, clock.Load()) },
+	})
+	admit(t, l, batch(l, 0, n))
+	clock.Add(int64(time.Hour))
+	b := new(Batch)
+	for _, e := range batch(l, 0, n).Entries {
+		b.Entries = append(b.Entries, e, e) // the second before anything is swept
+	}
+	l.mu.Lock()
+	l.endCurrent()
+	for l.wantChill(); l.cold.wanted; {
+		l.cold.done.Wait()
+	}
+	l.mu.Unlock()
+	for range 3 { // the last is well beyond the window of the first
+		clock.Add(int64(60 * time.Hour))
+		if got := admit(t, l, b); got[hapax.Duplicate] != 2*n {
+			t.Fatal(got)
+		}
+	}
+	if s := l.Stats(); s.Live != n || s.LiveCold != 0 {
+		t.Errorf("%d live, %d of them cold", s.Live, s.LiveCold)
+	}
+}
+
+// A copy at a position that is read again is a sight of the identity, cold or not.
+func TestCopyReadAgainRenewsColdIdentity(t *testing.T) {
+	var clock atomic.Int64
+	clock.Store(goldenClock().UnixNano())
+	l := open(t, "d", Options{
+		Window: hapax.Window{Time: 128 * time.Hour, Kind: hapax.Renewed}, FS: vfs.NewMem(), MaxMemory: 8 << 20,
+		Clock: func() time.Time { return time.Unix(0, clock.Load()) },
+	})
+	b := &Batch{Source: "s", Entries: make([]Entry, 2)} // of one identity
+	b.Entries[1].Offset = 1
+	admit(t, l, b)
+	clock.Add(int64(time.Hour))
+	l.Chill()
+	if s := l.Stats(); s.LiveCold != 1 {
+		t.Fatalf("%d identities are cold", s.LiveCold)
+	}
+	clock.Add(int64(100 * time.Hour))
+	if got := admit(t, l, b); got[hapax.Redelivered] != 1 || got[hapax.Duplicate] != 1 {
+		t.Fatal(got)
+	}
+	clock.Add(int64(100 * time.Hour))
+	if got := admit(t, l, &Batch{Entries: make([]Entry, 1)}); got[hapax.Duplicate] != 1 {
+		t.Error(got)
+	}
+}
+
 // A cold file goes only when all that it replaces are gone for good: one of those
 // that came back after a crash would count once more.
 func TestColdFilesGoInOrder(t *testing.T) {

@@ -97,7 +97,7 @@ func writeFrames(fsys vfs.FS, input []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = w.Append(frameSnapshot, appendSnapshot(nil, logSnapshot{}))
+	_, err = w.Append(frameSnapshot, appendSnapshot(logSnapshot{}))
 	b := reader{b: input}
 	for err == nil && len(b.b) > 0 {
 		kind, payload := b.byte("type"), b.string("payload")

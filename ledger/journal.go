@@ -182,5 +182,5 @@ func (l *Ledger) snapshot(j *journal) error {
 	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
 		return err
 	}
-	return j.append(frameSnapshot, appendSnapshot(nil, logSnapshot{l.gens.Newest(), l.gens.Watermark(), j.needed()}))
+	return j.append(frameSnapshot, appendSnapshot(logSnapshot{l.gens.Newest(), l.gens.Watermark(), j.needed()}))
 }

@@ -194,6 +194,7 @@ func TestTortureExam(t *testing.T) {
 	if os.Getenv("HAPAX_TORTURE") == "" {
 		t.Skip("set HAPAX_TORTURE to a length of time")
 	}
+	t.Parallel()
 	t.Run("admit", TestAdmit)
 	t.Run("contract", TestContract)
 }

@@ -181,7 +181,7 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, s window.Spot, src *source, now
 		e.Verdict = hapax.Redelivered
 		l.stats.redelivered.Add(1)
 	default:
-		e.Verdict = l.again(e, k, now)
+		return l.again(e, k, now)
 	}
 	return nil
 }
@@ -195,27 +195,40 @@ func (l *Ledger) known(k window.Key) bool {
 	return ok
 }
 
-// again is the verdict on a position that was a copy when it was first admitted,
-// of an identity that is remembered.
-func (l *Ledger) again(e *Entry, k window.Key, now int64) hapax.Verdict {
+// again gives the verdict on a position that was a copy when it was first
+// admitted, of an identity that is remembered.
+func (l *Ledger) again(e *Entry, k window.Key, now int64) error {
 	p, was := l.table.Find(k)
+	hot := l.stripe(k).live[was]
+	first := l.gens.ByNumber(was)
 	var d hapax.Digest
-	if l.stripe(k).live[was] {
+	if hot {
 		d = l.digest(k, p)
 	} else {
-		_, d, _, _ = l.cold.find(k, l.gens) // known has just read it
-	}
-	if differ(d, e.Digest) {
-		l.stats.conflicts.Add(1)
-		return hapax.Conflict
-	}
-	l.stats.duplicates.Add(1)
-	if first := l.gens.ByNumber(was); first != nil && l.o.Window.Kind == hapax.Renewed {
-		if gen, err := l.generationOf(e, now); err == nil {
-			l.renew(e, k, p, first, gen)
+		var err error
+		if first, d, _, err = l.cold.find(k, l.gens); err != nil {
+			return err
 		}
 	}
-	return hapax.Duplicate
+	if differ(d, e.Digest) {
+		e.Verdict = hapax.Conflict
+		l.stats.conflicts.Add(1)
+		return nil
+	}
+	e.Verdict = hapax.Duplicate
+	l.stats.duplicates.Add(1)
+	if l.o.Window.Kind != hapax.Renewed {
+		return nil
+	}
+	gen, err := l.generationOf(e, now)
+	if err != nil {
+		return err
+	}
+	if !hot {
+		return l.rewarm(e, k, d, first, gen)
+	}
+	l.renew(e, k, p, first, gen)
+	return nil
 }
 
 // admitEntry gives the verdict on one entry, remembers it if it is fresh and

@@ -230,8 +230,8 @@ func TestImpossibleFrames(t *testing.T) {
 		"a long note":                     {confirm(Checkpoint{Source: "s", Note: make([]byte, maxNote+1)}), "no note"},
 		"a source that goes backwards": {appendFuzzFrame(nil, frameSource, appendSource(nil, "s",
 			&source{confirmed: 1, chunks: map[int64]*chunk{-1: {}}})), "no chunk"},
-		"a file that needs itself":       {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(nil, logSnapshot{needed: []fileEnding{{number: 1}}})), "no file before it"},
-		"a watermark at the end of time": {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(nil, logSnapshot{watermark: math.MaxInt64})), "no time"},
+		"a file that needs itself":       {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(logSnapshot{needed: []fileEnding{{number: 1}}})), "no file before it"},
+		"a watermark at the end of time": {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(logSnapshot{watermark: math.MaxInt64})), "no time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := emptyLedger(t)

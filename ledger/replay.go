@@ -452,8 +452,8 @@ type logSnapshot struct {
 	needed    []fileEnding // files before it, oldest first
 }
 
-func appendSnapshot(b []byte, s logSnapshot) []byte {
-	b = binary.AppendUvarint(b, s.newest)
+func appendSnapshot(s logSnapshot) []byte {
+	b := binary.AppendUvarint(nil, s.newest)
 	b = binary.AppendVarint(b, s.watermark)
 	b = binary.AppendUvarint(b, uint64(len(s.needed)))
 	for _, e := range s.needed {
