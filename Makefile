@@ -45,7 +45,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
 torture: ## Kill, cut the power, fail and damage at length: an hour and more
-	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^TestTorture' $(PKG)
+	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^Test(Torture|Admit|Contract)' $(PKG)
 
 lint: vet ## Check the code as .ci/run does
 	$(GO) run $(GOLANGCI) run $(PKG)

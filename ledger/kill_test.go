@@ -189,16 +189,6 @@ func TestTortureKill(t *testing.T) {
 	}
 }
 
-// TestTortureExam sits the exams in their long form, which HAPAX_TORTURE asks for.
-func TestTortureExam(t *testing.T) {
-	if os.Getenv("HAPAX_TORTURE") == "" {
-		t.Skip("set HAPAX_TORTURE to a length of time")
-	}
-	t.Parallel()
-	t.Run("admit", TestAdmit)
-	t.Run("contract", TestContract)
-}
-
 // survivor is what the parent knows from the pipe.
 type survivor struct {
 	t      *testing.T
