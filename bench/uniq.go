@@ -8,6 +8,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
@@ -65,7 +68,60 @@ func uniq(b *bench) error {
 	if err != nil {
 		return err
 	}
-	return addUniq(b, commands, walls, peaks)
+	if err := addUniq(b, commands, walls, peaks); err != nil {
+		return err
+	}
+	return addDisk(b, durable, measure.Median(walls[1]))
+}
+
+// addDisk shows how long the disk alone takes for what a durable run leaves on it.
+func addDisk(b *bench, durable command, wall float64) error {
+	out, err := os.Stat(durable.output)
+	if err != nil {
+		return err
+	}
+	size, err := measure.Disk(durable.trash)
+	if err != nil {
+		return err
+	}
+	size += out.Size()
+	if err := errors.Join(os.Remove(durable.output), os.RemoveAll(durable.trash)); err != nil {
+		return err
+	}
+	walls, err := measure.Rounds(b.Rounds, []measure.Pass{func(int) (float64, error) {
+		start := time.Now()
+		err := writeAndSync(b.path("zeros"), size)
+		return time.Since(start).Seconds(), err
+	}})
+	if err != nil {
+		return err
+	}
+	alone := measure.Median(walls[0])
+	return b.add(report.Line{
+		Work: "for comparison: with --ledger and --out", Ours: report.Of(wall, "s"),
+		Peer: fmt.Sprintf("write and fdatasync of its %.2f GB", float64(size)/1e9), Their: report.Of(alone, "s"), Ratio: wall / alone,
+	})
+}
+
+// writeAndSync makes a file of a size, synced every 64 MiB.
+func writeAndSync(path string, size int64) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(path)) }()
+	piece := make([]byte, 1<<20)
+	for n := int64(0); n < size; n += int64(len(piece)) {
+		if _, err := f.Write(piece); err != nil {
+			return err
+		}
+		if n%(64<<20) == 0 {
+			if err := unix.Fdatasync(int(f.Fd())); err != nil {
+				return err
+			}
+		}
+	}
+	return unix.Fdatasync(int(f.Fd()))
 }
 
 func addUniq(b *bench, commands []command, walls, peaks [][]float64) error {

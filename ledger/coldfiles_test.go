@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +82,50 @@ func TestCopyReadAgainRenewsColdIdentity(t *testing.T) {
 	clock.Add(int64(100 * time.Hour))
 	if got := admit(t, l, &Batch{Entries: make([]Entry, 1)}); got[hapax.Duplicate] != 1 {
 		t.Error(got)
+	}
+}
+
+// A ledger that is read changes no file, not even one that has expired.
+func TestReadOnlyLeavesFiles(t *testing.T) {
+	disk := vfs.NewMem()
+	l, next := hours(t, "d", Options{FS: disk, MaxMemory: 4 << 20})
+	admit(t, l, batch(l, 0, 100))
+	next()
+	admit(t, l, batch(l, 100, 200))
+	l.Chill()
+	if s := l.Stats(); s.LiveCold == 0 {
+		t.Fatal("nothing is cold")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before, err := disk.List("d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := l.o.Clock().Add(10_000 * time.Hour)
+	o := l.o
+	o.ReadOnly, o.Clock = true, func() time.Time { return later }
+	r := open(t, "d", o)
+	r.tend()
+	ctx := context.Background()
+	if err := r.Admit(ctx, batch(r, 0, 1)); !errors.Is(err, errReadOnly) {
+		t.Errorf("admit: %v", err)
+	}
+	if _, err := r.Forget(ctx, hapax.Fingerprint{}); !errors.Is(err, errReadOnly) {
+		t.Errorf("forget: %v", err)
+	}
+	if _, err := r.Claim(ctx, hapax.Request{Identity: hapax.Identity("a")}); !errors.Is(err, errReadOnly) {
+		t.Errorf("claim: %v", err)
+	}
+	if err := r.Sync(ctx); err != nil {
+		t.Errorf("sync: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := disk.List("d"); err != nil || !slices.Equal(before, after) {
+		t.Errorf("files were %v and are %v, %v", before, after, err)
 	}
 }
 

@@ -48,7 +48,7 @@ func (l *Ledger) tend() {
 			_ = l.fail(err) // the next call reports it
 		}
 	}
-	if l.journal != nil {
+	if l.journal != nil && !l.o.ReadOnly {
 		if err := l.cold.clean(l.gens); err != nil {
 			_ = l.fail(err)
 		}
