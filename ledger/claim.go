@@ -30,15 +30,15 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 		return hapax.Claim{}, fmt.Errorf("claim: lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
 	}
 	f := l.hasher.Scoped(r.Scope).Fingerprint(r.Identity)
-	c, reserves, err := l.claim(f, r)
+	c, reserved, err := l.claim(f, r)
 	if err != nil || l.journal == nil {
 		return c, err
 	}
 	end := l.journal.end()
-	if reserves || c.Verdict == hapax.Duplicate && l.o.Durability == Synced {
-		err = l.journal.sync(end)
-	} else {
-		err = l.journal.flush(end)
+	if c.Verdict == hapax.Duplicate {
+		err = l.journal.wait(end)
+	} else if err = l.journal.flush(end); err == nil {
+		err = l.journal.sync(reserved)
 	}
 	if err != nil {
 		return hapax.Claim{}, l.settled(err)
@@ -46,7 +46,9 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 	return c, nil
 }
 
-func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, reserves bool, err error) {
+// claim gives the verdict, and returns up to where the log must be durable before
+// the token may be given out.
+func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, reserved int64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	defer func() { err = l.sound(err) }()
@@ -55,7 +57,7 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 		err = l.makeRoom(l.claims.Len() + 1)
 	}
 	if err != nil {
-		return c, false, err
+		return c, 0, err
 	}
 	c = hapax.Claim{Fingerprint: f, Digest: r.Digest}
 	k := window.KeyOf(f)
@@ -63,34 +65,35 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	defer l.unlockAll()
 	p, was := l.table.Find(k)
 	if was != window.Claimed && l.known(k) {
-		return l.claimCopy(c, now)
+		c, err = l.claimCopy(c, now)
+		return c, 0, err
 	}
 	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
 		c.Deadline = time.Unix(0, held.Deadline)
 		e := Entry{Digest: r.Digest}
 		l.claimed(&e, held)
 		c.Verdict = e.Verdict
-		return c, false, nil
+		return c, 0, nil
 	}
 	if was == 0 {
 		if p, err = l.insert(k, l.table.Spot(k), window.Claimed); err != nil {
-			return c, false, err
+			return c, 0, err
 		}
 	}
 	held, err := l.claims.Take(f, r.Digest, now+int64(r.Lease))
 	if err != nil {
 		l.table.Mark(k, p, 0)
-		return c, false, fmt.Errorf("%w: %d claims are live; raise MaxClaims", hapax.ErrFull, l.claims.Len())
+		return c, 0, fmt.Errorf("%w: %d claims are live; raise MaxClaims", hapax.ErrFull, l.claims.Len())
 	}
 	l.table.Mark(k, p, window.Claimed)
 	l.stats.fresh.Add(1)
 	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
-	reserves, err = l.logClaim(f, held)
-	return c, reserves, err
+	err = l.logClaim(f, held)
+	return c, l.reservedAt, err
 }
 
 // claimCopy is the claim on an identity that is remembered: a copy of it came.
-func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, bool, error) {
+func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, error) {
 	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
 	l.frame.begin(now, "")
 	k := window.KeyOf(c.Fingerprint)
@@ -99,12 +102,12 @@ func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, bool, error) 
 		_, err = l.logBatch()
 	}
 	if err != nil {
-		return c, false, l.fail(err)
+		return c, l.fail(err)
 	}
 	if c.Verdict = e.Verdict; c.Verdict == hapax.Duplicate {
 		c.Receipt = slices.Clone(l.receipts.get(c.Fingerprint))
 	}
-	return c, false, nil
+	return c, nil
 }
 
 // beginClaim is what Claim, Extend, Commit and Release begin with, under mu.
@@ -138,21 +141,21 @@ func (l *Ledger) unclaim(f hapax.Fingerprint) {
 }
 
 // logClaim appends a claim, and a reservation of tokens where it is due.
-func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) (reserves bool, err error) {
+func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) error {
 	if l.journal == nil {
-		return false, nil
+		return nil
 	}
 	if h.Token > l.reserved {
-		reserves = true
 		l.reserved = h.Token + tokenBlock
 		if err := l.journal.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
-			return false, l.fail(err)
+			return l.fail(err)
 		}
+		l.reservedAt = l.journal.end()
 	}
 	if err := l.journal.append(frameClaim, appendClaim(nil, f, h)); err != nil {
-		return false, l.fail(err)
+		return l.fail(err)
 	}
-	return reserves, nil
+	return nil
 }
 
 // held is the live claim that c is, or ErrLeaseLost.
@@ -196,8 +199,7 @@ func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
 	}
 	h.Deadline = max(h.Deadline, now+int64(d))
 	l.claims.Put(c.Fingerprint, h)
-	_, err = l.logClaim(c.Fingerprint, h)
-	return h, err
+	return h, l.logClaim(c.Fingerprint, h)
 }
 
 // Commit is [hapax.Ledger]. The window runs from the commit. A receipt above

@@ -115,7 +115,7 @@ func TestReadOnlyLeavesFiles(t *testing.T) {
 	if _, err := r.Forget(ctx, hapax.Fingerprint{}); !errors.Is(err, errReadOnly) {
 		t.Errorf("forget: %v", err)
 	}
-	if _, err := r.Claim(ctx, hapax.Request{Identity: hapax.Identity("a")}); !errors.Is(err, errReadOnly) {
+	if _, err := r.Claim(ctx, hapax.Request{Identity: hapax.Identity("a"), Lease: time.Minute}); !errors.Is(err, errReadOnly) {
 		t.Errorf("claim: %v", err)
 	}
 	if err := r.Sync(ctx); err != nil {

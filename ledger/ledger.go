@@ -33,22 +33,23 @@ type Ledger struct {
 	hasher identity.Hasher
 	lock   io.Closer // of the directory
 
-	mu       sync.Mutex
-	gens     *window.Generations
-	current  *window.Generation // takes what arrives now; nil before the first
-	claims   *window.Claims
-	reserved uint64          // tokens up to here may be given out
-	recency  *window.Recency // of an exact count window, else nil
-	sources  map[string]*source
-	receipts receipts
-	cold     coldFiles
-	table    *window.Table
-	mem      *memory
-	picture  *picture // what the table is being fetched from, or was, or nil
-	journal  *journal // nil: in memory only
-	frame    admitFrame
-	closed   bool
-	failed   error // why nothing is served any more
+	mu         sync.Mutex
+	gens       *window.Generations
+	current    *window.Generation // takes what arrives now; nil before the first
+	claims     *window.Claims
+	reserved   uint64          // tokens up to here may be given out,
+	reservedAt int64           // once the log is durable up to here
+	recency    *window.Recency // of an exact count window, else nil
+	sources    map[string]*source
+	receipts   receipts
+	cold       coldFiles
+	table      *window.Table
+	mem        *memory
+	picture    *picture // what the table is being fetched from, or was, or nil
+	journal    *journal // nil: in memory only
+	frame      admitFrame
+	closed     bool
+	failed     error // why nothing is served any more
 
 	sequences *sequences // nil before the first producer is met; under mu
 
@@ -124,6 +125,7 @@ func (l *Ledger) open() error {
 		return err
 	}
 	l.lookAhead()
+	l.frame.marked = math.MinInt64
 	l.mem.measure(l.table)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -287,7 +289,7 @@ func (l *Ledger) Sync(ctx context.Context) error {
 	l.mu.Lock()
 	err := l.ready()
 	l.mu.Unlock()
-	if err != nil || l.journal == nil {
+	if err != nil || l.journal == nil || l.o.ReadOnly {
 		return err
 	}
 	return l.settled(l.journal.sync(l.journal.end()))

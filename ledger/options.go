@@ -148,6 +148,7 @@ const (
 	maxReceipt = 16 << 20
 	maxNote    = 64 << 10 // bytes of Checkpoint.Note
 	maxSource  = 1 << 10  // bytes of a source's name
+	maxBatch   = 1 << 20  // entries of a batch that is logged, whose frame is some 30 bytes an entry
 
 	// exactCount is the largest count window that is exact to the identity.
 	exactCount = 1 << 20

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/window"
@@ -36,6 +37,9 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	}
 	if l.o.ReadOnly {
 		return 0, errReadOnly
+	}
+	if n := len(b.Entries); n > maxBatch && l.journal != nil {
+		return 0, fmt.Errorf("admit: a batch of %d entries, and at most %d go into one frame of the log: split it", n, maxBatch)
 	}
 	now := l.now()
 	if err := l.turnIfDue(now); err != nil {

@@ -201,18 +201,19 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if c.Offset < s.confirmed {
-		return 0, nil
+	below := c.Offset < s.confirmed
+	if !below {
+		s.confirm(c.Offset, c.Note)
 	}
-	s.confirm(c.Offset, c.Note)
 	if l.journal == nil {
 		return 0, nil
 	}
-	b := appendCheckpoint(nil, c)
-	if err := l.journal.append(frameConfirm, b); err != nil {
-		return 0, l.fail(err)
+	if !below {
+		if err := l.journal.append(frameConfirm, appendCheckpoint(nil, c)); err != nil {
+			return 0, l.fail(err)
+		}
 	}
-	return l.journal.end(), nil
+	return l.journal.end(), nil // what it is below of may not be durable yet
 }
 
 // Checkpoint returns what was last confirmed of a source, if anything was. The
