@@ -16,7 +16,8 @@ import (
 //	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
 //	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest, but for copies]
 //	3 confirm     s source · v offset · s note
-//	4 source      confirm's fields · v chunks · chunks × (v number · 8 × (8 admitted · 8 fresh))  in a snapshot
+//	4 source      confirm's fields · v chunks · chunks × (v number · 8 × (8 admitted · 8 fresh))  in a snapshot, some of
+//	                                    the source's chunks: there may be more frames of it
 //	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
 //	6 release     16 fingerprint
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt

@@ -118,8 +118,15 @@ func (l *Ledger) writeImage() (*image, error) {
 	for _, f := range files[:len(files)-1] {
 		m.Logs = append(m.Logs, imageLog{Number: f.number, Size: f.size, Live: slices.Sorted(maps.Keys(f.gens)), Ends: f.ends})
 	}
+	text, err := textOf(clean{Image: m})
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxText/2 { // clean tells of more than the image
+		return nil, fmt.Errorf("to say what is in it takes %d bytes, at most %d", len(text), maxText/2)
+	}
 	path := filepath.Join(l.dir, imageName)
-	err := vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m) })
+	err = vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m) })
 	return m, err
 }
 

@@ -165,3 +165,24 @@ func TestQuickStartKeepsAll(t *testing.T) {
 		t.Errorf("commit what was held before: %v", err)
 	}
 }
+
+// What is to be said of an image must fit the file clean, or there is no image.
+func TestImageOfTooMuch(t *testing.T) {
+	o := quick()
+	o.FS = vfs.NewMem()
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, imaged))
+	for id := range uint64(1 << 16) { // as if they had been in the file, and left
+		l.journal.files[0].ends[id<<32] = 1
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.FS.Stat(imagePath()); err == nil {
+		t.Error("there is an image")
+	}
+	l = open(t, "d", o)
+	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+		t.Errorf("opened again: %v", got)
+	}
+}

@@ -124,7 +124,7 @@ func (j *journal) close(sound bool, cold []uint64, table *image) error {
 	if j.w == nil {
 		return nil
 	}
-	err := j.finishRolls()
+	err := j.finishRolls(j.newestNumber() + 1)
 	if !sound || err != nil {
 		// Nothing more may be written: the file before may not be durable.
 		abandoned := j.w.Abandon()
@@ -157,7 +157,11 @@ func (j *journal) close(sound bool, cold []uint64, table *image) error {
 func (l *Ledger) snapshot(j *journal) error {
 	var frames []func() (uint8, []byte)
 	for name, s := range l.sources {
-		frames = append(frames, func() (uint8, []byte) { return frameSource, appendSource(nil, name, s) })
+		for frame := range s.frames(name) {
+			if err := j.append(frameSource, frame); err != nil {
+				return err
+			}
+		}
 	}
 	l.claims.All(func(f hapax.Fingerprint, h window.Held) bool {
 		frames = append(frames, func() (uint8, []byte) { return frameClaim, appendClaim(nil, f, h) })

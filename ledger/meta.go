@@ -250,13 +250,20 @@ func (l *Ledger) makeMeta(logs int) error {
 // writeText replaces a file by a value as JSON, with a checksum behind it.
 // On return the file and its name are durable.
 func writeText(fsys vfs.FS, dir, name string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
+	text, err := textOf(value)
 	if err != nil {
 		return err
 	}
-	text = append(text, '\n')
-	text = fmt.Appendf(text, "crc32c %s\n", textSum(text))
 	return vfs.Replace(fsys, filepath.Join(dir, name), text)
+}
+
+func textOf(value any) ([]byte, error) {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	text = append(text, '\n')
+	return fmt.Appendf(text, "crc32c %s\n", textSum(text)), nil
 }
 
 // textSum is the checksum of a text, as it stands in its last line.

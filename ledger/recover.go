@@ -45,11 +45,7 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	if !l.openImage(image) {
-		var keys int64
-		for _, f := range j.files {
-			keys += f.size / 16
-		}
-		if err := l.newTable(max(l.o.Expect, keys)); err != nil {
+		if err := l.newTable(max(l.o.Expect, keysIn(j.files, left))); err != nil {
 			return err
 		}
 	}
@@ -86,6 +82,19 @@ func listLogs(fsys vfs.FS, dir string) ([]*logFile, error) {
 		files = append(files, f)
 	}
 	return files, nil
+}
+
+// keysIn is how many identities may be in files. After a crash the newest two may
+// end in zeros: what these could be is left to the table to grow for.
+func keysIn(files []*logFile, left ending) (keys int64) {
+	for i, f := range files {
+		size := f.size
+		if left == crashed && i >= len(files)-2 {
+			size = max(0, size-maxReserve)
+		}
+		keys += size / 16
+	}
+	return keys
 }
 
 // ending is how a ledger was left.
@@ -164,7 +173,11 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if l.o.ReadOnly {
 		return nil
 	}
-	return l.reopen(&r.check)
+	if err := l.reopen(&r.check); err != nil {
+		l.failed = err // the files may not be what a clean close would say
+		return err
+	}
+	return nil
 }
 
 // log reads the log's files, the oldest first.
@@ -240,18 +253,18 @@ type fileEnding struct {
 	segment.Ending
 }
 
-// next takes note of what was read of a file. Before anything was written to it,
+// next takes note of what was read of a file. Before any frame was written to it,
 // all of the file before it was durable.
 func (c *logCheck) next(f *logFile, r segment.Report, complete bool, needed []fileEnding) error {
 	switch {
 	case c.unfinished != nil:
 		return c.unfinished.begunWithout()
+	case r.Frames > 0 && c.report.Torn > 0:
+		return fmt.Errorf("%w: %s at offset %d: no frame, and the file was whole when the next was begun: restore it from a backup",
+			hapax.ErrCorrupt, c.newest.path, c.report.End)
 	case !complete:
 		c.unfinished = f
 		return nil
-	case c.report.Torn > 0:
-		return fmt.Errorf("%w: %s at offset %d: no frame, and the file was whole when the next was begun: restore it from a backup",
-			hapax.ErrCorrupt, c.newest.path, c.report.End)
 	}
 	c.newest, c.report, c.needed = f, r, needed
 	return nil

@@ -229,7 +229,7 @@ func TestImpossibleFrames(t *testing.T) {
 		"a long name":                     {confirm(Checkpoint{Source: strings.Repeat("s", maxSource+1)}), "no name of a source"},
 		"a long note":                     {confirm(Checkpoint{Source: "s", Note: make([]byte, maxNote+1)}), "no note"},
 		"a source that goes backwards": {appendFuzzFrame(nil, frameSource, appendSource(nil, "s",
-			&source{confirmed: 1, chunks: map[int64]*chunk{-1: {}}})), "no chunk"},
+			&source{confirmed: 1, chunks: map[int64]*chunk{-1: {}}}, []int64{-1})), "no chunk"},
 		"a file that needs itself":       {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(logSnapshot{needed: []fileEnding{{number: 1}}})), "no file before it"},
 		"a watermark at the end of time": {appendFuzzFrame(nil, frameSnapshot, appendSnapshot(logSnapshot{watermark: math.MaxInt64})), "no time"},
 	} {
@@ -320,5 +320,80 @@ func TestPositionsAtTheEdge(t *testing.T) {
 			t.Errorf("offset %d: %v", offset, err)
 		}
 		open(t, "d", o)
+	}
+}
+
+// An open that could not delete what is not needed any more says nothing of a clean
+// close: the next one deletes it.
+func TestOpenFailsToDelete(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem, nil)
+	broken := errors.New("the disk is broken")
+	o := Options{Window: hapax.Window{Count: 100}, FS: fault, Clock: goldenClock}
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	rolled(t, l, (*journal).rollNow)
+	admit(t, l, batch(l, 100, 300))
+	first := logPath("d", 1)
+	var left *vfs.Mem // a crash before the first file is deleted
+	fault.SetHook(func(op vfs.Op, name string) error {
+		if op == vfs.OpRemove && name == first {
+			left = mem.KillCopy()
+		}
+		return nil
+	})
+	rolled(t, l, (*journal).rollNow)
+	if left == nil {
+		t.Fatal("the first file was not deleted")
+	}
+	o.FS = vfs.NewFault(left, func(op vfs.Op, name string) error {
+		if op == vfs.OpRemove && name == first {
+			return broken
+		}
+		return nil
+	})
+	if _, err := Open("d", o); !errors.Is(err, broken) {
+		t.Fatalf("got %v", err)
+	}
+	o.FS = left
+	must(t, reopens(o))
+	if _, err := left.Stat(first); err == nil {
+		t.Error("the first file is still there")
+	}
+}
+
+// The zeros behind the frames of a ledger that was killed are no identities.
+func TestZerosTakeNoMemory(t *testing.T) {
+	o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Clock: goldenClock}
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	o.FS = aheadOf(t, l, maxReserve)
+	if got, want := open(t, "d", o).table.Layout().Lines(), l.table.Layout().Lines(); got != want {
+		t.Errorf("the table has %d lines, and had %d", got, want)
+	}
+}
+
+// A batch may go through more generations than may be live at a time.
+func TestBatchOfManyGenerations(t *testing.T) {
+	for _, w := range []hapax.Window{{Count: 100}, {Count: 100, Kind: hapax.Renewed}, {Bytes: 100}} {
+		t.Run(w.String(), func(t *testing.T) {
+			const n = 1000
+			o := Options{Window: w, FS: vfs.NewMem(), Clock: goldenClock}
+			l := open(t, "d", o)
+			b := batch(l, 0, n)
+			for i := range b.Entries {
+				b.Entries[i].Size = 1
+			}
+			admit(t, l, b)
+			want := l.Stats().Live
+			must(t, l.Close())
+			l = open(t, "d", o)
+			if got := l.Stats().Live; got != want {
+				t.Errorf("%d identities are live, want %d", got, want)
+			}
+			if b.Entries = b.Entries[n-100:]; admit(t, l, b)[hapax.Duplicate] != 100 {
+				t.Error("the last hundred are not known")
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ type replay struct {
 	f        *logFile
 	at       int64                         // the frame's offset in it
 	gens     map[uint64]*window.Generation // of the file; nil: left the window
+	ahead    map[uint64]window.Generation  // introduced in it, and not used yet
 	complete bool                          // the file's snapshot was complete
 	needed   []fileEnding                  // the files before it that the last complete snapshot lists
 	check    logCheck
@@ -27,10 +28,9 @@ type replay struct {
 
 func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
-	r.claimed = make(map[hapax.Fingerprint]bool)
+	r.ahead, r.claimed = make(map[uint64]window.Generation), make(map[hapax.Fingerprint]bool)
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
-	report, err := segment.Scan(r.j.fs, f.path, o, r.frame)
-	return report, err
+	return segment.Scan(r.j.fs, f.path, o, r.frame)
 }
 
 func (r *replay) frame(f segment.Frame) error {
@@ -162,16 +162,17 @@ func (r *replay) confirm(b *reader) error {
 	return err
 }
 
-// snapshotSource replaces what is known of a source.
+// snapshotSource adds to what is known of a source.
 func (r *replay) snapshotSource(b *reader) error {
-	name, s := readSource(b)
+	name, part := readSource(b)
 	if b.err != nil {
 		return b.err
 	}
-	if _, err := r.source(name); err != nil {
+	s, err := r.source(name)
+	if err != nil {
 		return err
 	}
-	r.l.sources[name] = s
+	s.merge(part)
 	return r.fitsUnconfirmed(name, s)
 }
 
@@ -196,7 +197,8 @@ func (r *replay) positions(b *reader, source string, runs []run) error {
 	return nil
 }
 
-// generation begins a generation again, unless it has left the window.
+// generation introduces a generation. Those that are not live yet begin when they
+// are used: one batch may have filled more of them than may be live at a time.
 func (r *replay) generation(b *reader) error {
 	gen := readGeneration(b, r.l.o.Window)
 	if b.err != nil {
@@ -204,6 +206,15 @@ func (r *replay) generation(b *reader) error {
 	}
 	r.f.ends[gen.ID] = gen.End
 	r.l.gens.SkipTo(gen.ID)
+	if r.l.gens.ByID(gen.ID) != nil {
+		return r.begin(gen)
+	}
+	r.ahead[gen.ID] = gen
+	return nil
+}
+
+// begin begins a generation again, unless it has left the window.
+func (r *replay) begin(gen window.Generation) error {
 	if r.l.gens.Ended(gen.End) {
 		return nil
 	}
@@ -231,13 +242,19 @@ func (r *replay) generation(b *reader) error {
 }
 
 // of is the generation with that ID if it is live.
-func (r *replay) of(id uint64) *window.Generation {
+func (r *replay) of(id uint64) (*window.Generation, error) {
+	if gen, ok := r.ahead[id]; ok {
+		delete(r.ahead, id)
+		if err := r.begin(gen); err != nil {
+			return nil, err
+		}
+	}
 	gen := r.gens[id]
 	if gen != nil && (gen.Number == 0 || r.l.gens.ByID(id) == nil) {
 		delete(r.gens, id) // its keys are in a cold file, or it has left
-		return nil
+		return nil, nil
 	}
-	return gen
+	return gen, nil
 }
 
 func (r *replay) admit(b *reader) error {
@@ -252,11 +269,11 @@ func (r *replay) admit(b *reader) error {
 		if b.err != nil {
 			break
 		}
-		gen := r.of(block.gen)
-		if gen == nil || block.kind == blockCopies {
-			continue
+		gen, err := r.of(block.gen)
+		if err == nil && gen != nil && block.kind != blockCopies {
+			err = r.block(&block, gen)
 		}
-		if err := r.block(&block, gen); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -399,10 +416,13 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 	l := r.l
 	l.claims.Drop(e.Fingerprint)
 	l.unclaim(e.Fingerprint)
+	gen, err := r.of(id)
+	if err != nil {
+		return err
+	}
 	if l.gens.ByID(id) != nil { // in the table or in a cold file
 		l.receipts.put(e.Fingerprint, receipt)
 	}
-	gen := r.of(id)
 	if gen == nil {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"syscall"
 
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -168,11 +169,24 @@ func (r *roller) makeNext(to chan<- nextFile, number uint64, reserve int64) func
 			w, err = r.create(number)
 		}
 		if err == nil && r.durability == Synced {
-			err = w.Reserve(min(reserve, maxReserve))
+			w, err = r.reserve(w, min(reserve, maxReserve))
 		}
 		to <- nextFile{w, err} // an error is told to who takes it
 		return nil
 	}
+}
+
+// reserve writes zeros ahead into a new file. If the disk has no room for so many
+// it is made again without: its frames may still fit.
+func (r *roller) reserve(w *segment.Writer, size int64) (*segment.Writer, error) {
+	err := w.Reserve(size)
+	if !errors.Is(err, syscall.ENOSPC) {
+		return w, err
+	}
+	if err := errors.Join(w.Abandon(), r.fs.Remove(w.Path())); err != nil {
+		return nil, err
+	}
+	return r.create(w.Header().Sequence)
 }
 
 // takeNext is the next file, of that number. If it is not made, nor being made,
@@ -196,18 +210,18 @@ func (r *roller) takeNext(number uint64) (*segment.Writer, error) {
 
 // rollNow begins another file.
 func (j *journal) rollNow() error {
-	w, err := j.takeNext(j.newestNumber() + 1)
-	if err != nil {
-		return err
-	}
 	last, f := j.w, j.files[len(j.files)-1]
 	ending, err := last.Ending()
 	if err != nil {
 		return err
 	}
+	w, err := j.takeNext(j.newestNumber() + 1)
+	if err != nil {
+		return err
+	}
 	f.size, f.chain = ending.End, ending.Chain
 	if err := j.goOnIn(w); err != nil {
-		return err
+		return errors.Join(err, last.Close()) // there will be no chore that does
 	}
 	j.chores <- j.retire(last, j.end(), j.letGo())
 	return nil
@@ -266,18 +280,25 @@ func (r *roller) remove(files []*logFile) error {
 }
 
 // finishRolls does what is left to do when there is no background any more, and
-// removes the next file if there is one.
-func (r *roller) finishRolls() (err error) {
+// removes the next file, of that number, if it was begun. That it could not be made
+// is of no account then.
+func (r *roller) finishRolls(number uint64) (err error) {
 	for len(r.chores) > 0 {
 		err = errors.Join(err, (<-r.chores)())
 	}
-	if r.next != nil {
-		made := <-r.next
-		r.next, r.spare, err = nil, made.w, errors.Join(err, made.err)
+	if !r.asked() {
+		return err
 	}
-	if w := r.spare; w != nil {
-		r.spare, r.removed = nil, true
-		err = errors.Join(err, w.Close(), r.fs.Remove(w.Path()))
+	w := r.spare
+	if w == nil {
+		w = (<-r.next).w
+	}
+	if w != nil {
+		_ = w.Abandon() // it holds nothing
+	}
+	r.next, r.spare, r.removed = nil, nil, true
+	if gone := r.fs.Remove(logPath(r.dir, number)); !errors.Is(gone, fs.ErrNotExist) {
+		err = errors.Join(err, gone)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,7 +162,7 @@ func TestEndOfOlderFile(t *testing.T) {
 	admit(t, l, batch(l, 100, 200))
 	first := logPath("d", 1)
 	ends := frameEnds(t, mem.KillCopy(), first)
-	made := aheadOf(t, l)
+	made := aheadOf(t, l, minRoll)
 	rolled(t, l, (*journal).rollNow)
 	must(t, l.Close())
 	whole := readAll(t, mem, first)
@@ -204,16 +205,16 @@ func TestEndOfOlderFile(t *testing.T) {
 	})
 }
 
-// aheadOf has the next file made, and is the disk then.
-func aheadOf(t *testing.T, l *Ledger) *vfs.Mem {
+// aheadOf has the next file made, for so many bytes, and is the disk then.
+func aheadOf(t *testing.T, l *Ledger, full int64) *vfs.Mem {
 	t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.journal.prepare(minRoll); err != nil {
+	if _, err := l.journal.prepare(full); err != nil {
 		t.Fatal(err)
 	}
 	rest(l)
-	if ready, err := l.journal.prepare(minRoll); !ready || err != nil {
+	if ready, err := l.journal.prepare(full); !ready || err != nil {
 		t.Fatal(ready, err)
 	}
 	return l.o.FS.(*vfs.Mem).KillCopy()
@@ -262,5 +263,104 @@ func TestRollFails(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// Frames in a file prove that all of the one before it was durable, even where its
+// snapshot is not complete.
+func TestTornBeforeUnfinishedSnapshot(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: time.Hour}, FS: mem, Clock: goldenClock}
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	admit(t, l, batch(l, 100, 200))
+	rolled(t, l, (*journal).rollNow)
+	left := mem.KillCopy()
+	first, second := logPath("d", 1), logPath("d", 2)
+	writeAll(t, left, second, readAll(t, left, second)[:frameEnds(t, left, second)[0]])
+	o.FS = left.KillCopy()
+	must(t, reopens(o))
+	whole := readAll(t, left, first)
+	writeAll(t, left, first, whole[:len(whole)-8])
+	refused(t, left, o, "was whole when the next was begun")
+}
+
+// A roll that fails within the snapshot leaves no file open.
+func TestRollFailsInSnapshot(t *testing.T) {
+	broken := errors.New("no snapshot")
+	var closed atomic.Int64
+	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op, name string) error {
+		if op == vfs.OpClose && name == logPath("d", 1) {
+			closed.Add(1)
+		}
+		return nil
+	})
+	l := open(t, "d", Options{Window: hapax.Window{Time: time.Hour}, FS: fault, Clock: goldenClock})
+	admit(t, l, batch(l, 0, 100))
+	l.mu.Lock()
+	l.journal.snapshot = func(*journal) error { return broken }
+	if err := l.journal.rollNow(); !errors.Is(err, broken) {
+		t.Errorf("got %v", err)
+	} else {
+		_ = l.fail(err)
+	}
+	l.mu.Unlock()
+	_ = l.Close()
+	if n := closed.Load(); n == 0 {
+		t.Error("the first file is still open")
+	}
+}
+
+// A disk without room for zeros ahead may have some for frames.
+func TestNoRoomForZeros(t *testing.T) {
+	var refused atomic.Int64
+	mem := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: time.Hour}, Clock: goldenClock}
+	o.FS = vfs.NewFault(mem, func(op vfs.Op, name string) error {
+		if op == vfs.OpWrite && name == logPath("d", 2) && refused.Add(1) == 1 {
+			return vfs.Short(100, syscall.ENOSPC)
+		}
+		return nil
+	})
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	l.mu.Lock()
+	_, err := l.journal.prepare(minRoll)
+	l.mu.Unlock()
+	must(t, err)
+	rolled(t, l, (*journal).rollNow)
+	admit(t, l, batch(l, 100, 200))
+	if refused.Load() < 2 {
+		t.Error("no zeros were written ahead")
+	}
+	o.FS = mem.KillCopy()
+	l = open(t, "d", o)
+	if got := admit(t, l, batch(l, 0, 200)); got[hapax.Duplicate] != 200 {
+		t.Errorf("after a crash: %v", got)
+	}
+}
+
+// A file that could not be made ahead, and is not needed, does not make a close any
+// less clean.
+func TestCloseWithoutTheNextFile(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: time.Hour}, Clock: goldenClock}
+	o.FS = vfs.NewFault(mem, func(op vfs.Op, name string) error {
+		if op == vfs.OpCreate && strings.HasPrefix(name, logPath("d", 2)) {
+			return errors.New("no more files")
+		}
+		return nil
+	})
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, 100))
+	l.mu.Lock()
+	_, err := l.journal.prepare(minRoll)
+	rest(l)
+	l.mu.Unlock()
+	must(t, err)
+	must(t, l.Close())
+	report, err := Verify(mem, "d")
+	if err != nil || !report.Clean {
+		t.Errorf("clean %t, %v", report.Clean, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"slices"
@@ -260,11 +261,28 @@ func readCheckpoint(r *reader) (c Checkpoint) {
 	return c
 }
 
-// appendSource encodes a source for a snapshot.
-func appendSource(b []byte, name string, s *source) []byte {
+// sourceChunks is how many chunks stand in one frame of a source: some 1 MiB.
+const sourceChunks = 1 << 13
+
+// frames encodes a source for a snapshot, in as many frames as it takes.
+func (s *source) frames(name string) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		all := slices.Sorted(maps.Keys(s.chunks))
+		for more := true; more; more = len(all) > 0 {
+			n := min(len(all), sourceChunks)
+			if !yield(appendSource(nil, name, s, all[:n])) {
+				return
+			}
+			all = all[n:]
+		}
+	}
+}
+
+// appendSource encodes a source and its chunks with these numbers, which rise.
+func appendSource(b []byte, name string, s *source, numbers []int64) []byte {
 	b = appendCheckpoint(b, Checkpoint{name, s.confirmed, s.note})
-	b = binary.AppendUvarint(b, uint64(len(s.chunks)))
-	for _, at := range slices.Sorted(maps.Keys(s.chunks)) {
+	b = binary.AppendUvarint(b, uint64(len(numbers)))
+	for _, at := range numbers {
 		b = binary.AppendVarint(b, at)
 		for i := range chunkSize / 64 {
 			b = binary.LittleEndian.AppendUint64(b, s.chunks[at].admitted[i])
@@ -294,9 +312,30 @@ func readSource(r *reader) (name string, s *source) {
 			k.admitted[i] = r.fixed("chunk")
 			k.fresh[i] = r.fixed("chunk")
 		}
-		s.chunks[at] = k
-		s.noted += k.count()
-		s.highest = at*chunkSize + chunkSize - 1
+		s.put(at, k)
 	}
 	return c.Source, s
+}
+
+// put replaces what is known of the positions of a chunk.
+func (s *source) put(at int64, c *chunk) {
+	if was := s.chunks[at]; was != nil {
+		s.noted -= was.count()
+	}
+	s.chunks[at], s.last = c, nil
+	s.noted += c.count()
+	s.highest = max(s.highest, at*chunkSize+chunkSize-1)
+}
+
+// merge adds what a frame of a snapshot says of the source. It takes nothing away
+// but what is confirmed: of a snapshot that was cut off the other frames are missing.
+func (s *source) merge(part *source) {
+	if s.confirmed == part.confirmed {
+		s.note = part.note
+	} else {
+		s.confirm(part.confirmed, part.note)
+	}
+	for at, c := range part.chunks {
+		s.put(at, c)
+	}
 }

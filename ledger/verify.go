@@ -194,7 +194,10 @@ func (v *verifier) frame(f segment.Frame) error {
 		v.report.Identities++
 	case frameForget:
 		b.fingerprint()
-		b.uvarint("generation")
+		b.uvarint("file")
+	case frameHidden:
+		b.fingerprint()
+		b.uvarint("file")
 	case frameTokens:
 		b.uvarint("tokens")
 	case frameSnapshot:

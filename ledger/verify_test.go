@@ -186,7 +186,7 @@ func TestVerifyErrors(t *testing.T) {
 	}
 	generation := binary.AppendVarint(binary.AppendVarint(binary.AppendUvarint(nil, 1), 20), 10)
 	commit := appendCommit(nil, &Entry{}, 5, nil)
-	backwards := appendSource(nil, "s", &source{confirmed: -1000})
+	backwards := appendSource(nil, "s", &source{confirmed: -1000}, nil)
 	for name, c := range map[string]struct {
 		do   func(t *testing.T, disk *vfs.Mem)
 		want string
@@ -234,5 +234,23 @@ func TestVerifyErrors(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// What was forgotten while it was cold stands in each snapshot.
+func TestVerifyHidden(t *testing.T) {
+	mem := vfs.NewMem()
+	o := Options{Window: hapax.Window{Time: 128 * time.Hour}, FS: mem, Clock: goldenClock, MaxMemory: 8 << 20}
+	l := open(t, "d", o)
+	b := batch(l, 0, 100)
+	admit(t, l, b)
+	l.Chill()
+	if ok, err := l.Forget(context.Background(), b.Entries[0].Fingerprint); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	rolled(t, l, (*journal).rollNow)
+	must(t, l.Close())
+	if _, err := Verify(mem, "d"); err != nil {
+		t.Error(err)
 	}
 }
