@@ -180,12 +180,14 @@ type picture struct {
 // openImage makes the table from the image of a ledger that was closed cleanly,
 // and tells whether it could: else the log tells all.
 func (l *Ledger) openImage(m *image) bool {
-	if m == nil || m.Order != nativeOrder() || l.recency != nil || m.Layout.Lines() > l.mem.limit ||
-		m.Size != l.blockBytes(m.Layout) {
+	if m == nil {
 		return false
 	}
 	p := &picture{image: m}
-	err := p.open(l.o.FS, filepath.Join(l.dir, imageName))
+	err := l.fits(m)
+	if err == nil {
+		err = p.open(l.o.FS, filepath.Join(l.dir, imageName))
+	}
 	if err == nil {
 		l.table, err = window.RestoreTable(l.mem, m.Layout, l.fetchBlock)
 	}
@@ -196,6 +198,19 @@ func (l *Ledger) openImage(m *image) bool {
 	}
 	l.picture = p
 	return true
+}
+
+// fits reports why an image is none of a table that this ledger can have.
+func (l *Ledger) fits(m *image) error {
+	switch {
+	case m.Order != nativeOrder():
+		return errors.New("another kind of processor wrote it")
+	case m.Layout.Lines() > l.mem.limit:
+		return fmt.Errorf("its table is larger than MaxMemory of %d bytes allows", l.o.MaxMemory)
+	case l.recency != nil || m.Size != l.blockBytes(m.Layout):
+		return errors.New("it is of another kind of table")
+	}
+	return nil
 }
 
 func (p *picture) open(fsys vfs.FS, path string) (err error) {

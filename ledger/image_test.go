@@ -1,10 +1,13 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -184,5 +187,24 @@ func TestImageOfTooMuch(t *testing.T) {
 	l = open(t, "d", o)
 	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
 		t.Errorf("opened again: %v", got)
+	}
+}
+
+// An image that another processor wrote is not used, and that is told.
+func TestForeignImage(t *testing.T) {
+	o := quick()
+	disk := imagedLedger(t, o)
+	var c clean
+	must(t, readText(disk, "d/"+cleanName, &c))
+	c.Image.Order++
+	must(t, writeText(disk, "d", cleanName, c))
+	var told bytes.Buffer
+	o.FS, o.Logger = disk, slog.New(slog.NewTextHandler(&told, nil))
+	l := open(t, "d", o)
+	if l.picture != nil || !strings.Contains(told.String(), "another kind of processor") {
+		t.Errorf("told: %s", told.String())
+	}
+	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+		t.Error(got)
 	}
 }

@@ -4,7 +4,8 @@ import "time"
 
 // maintain is the ledger's goroutine; the log has its own, keepLog. It ends slices
 // of time where no call does, gives memory to growths before they need it, scrubs
-// while nobody calls, and deletes what has expired.
+// while nobody calls, moves generations to cold files, and deletes those of which
+// all has expired. Files of the log go when another is next begun.
 func (l *Ledger) maintain() {
 	timer := time.NewTimer(l.rest())
 	defer timer.Stop()

@@ -356,8 +356,8 @@ func (r *roller) cut(f *logFile) error {
 	return errors.Join(file.Truncate(f.size), file.Close())
 }
 
-// unmarkClean takes the mark of a clean close away, before anything changes, and
-// the image with it.
+// unmarkClean takes the mark of a clean close away, before anything of the log
+// changes, and the image with it.
 func (l *Ledger) unmarkClean() error {
 	err := l.o.FS.Remove(filepath.Join(l.dir, cleanName))
 	if err == nil {

@@ -45,8 +45,10 @@ type nextFile struct {
 }
 
 const (
-	// maxChores is more than a log has: one file is made and one retired at a
-	// time, and a sync goes first if there is nothing else to do.
+	// maxChores is more than a log has whose files fill one after the other: one is
+	// made and one retired at a time, and a sync goes first if there is nothing else
+	// to do. Who begins several at once, for MaxDisk, waits for the background with
+	// the ledger's mu held, which no chore takes.
 	maxChores = 4
 	// maxReserve is how many zeros are written into a file before it is begun.
 	maxReserve = 16 << 20
