@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -51,7 +52,8 @@ type hidden struct {
 	files map[hapax.Fingerprint]uint64
 }
 
-// maxHidden bounds them.
+// maxHidden is how many there may be. Forget keeps to it; opening takes what the
+// log says of the files that are there.
 const maxHidden = 1 << 20
 
 // hides tells whether the file does not count for an identity. It must hold the
@@ -67,19 +69,14 @@ func (h *hidden) hidesNow(f hapax.Fingerprint, file uint64) bool {
 	return h.hides(f, file)
 }
 
-// put makes files up to a number not count for an identity, unless there are too
-// many of them.
-func (h *hidden) put(f hapax.Fingerprint, file uint64) bool {
+// put makes files up to a number not count for an identity.
+func (h *hidden) put(f hapax.Fingerprint, file uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.files) >= maxHidden {
-		return false
-	}
 	if h.files == nil {
 		h.files = make(map[hapax.Fingerprint]uint64)
 	}
 	h.files[f] = max(h.files[f], file)
-	return true
 }
 
 // leave lets those go that only files before the first could hold.
@@ -137,6 +134,18 @@ func (c *coldFiles) keeps(f hapax.Fingerprint, gen *window.Generation, gens *win
 	return c.moving[gen.ID] || ok || err != nil
 }
 
+// mayForget refuses to forget an identity that cold files may hold if too many of
+// theirs are forgotten already.
+func (c *coldFiles) mayForget(f hapax.Fingerprint) error {
+	if _, ok := c.hidden.files[f]; ok || len(c.hidden.files) < maxHidden {
+		return nil
+	}
+	if len(c.moving) == 0 && len(c.locate(window.KeyOf(f), nil)) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d forgotten identities are still in cold files, until these are merged or their window ends", hapax.ErrFull, maxHidden)
+}
+
 // forget hides an identity of a cold file, and tells of which generation.
 func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*window.Generation, error) {
 	gen, _, ok, err := c.find(window.KeyOf(f), gens)
@@ -145,7 +154,8 @@ func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*wind
 	}
 	gens.Remove(gen, 1, 0)
 	c.live--
-	return gen, c.hide(f, c.number)
+	c.hidden.put(f, c.number)
+	return gen, nil
 }
 
 // forgetAgain hides an identity as when it was forgotten, in files up to a number.
@@ -170,15 +180,21 @@ func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, gens *window.G
 		}
 	}
 	c.number = max(c.number, file)
-	return c.hide(f, file)
-}
-
-// hide makes an identity as if no file up to a number held it.
-func (c *coldFiles) hide(f hapax.Fingerprint, file uint64) error {
-	if !c.hidden.put(f, file) {
-		return fmt.Errorf("%w: %d forgotten identities are still in cold files, until these are merged or their window ends", hapax.ErrFull, maxHidden)
+	if file >= c.first() {
+		c.hidden.put(f, file)
 	}
 	return nil
+}
+
+// first is the lowest number of a file that is asked or read.
+func (c *coldFiles) first() uint64 {
+	first := uint64(math.MaxUint64)
+	for _, files := range [][]*cold.File{c.files, c.retired} {
+		for _, f := range files {
+			first = min(first, f.Number)
+		}
+	}
+	return first
 }
 
 // log is the number of the first file of the log that may hold something of a
@@ -236,11 +252,7 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 	}
 	c.files = kept
 	if len(c.hidden.files) > 0 {
-		first := c.number
-		for _, f := range c.files {
-			first = min(first, f.Number)
-		}
-		c.hidden.leave(first)
+		c.hidden.leave(c.first())
 	}
 	return nil
 }

@@ -222,7 +222,9 @@ func nthFresh(source string, runs []run, n int) hapax.Position {
 
 // Forget makes an identity as if it had never been seen, and ends a claim on it.
 // It tells whether there was anything to forget. It is durable on return, by
-// [Options.Durability].
+// [Options.Durability]. [hapax.ErrFull] says that 1,048,576 identities of cold files
+// are forgotten already, which count until their file is merged or expires; nothing
+// has changed then.
 func (l *Ledger) Forget(ctx context.Context, f hapax.Fingerprint) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -241,16 +243,20 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	if _, err := l.beginClaim(); err != nil {
 		return 0, false, err
 	}
+	if err := l.cold.mayForget(f); err != nil {
+		return 0, false, err
+	}
 	gen, ok := l.forgetInTable(f)
 	hidden := uint64(0)
 	switch {
 	case !ok:
 		if gen, err = l.cold.forget(f, l.gens); gen != nil {
 			hidden, ok = l.cold.number, true
+			l.receipts.drop(f)
 		}
 	case gen != nil && l.cold.keeps(f, gen, l.gens):
 		hidden = l.cold.number
-		err = l.cold.hide(f, hidden)
+		l.cold.hidden.put(f, hidden)
 	}
 	if err != nil {
 		return 0, false, err

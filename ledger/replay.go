@@ -72,6 +72,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameForget:
 		f := b.fingerprint()
 		_, hot := l.forgetInTable(f)
+		l.receipts.drop(f) // of one in a cold file
 		if hidden := b.uvarint("file"); hidden != 0 {
 			return r.hide(f, hidden, hot)
 		}
