@@ -124,10 +124,10 @@ func (l *Ledger) handOver(a, b, f *cold.File) error {
 		}
 		l.mu.Lock()
 		l.cold.heir.parts = part + 1
-		l.mu.Unlock()
-		for _, old := range []*cold.File{a, b} {
+		for _, old := range []*cold.File{a, b} { // under mu: All asks them still
 			old.Unload((part + 1) * old.Parts() / f.Parts())
 		}
+		l.mu.Unlock()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
