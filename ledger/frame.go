@@ -320,6 +320,18 @@ func readPositions(r *reader) (source string, runs []run) {
 	return source, runs
 }
 
+// checkRuns refuses positions that cannot be.
+func checkRuns(b *reader, source string, runs []run) {
+	if len(source) > maxSource {
+		b.fail("name of a source, of up to 1 KiB")
+	}
+	for _, r := range runs {
+		if r.first < 0 || r.first+int64(r.n) < r.first {
+			b.fail("position")
+		}
+	}
+}
+
 func (r *reader) block(flags byte) (b readBlock) {
 	b.kind = r.byte("block")
 	b.gen = r.uvarint("generation")

@@ -454,18 +454,6 @@ func readGeneration(b *reader, w hapax.Window) window.Generation {
 	return gen
 }
 
-// checkRuns refuses positions that cannot be.
-func checkRuns(b *reader, source string, runs []run) {
-	if len(source) > maxSource {
-		b.fail("name of a source, of up to 1 KiB")
-	}
-	for _, r := range runs {
-		if r.first < 0 || r.first+int64(r.n) < r.first {
-			b.fail("position")
-		}
-	}
-}
-
 // logSnapshot is what the frame that ends the snapshot of a file tells.
 type logSnapshot struct {
 	newest    uint64       // generation
