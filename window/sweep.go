@@ -76,7 +76,7 @@ func (l Layout) grown(g Growth) Layout {
 	return l.grownBy(l.least())
 }
 
-// least is a sixteenth, or a thirteenth, which keeps the load above 0.82 at the
+// least is a twentieth, or a thirteenth, which keeps the load above 0.82 at the
 // worst moment. Where a megabyte is no matter it is a half, so that a key moves
 // three times and not sixteen.
 func (l Layout) least() float64 {
@@ -84,7 +84,7 @@ func (l Layout) least() float64 {
 	case l.Lines() < small:
 		return 1. / 2
 	case l.Lines() < large:
-		return 1. / 16
+		return 1. / 20
 	}
 	return 1. / 13
 }
