@@ -19,7 +19,7 @@ func Warm() error {
 	if err != nil {
 		return err
 	}
-	b, err := unix.Mmap(-1, 0, int(free/10*9), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	b, err := unix.Mmap(-1, 0, int(free/4*3), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
 		return fmt.Errorf("warm memory: %w", err)
 	}
