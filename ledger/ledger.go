@@ -25,6 +25,7 @@ import (
 //	         positions, and in a ledger with a directory every verdict
 //	stripes  the table's shards, sixteen to a lock
 //	journal  its own
+//	hidden   what is forgotten of cold files
 //
 // A ledger in memory whose window needs no order admits under stripes alone.
 type Ledger struct {

@@ -360,6 +360,7 @@ func (l *Ledger) claimed(e *Entry, held window.Held) {
 func (l *Ledger) remember(e *Entry, k window.Key, p window.Place, gen *window.Generation) {
 	e.Verdict = hapax.Fresh
 	l.stats.fresh.Add(1)
+	l.receipts.drop(e.Fingerprint) // of when it was remembered before
 	if l.journal != nil {
 		l.frame.key(gen, e)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,4 +99,37 @@ func TestReceiptsOfManyFiles(t *testing.T) {
 			t.Errorf("%d: %v with receipt %q", i, c.Verdict, c.Receipt)
 		}
 	}
+}
+
+// A receipt is of one run: when the identity has left the window and is admitted
+// again, a copy of it is given none.
+func TestReceiptOfAnEarlierRun(t *testing.T) {
+	ctx := context.Background()
+	var clock atomic.Int64
+	clock.Store(goldenClock().UnixNano())
+	o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Clock: func() time.Time { return time.Unix(0, clock.Load()) }}
+	l := open(t, "d", o)
+	order := hapax.Request{Identity: hapax.Identity("order"), Lease: time.Minute}
+	claim := func(want hapax.Verdict) hapax.Claim {
+		t.Helper()
+		c, err := l.Claim(ctx, order)
+		if err != nil || c.Verdict != want || c.Receipt != nil {
+			t.Fatalf("%v with receipt %q, want %v: %v", c.Verdict, c.Receipt, want, err)
+		}
+		return c
+	}
+	if err := l.Commit(ctx, claim(hapax.Fresh), hapax.Receipt("paid")); err != nil {
+		t.Fatal(err)
+	}
+	clock.Add(int64(2 * time.Hour))
+	b := &Batch{Entries: []Entry{{Fingerprint: l.Hasher("").Fingerprint(order.Identity)}}}
+	if got := admit(t, l, b); got[hapax.Fresh] != 1 {
+		t.Fatal(got)
+	}
+	claim(hapax.Duplicate)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l = open(t, "d", o)
+	claim(hapax.Duplicate)
 }

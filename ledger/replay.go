@@ -342,6 +342,9 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 			return 0, err
 		}
 	}
+	if b.kind == blockFresh {
+		l.receipts.drop(b.key(i)) // of when it was remembered before
+	}
 	switch {
 	case was == 0:
 		var err error
