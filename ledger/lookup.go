@@ -301,7 +301,8 @@ func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 }
 
 // All yields every identity that is remembered or claimed, in no order. What
-// comes or goes meanwhile may be in it or not. The last pair carries the error,
+// comes or goes meanwhile, or is seen again while it is cold, may be in it or not.
+// The last pair carries the error,
 // if there is one.
 func (l *Ledger) All() iter.Seq2[Sighting, error] {
 	return func(yield func(Sighting, error) bool) {
