@@ -77,6 +77,9 @@ func latencyAt(b *bench, live int64) (err error) {
 // would come.
 func growing(b *bench, s stream.Stream, live int64) (err error) {
 	defer measure.FreeMemory()
+	if err := measure.Warm(64 * live); err != nil {
+		return err
+	}
 	e, err := openEngine(settings{})
 	if err != nil {
 		return err

@@ -101,13 +101,13 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 	defer pieces.Put(w)
 	w.spread(entries)
 	conflicts, contested := 0, 0
-	for left, wait := uint(1<<groups-1), false; left != 0; wait = true {
+	for left, looks := uint(1<<groups-1), 0; left != 0; looks++ {
 		for at := range groups {
-			if left>>at&1 != 0 && l.lockGroup(at, wait) {
+			if left>>at&1 != 0 && l.lockGroup(at, looks > patientLooks) {
 				c, t := l.admitGroup(w, entries, at)
 				conflicts, contested = conflicts+c, contested+t
 				left &^= 1 << at
-				wait = false // others may have let go of theirs meanwhile
+				looks = 0 // others may have let go of theirs meanwhile
 			}
 		}
 	}
@@ -138,10 +138,12 @@ func (w *piece) spread(entries []Entry) {
 }
 
 // A piece locks neighbouring stripes at once, a group: enough keys for their
-// misses to overlap.
+// misses to overlap. Where another caller has a group it takes the next, and looks
+// again some times before it waits: nobody has one for more than microseconds.
 const (
-	groups   = 4
-	together = stripes / groups
+	groups       = 8
+	together     = stripes / groups
+	patientLooks = 200
 )
 
 // lockGroup locks a group's stripes. If it is not to wait it is false where

@@ -60,7 +60,8 @@ type Ledger struct {
 	ahead      atomic.Pointer[window.Ahead]
 	deadline   atomic.Int64 // when the generations have something to do: Unix ns
 	live       counter      // identities in live generations
-	debt       int64        // lines a sweep owes for identities admitted
+	rate       int64        // lines that callers owe a sweep for each identity admitted
+	debt       int64        // lines owed
 	prefaulted int          // lines that maintain is to get memory for
 	backed     int          // lines that have it
 

@@ -9,9 +9,6 @@ import (
 
 const (
 	stripes = 16
-	// lineDebt is how many lines a sweep has to pass for each identity admitted:
-	// it ends before the table has filled up by another few percent.
-	lineDebt = 8
 	// share is how many identities a stripe takes before mu is asked again. What
 	// a caller has to sweep for those of all stripes is done in one go.
 	share = 128
@@ -67,7 +64,7 @@ func (l *Ledger) settleLocked() {
 		if st.fresh > 0 {
 			l.live.Add(st.fresh)
 			l.stats.fresh.Add(st.fresh)
-			l.debt += st.fresh * lineDebt
+			l.debt += st.fresh * l.rate
 			l.ended(l.gens.Add(l.current, st.fresh, 0), false)
 		}
 		l.stats.duplicates.Add(st.duplicates)

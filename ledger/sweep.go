@@ -14,9 +14,11 @@ const (
 	// hardest is the load in identities a place up to which a table that may
 	// not grow any more takes new ones.
 	hardest = 0.95
-	// payment is the most lines that a caller sweeps for others: a hundred
-	// microseconds' work. A deal of hurried shares makes it owe as many.
-	payment = stripes * hurried * lineDebt
+	// leastRate is how many lines callers owe a sweep for each identity admitted,
+	// at least, and mostRate at most: a deal of hurried shares makes them owe some
+	// hundred microseconds' work.
+	leastRate = 8
+	mostRate  = 64
 	// prefaultAt is the part of its capacity at which a table's next growth
 	// gets its memory, so that no caller waits for the system to clear it.
 	prefaultAt = 0.997
@@ -28,7 +30,7 @@ const (
 // where maintain, which does so in the background, has fallen behind; n more
 // identities were admitted. It must hold mu and no stripe.
 func (l *Ledger) pay(n int) error {
-	own := int64(n) * lineDebt
+	own := int64(n) * l.rate
 	l.debt += own
 	if err := l.beginGrowth(); err != nil {
 		return err
@@ -37,8 +39,9 @@ func (l *Ledger) pay(n int) error {
 		l.debt = 0
 		return nil
 	}
-	late := l.debt - min(16*payment, int64(l.table.Lines())/4)
-	for paid := int64(0); paid < min(late, max(payment, own)); {
+	share := l.rate * hurried * stripes
+	late := l.debt - min(16*share, int64(l.table.Lines())/4)
+	for paid := int64(0); paid < min(late, max(share, own)); {
 		lines := l.step()
 		if lines == 0 {
 			break
@@ -132,9 +135,11 @@ func (l *Ledger) uncrowded() int64 { return mostIn(l.table.Lines()) }
 // grown is the layout after the table's next growth.
 func (l *Ledger) grown() window.Layout { return l.table.Grown(l.mem.growth()) }
 
-// startGrowth begins a growth, which frees numbers as a scrub does. It must hold
-// all locks.
+// startGrowth begins a growth, which frees numbers as a scrub does. Callers owe it
+// so much that it is over well before the table is crowded. It must hold all locks.
 func (l *Ledger) startGrowth() error {
+	room := max(l.uncrowded()-l.live.Load(), 1)
+	l.rate = min(max(2*int64(l.table.Lines())/room, leastRate), mostRate)
 	if err := l.table.BeginGrowth(l.grown()); err != nil {
 		return fmt.Errorf("grow table: %w", err)
 	}
@@ -165,6 +170,7 @@ func (l *Ledger) wantScrub() {
 
 // beginScrub begins a scrub. It must hold all locks.
 func (l *Ledger) beginScrub() {
+	l.rate = leastRate
 	l.table.BeginScrub()
 	l.gens.Sweep()
 }

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Warm touches most of the memory that is free and gives it back. A virtual
-// machine gets memory from its host when it first touches it, milliseconds a huge
-// page, and only once: what is measured afterwards is the program and not the
-// host.
-func Warm() error {
+// Warm touches so many bytes of memory, or most of what is free, and gives them
+// back. A virtual machine gets memory from its host when it first touches it,
+// milliseconds a huge page, and may give back what is free for a while: what is
+// measured just afterwards is the program and not the host.
+func Warm(bytes int64) error {
 	free, err := available()
 	if err != nil {
 		return err
 	}
-	b, err := unix.Mmap(-1, 0, int(free/4*3), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	b, err := unix.Mmap(-1, 0, int(min(bytes, free/4*3)), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
 		return fmt.Errorf("warm memory: %w", err)
 	}
