@@ -424,17 +424,19 @@ func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 	if err != nil {
 		return err
 	}
+	if gen != nil {
+		b := readBlock{
+			kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:],
+			sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
+		}
+		if err := r.block(&b, gen); err != nil {
+			return err
+		}
+	}
 	if l.gens.ByID(id) != nil { // in the table or in a cold file
 		l.receipts.put(e.Fingerprint, receipt)
 	}
-	if gen == nil {
-		return nil
-	}
-	b := readBlock{
-		kind: blockFresh, n: 1, bytes: e.Size, keys: e.Fingerprint[:],
-		sums: binary.LittleEndian.AppendUint64(nil, uint64(e.Digest)),
-	}
-	return r.block(&b, gen)
+	return nil
 }
 
 // checkTime refuses a frame of a time so late that the ends of its window would
