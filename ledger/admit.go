@@ -65,7 +65,7 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 	k := window.KeyOf(e.Fingerprint)
 	st := l.stripe(k)
 	l.ahead.Load().Load(k)
-	st.mu.Lock()
+	st.lock()
 	st.admit(l.table, e, k, l.table.Spot(k), l.o.Digests)
 	st.mu.Unlock()
 	switch e.Verdict {

@@ -30,6 +30,17 @@ type stripe struct {
 	ages [256]uint32 // duplicates by the number of the first copy's generation
 }
 
+// lock is mu.Lock for who expects to have it in a moment: one entry's look-up is
+// shorter than what Lock waits before it looks again.
+func (st *stripe) lock() {
+	for range 64 {
+		if st.mu.TryLock() {
+			return
+		}
+	}
+	st.mu.Lock()
+}
+
 func stripeOf(shard uint8) uint8 { return shard >> 4 }
 
 func (l *Ledger) stripeOf(shard uint8) *stripe { return &l.stripes[stripeOf(shard)] }
