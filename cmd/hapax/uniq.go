@@ -45,7 +45,7 @@ type uniqCommand struct {
 	Stats     bool `help:"Print to standard error how many lines were read, unique (first copies of an id), duplicates, conflicts and without id (let pass by --missing pass)."`
 	JSON      bool `name:"json" help:"Print the statistics as JSON."`
 	MaxLine   size `placeholder:"SIZE" default:"64MiB" help:"The longest line taken; a longer one is an error. Default: 64MiB."`
-	MaxMemory size `placeholder:"SIZE" help:"Memory for identities. When it is used up a ledger in a directory goes on from disk, and without one it is an error. Default: three quarters of the machine's."`
+	MaxMemory size `placeholder:"SIZE" help:"Memory for identities, some 20 bytes each. When it is used up a ledger in a directory goes on from disk, at 2.5 bytes of memory each, and without one it is an error. Default: three quarters of the machine's."`
 
 	Checkpoint size `hidden:"" default:"64MiB" help:"Input between two checkpoints."`
 
