@@ -136,10 +136,9 @@ func (l *Ledger) settleTable() error {
 		for l.scrubSome() {
 		}
 		l.mu.Lock()
-		lines := l.grown().Lines()
-		largest := lines > l.mem.limit
+		lines, more := l.grown().Lines(), l.mayGrow()
 		l.mu.Unlock()
-		if largest {
+		if !more {
 			return nil
 		}
 		l.back(lines)
@@ -153,7 +152,7 @@ func (l *Ledger) settleTable() error {
 func (l *Ledger) growLarger() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.table.Sweeping(); ok || l.grown().Lines() > l.mem.limit || l.ready() != nil {
+	if _, ok := l.table.Sweeping(); ok || !l.mayGrow() || l.ready() != nil {
 		return l.ready()
 	}
 	l.lockAll()

@@ -96,7 +96,7 @@ func (l *Ledger) beginGrowth() error {
 	if live < prefaultAt*capacity {
 		return nil
 	}
-	if _, ok := l.table.Sweeping(); ok || l.cold.frozen || l.grown().Lines() > l.mem.limit {
+	if _, ok := l.table.Sweeping(); ok || !l.mayGrow() {
 		return nil
 	}
 	if live < capacity || l.backed < l.grown().Lines() && live < patience*capacity {
@@ -118,7 +118,7 @@ func (l *Ledger) fit(n int) error {
 	defer l.unlockAll()
 	for l.live.Load()+int64(n) > l.uncrowded() {
 		l.finishSweep()
-		if l.grown().Lines() > l.mem.limit || l.cold.frozen {
+		if !l.mayGrow() {
 			return nil
 		}
 		if err := l.startGrowth(); err != nil {
@@ -134,6 +134,10 @@ func (l *Ledger) uncrowded() int64 { return mostIn(l.table.Lines()) }
 
 // grown is the layout after the table's next growth.
 func (l *Ledger) grown() window.Layout { return l.table.Grown(l.mem.growth()) }
+
+// mayGrow tells whether the table may grow: its memory allows it, and no keys are
+// being copied to a cold file.
+func (l *Ledger) mayGrow() bool { return !l.cold.frozen && l.grown().Lines() <= l.mem.limit }
 
 // startGrowth begins a growth, which frees numbers as a scrub does. Callers owe it
 // so much that it is over well before the table is crowded. It must hold all locks.
@@ -179,7 +183,7 @@ func (l *Ledger) beginScrub() {
 // is crowded. It must hold all locks.
 func (l *Ledger) growNow() error {
 	l.finishSweep()
-	if l.grown().Lines() > l.mem.limit || l.cold.frozen {
+	if !l.mayGrow() {
 		return l.full()
 	}
 	if err := l.startGrowth(); err != nil {
