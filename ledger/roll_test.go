@@ -105,15 +105,9 @@ func TestCrashWhileRolling(t *testing.T) {
 // crashes takes a disk before some of the operations that change it.
 func crashes(c *callers, mem *vfs.Mem, fault *vfs.Fault) *[]disk {
 	rng := rand.New(rand.NewSource(1))
-	var mu sync.Mutex
 	var images []disk
-	fault.SetHook(func(op vfs.Op, name string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if !op.Changes() || rng.Intn(6) > 0 {
-			return nil
-		}
-		d := disk{what: fmt.Sprintf("crash before %v %s", op, filepath.Base(name))}
+	beforeOneIn(6, fault, rng, func(what string) {
+		d := disk{what: "crash before " + what}
 		for i := range c.acked {
 			d.acked[i] = c.acked[i].Load()
 		}
@@ -122,9 +116,22 @@ func crashes(c *callers, mem *vfs.Mem, fault *vfs.Fault) *[]disk {
 			d.left = mem.PowerLoss(rng)
 		}
 		images = append(images, d)
-		return nil
 	})
 	return &images
+}
+
+// beforeOneIn calls take before one in n of the operations that change the disk, by
+// chance, one at a time.
+func beforeOneIn(n int, fault *vfs.Fault, rng *rand.Rand, take func(what string)) {
+	var mu sync.Mutex
+	fault.SetHook(func(op vfs.Op, name string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if op.Changes() && rng.Intn(n) == 0 {
+			take(fmt.Sprintf("%v %s", op, filepath.Base(name)))
+		}
+		return nil
+	})
 }
 
 // Of a log that is only written, a power loss leaves what it may, which opens.
@@ -135,15 +142,9 @@ func TestPowerLossOfWritten(t *testing.T) {
 	c := &callers{l: open(t, "d", o)}
 	c.l.journal.least = 1 << 11
 	rng := rand.New(rand.NewSource(2))
-	var mu sync.Mutex
 	var images []disk
-	fault.SetHook(func(op vfs.Op, name string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if op.Changes() && rng.Intn(2) == 0 {
-			images = append(images, disk{left: mem.PowerLoss(rng), what: fmt.Sprintf("power lost before %v %s", op, filepath.Base(name))})
-		}
-		return nil
+	beforeOneIn(2, fault, rng, func(what string) {
+		images = append(images, disk{left: mem.PowerLoss(rng), what: "power lost before " + what})
 	})
 	c.run(t, 60)
 	fault.SetHook(nil)
