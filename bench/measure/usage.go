@@ -20,15 +20,15 @@ func ResetPeak() error {
 
 // PeakMemory returns the most bytes of memory this process had at once
 // (VmHWM), files it mapped included.
-func PeakMemory() (int64, error) { return status("VmHWM:") }
+func PeakMemory() (int64, error) { return procBytes("/proc/self/status", "VmHWM:") }
 
 // Memory returns the bytes of memory this process has now (VmRSS).
-func Memory() (int64, error) { return status("VmRSS:") }
+func Memory() (int64, error) { return procBytes("/proc/self/status", "VmRSS:") }
 
-// status leaves next to nothing on the heap: it is asked often, and what it left
-// would count.
-func status(field string) (int64, error) {
-	f, err := os.Open("/proc/self/status")
+// procBytes reads a field that the kernel tells in kilobytes. It leaves next to
+// nothing on the heap: it is asked often, and what it left would count.
+func procBytes(path, field string) (int64, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("read memory in use: %w", err)
 	}
@@ -40,7 +40,7 @@ func status(field string) (int64, error) {
 	}
 	_, after, ok := bytes.Cut(text[:n], []byte(field))
 	if !ok {
-		return 0, fmt.Errorf("read memory in use: no %s", field)
+		return 0, fmt.Errorf("read memory in use: %s has no %s", path, field)
 	}
 	kilobytes := int64(0)
 	for _, c := range bytes.TrimLeft(after, " \t") {

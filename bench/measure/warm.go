@@ -1,9 +1,6 @@
 package measure
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
 	"os"
 
@@ -15,7 +12,7 @@ import (
 // milliseconds a huge page, and may give back what is free for a while: what is
 // measured just afterwards is the program and not the host.
 func Warm(bytes int64) error {
-	free, err := available()
+	free, err := procBytes("/proc/meminfo", "MemAvailable:")
 	if err != nil {
 		return err
 	}
@@ -28,19 +25,4 @@ func Warm(bytes int64) error {
 		b[i] = 1
 	}
 	return unix.Munmap(b)
-}
-
-// available is the memory that new work can have.
-func available() (int64, error) {
-	text, err := os.ReadFile("/proc/meminfo")
-	if err != nil {
-		return 0, err
-	}
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		var kB int64
-		if n, _ := fmt.Sscanf(lines.Text(), "MemAvailable: %d kB", &kB); n == 1 {
-			return kB << 10, nil
-		}
-	}
-	return 0, errors.New("/proc/meminfo has no MemAvailable")
 }
