@@ -63,10 +63,10 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 		return err
 	}
 	k := window.KeyOf(e.Fingerprint)
-	st := l.stripe(k)
-	l.ahead.Load().Load(k)
+	st := l.stripes.of(k)
+	l.hot.ahead.Load().Load(k)
 	st.lock()
-	st.admit(l.table, e, k, l.table.Spot(k), l.o.Digests)
+	st.admit(l.hot.table, e, k, l.hot.table.Spot(k), l.o.Digests)
 	st.mu.Unlock()
 	switch e.Verdict {
 	case 0:
@@ -103,7 +103,7 @@ func (l *Ledger) admitPiece(entries []Entry) error {
 	conflicts, contested := 0, 0
 	for left, looks := uint(1<<groups-1), 0; left != 0; looks++ {
 		for at := range groups {
-			if left>>at&1 != 0 && l.lockGroup(at, looks > patientLooks) {
+			if left>>at&1 != 0 && l.stripes.lockGroup(at, looks > patientLooks) {
 				c, t := l.admitGroup(w, entries, at)
 				conflicts, contested = conflicts+c, contested+t
 				left &^= 1 << at
@@ -148,8 +148,8 @@ const (
 
 // lockGroup locks a group's stripes. If it is not to wait it is false where
 // another caller has one of them.
-func (l *Ledger) lockGroup(at int, wait bool) bool {
-	group := l.stripes[at*together : (at+1)*together]
+func (s *stripeSet) lockGroup(at int, wait bool) bool {
+	group := s[at*together : (at+1)*together]
 	for i := range group {
 		if wait {
 			group[i].mu.Lock()
@@ -175,14 +175,14 @@ func (l *Ledger) admitGroup(w *piece, entries []Entry, at int) (conflicts, conte
 	keys, spots := w.keys[:len(group)], w.spots[:len(group)]
 	for j, i := range group {
 		keys[j] = window.KeyOf(entries[i].Fingerprint)
-		spots[j] = l.table.Spot(keys[j])
+		spots[j] = l.hot.table.Spot(keys[j])
 	}
 	if l.stripes[first].left > 0 { // else the ledger may be closed, and its memory gone
-		l.table.Load(keys, spots)
+		l.hot.table.Load(keys, spots)
 	}
 	for j, i := range group {
 		e := &entries[i]
-		l.stripe(keys[j]).admit(l.table, e, keys[j], spots[j], l.o.Digests)
+		l.stripes.of(keys[j]).admit(l.hot.table, e, keys[j], spots[j], l.o.Digests)
 		switch e.Verdict {
 		case hapax.Conflict:
 			conflicts++

@@ -68,7 +68,7 @@ func (l *Ledger) coldest() (gens []*window.Generation, keys int64) {
 		if gen.Number == 0 || gen.Count == 0 {
 			continue
 		}
-		if gen == l.current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > l.live.Load()*5/8 {
+		if gen == l.current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > l.hot.live.Load()*5/8 {
 			break
 		}
 		gens, keys = append(gens, gen), keys+gen.Count
@@ -85,7 +85,7 @@ func (l *Ledger) chill() {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cold.wanted, l.cold.frozen = false, false
+	l.cold.wanted, l.hot.frozen = false, false
 	if err != nil && l.ready() == nil {
 		_ = l.fail(err) // the next call reports it
 	}
@@ -136,7 +136,7 @@ func (l *Ledger) settleTable() error {
 		for l.scrubSome() {
 		}
 		l.mu.Lock()
-		lines, more := l.grown().Lines(), l.mayGrow()
+		lines, more := l.hot.grown().Lines(), l.hot.mayGrow()
 		l.mu.Unlock()
 		if !more {
 			return nil
@@ -152,12 +152,12 @@ func (l *Ledger) settleTable() error {
 func (l *Ledger) growLarger() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.table.Sweeping(); ok || !l.mayGrow() || l.ready() != nil {
+	if _, ok := l.hot.table.Sweeping(); ok || !l.hot.mayGrow() || l.ready() != nil {
 		return l.ready()
 	}
-	l.lockAll()
-	defer l.unlockAll()
-	return l.startGrowth()
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
+	return l.hot.startGrowth()
 }
 
 // freeze chooses the generations to move and holds off sweeps, so that their
@@ -168,9 +168,9 @@ func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
 	if l.ready() != nil {
 		return nil, cold.Plan{}
 	}
-	for l.step() > 0 { // nearly always there is nothing to step
+	for l.hot.step() > 0 { // nearly always there is nothing to step
 	}
-	l.cold.frozen = true
+	l.hot.frozen = true
 	gens, keys := l.coldest()
 	p := cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Watermark: l.gens.Watermark()}
 	l.cold.moving = make(map[uint64]bool)
@@ -188,10 +188,10 @@ func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
 // collect copies the keys of one shard that are to move, a block at a time, so
 // that nobody waits for long.
 func (l *Ledger) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.Entry {
-	st := l.stripeOf(shard)
+	st := l.stripes.ofShard(shard)
 	for block, more := 0, true; more; block++ {
 		st.mu.Lock()
-		more = l.table.Block(shard, block, func(k window.Key, number uint8, side uint64) {
+		more = l.hot.table.Block(shard, block, func(k window.Key, number uint8, side uint64) {
 			if i := index[number]; i > 0 {
 				dst = append(dst, cold.Entry{Key: k, Generation: uint8(i - 1), Digest: hapax.Digest(side)})
 			}
@@ -213,16 +213,16 @@ func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
 			continue // it left the window meanwhile
 		}
 		l.gens.Chill(gen)
-		l.live.Add(-gen.Count)
+		l.hot.live.Add(-gen.Count)
 		l.cold.live += gen.Count
 	}
 	l.cold.files = append(l.cold.files, f)
 	l.cold.epoch++
-	l.cold.frozen, l.cold.moving = false, nil
+	l.hot.frozen, l.cold.moving = false, nil
 	l.publish()
-	l.lockAll()
-	l.beginScrub()
-	l.unlockAll()
+	l.stripes.lockAll()
+	l.hot.beginScrub()
+	l.stripes.unlockAll()
 	l.cold.done.Broadcast()
 	if !l.o.Details {
 		l.journal.moved(gens, f.Generations[0].Log) // the next roll deletes what that leaves empty

@@ -61,9 +61,9 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	}
 	c = hapax.Claim{Fingerprint: f, Digest: r.Digest}
 	k := window.KeyOf(f)
-	l.lockAll()
-	defer l.unlockAll()
-	p, was := l.table.Find(k)
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
+	p, was := l.hot.table.Find(k)
 	if was != window.Claimed && l.known(k) {
 		c, err = l.claimCopy(c, now)
 		return c, 0, err
@@ -76,16 +76,16 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 		return c, 0, nil
 	}
 	if was == 0 {
-		if p, err = l.insert(k, l.table.Spot(k), window.Claimed); err != nil {
+		if p, err = l.hot.insert(k, l.hot.table.Spot(k), window.Claimed); err != nil {
 			return c, 0, err
 		}
 	}
 	held, err := l.claims.Take(f, r.Digest, now+int64(r.Lease))
 	if err != nil {
-		l.table.Mark(k, p, 0)
+		l.hot.table.Mark(k, p, 0)
 		return c, 0, fmt.Errorf("%w: %d claims are live; raise MaxClaims", hapax.ErrFull, l.claims.Len())
 	}
-	l.table.Mark(k, p, window.Claimed)
+	l.hot.table.Mark(k, p, window.Claimed)
 	l.stats.fresh.Add(1)
 	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
 	err = l.logClaim(f, held)
@@ -97,7 +97,7 @@ func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, error) {
 	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
 	l.frame.begin(now, "")
 	k := window.KeyOf(c.Fingerprint)
-	err := l.admitEntry(&e, k, l.table.Spot(k), now)
+	err := l.admitEntry(&e, k, l.hot.table.Spot(k), now)
 	if err == nil {
 		_, err = l.logBatch()
 	}
@@ -126,17 +126,17 @@ func (l *Ledger) beginClaim() (now int64, err error) {
 	if err := l.roll(); err != nil {
 		return 0, err
 	}
-	return now, l.pay(0)
+	return now, l.hot.pay(0)
 }
 
 // unclaim takes the mark of a claim that is over out of the table.
 func (l *Ledger) unclaim(f hapax.Fingerprint) {
 	k := window.KeyOf(f)
-	st := l.stripe(k)
+	st := l.stripes.of(k)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if p, was := l.table.Find(k); was == window.Claimed {
-		l.table.Mark(k, p, 0)
+	if p, was := l.hot.table.Find(k); was == window.Claimed {
+		l.hot.table.Mark(k, p, 0)
 	}
 }
 
@@ -235,15 +235,15 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 		return 0, err
 	}
 	e := &Entry{Fingerprint: c.Fingerprint, Digest: h.Digest, Time: max(now, l.gens.Watermark())}
-	l.lockAll()
+	l.stripes.lockAll()
 	gen, err := l.generationOf(e, now)
 	if err == nil {
 		k := window.KeyOf(e.Fingerprint)
-		p, _ := l.table.Find(k)
-		l.table.Mark(k, p, gen.Number)
+		p, _ := l.hot.table.Find(k)
+		l.hot.table.Mark(k, p, gen.Number)
 		l.keep(e, k, p, gen)
 	}
-	l.unlockAll()
+	l.stripes.unlockAll()
 	if err != nil {
 		return 0, err
 	}

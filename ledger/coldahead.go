@@ -84,11 +84,11 @@ func (l *Ledger) notInTable(entries []Entry, asked []coldAsked) []coldAsked {
 	var spots [ahead]window.Spot
 	for i := range entries {
 		keys[i] = window.KeyOf(entries[i].Fingerprint)
-		spots[i] = l.table.Spot(keys[i])
+		spots[i] = l.hot.table.Spot(keys[i])
 	}
-	l.table.Load(keys[:len(entries)], spots[:len(entries)])
+	l.hot.table.Load(keys[:len(entries)], spots[:len(entries)])
 	for _, k := range keys[:len(entries)] {
-		if _, was := l.table.Find(k); !l.stripe(k).live[was] {
+		if _, was := l.hot.table.Find(k); !l.stripes.of(k).live[was] {
 			asked = append(asked, coldAsked{key: k})
 		}
 	}

@@ -31,7 +31,6 @@ type coldFiles struct {
 	hits  []coldHit // of find
 
 	wanted bool            // generations are about to move, or moving
-	frozen bool            // no sweep may begin: keys are being copied
 	moving map[uint64]bool // generations whose keys are
 	done   *sync.Cond      // moving has ended
 
@@ -373,9 +372,9 @@ func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s 
 			return s, false, err
 		}
 	}
-	st := l.stripe(e.Key)
+	st := l.stripes.of(e.Key)
 	st.mu.Lock()
-	_, was := l.table.Find(e.Key)
+	_, was := l.hot.table.Find(e.Key)
 	hot := st.live[was]
 	st.mu.Unlock()
 	if hot {
@@ -388,16 +387,16 @@ func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s 
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.
 func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) (err error) {
-	p, was := l.table.Find(k)
+	p, was := l.hot.table.Find(k)
 	if was != 0 { // from before it was cold
-		l.table.Mark(k, p, gen.Number)
-	} else if p, err = l.insert(k, l.table.Spot(k), gen.Number); err != nil {
+		l.hot.table.Mark(k, p, gen.Number)
+	} else if p, err = l.hot.insert(k, l.hot.table.Spot(k), gen.Number); err != nil {
 		return err
 	}
 	l.setSide(k, p, e.Fingerprint, d)
 	l.gens.Remove(first, 1, 0)
 	l.cold.live--
-	l.live.Add(1)
+	l.hot.live.Add(1)
 	l.frame.renewed(gen, e, d)
 	if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
 		l.ended(gone, false)

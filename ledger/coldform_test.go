@@ -11,7 +11,7 @@ func (l *Ledger) Chill() {
 		if l.wantChill(); !l.cold.wanted {
 			return
 		}
-		for l.step() > 0 { // maintain takes its time
+		for l.hot.step() > 0 { // maintain takes its time
 		}
 		for l.cold.wanted && l.ready() == nil {
 			l.cold.done.Wait()
@@ -26,8 +26,8 @@ func (l *Ledger) endCurrent() {
 		return
 	}
 	l.gens.Seal(l.current)
-	l.lockAll()
-	defer l.unlockAll()
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
 	next, err := l.generation(0, 0)
 	if err != nil {
 		_ = l.fail(err)

@@ -60,7 +60,7 @@ func nativeOrder() uint32 { return binary.NativeEndian.Uint32([]byte{4, 3, 2, 1}
 // blockBytes is the size of a block in the file.
 func (l *Ledger) blockBytes(layout window.Layout) int64 {
 	per := lineBytes
-	if l.mem.sides != nil {
+	if l.hot.mem.sides != nil {
 		per += sideBytes
 	}
 	return int64(per) * int64(layout.Block)
@@ -71,12 +71,12 @@ func (l *Ledger) blockBytes(layout window.Layout) int64 {
 // It must hold mu. An exact count window's order is not in the table.
 func (l *Ledger) quickStart() *image {
 	if l.failed != nil || l.o.ReadOnly || l.journal == nil || l.journal.w == nil || l.recency != nil ||
-		l.o.QuickStart < 0 || l.live.Load() < l.o.QuickStart {
+		l.o.QuickStart < 0 || l.hot.live.Load() < l.o.QuickStart {
 		return nil
 	}
-	l.lockAll()
-	defer l.unlockAll()
-	l.finishSweep()
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
+	l.hot.finish()
 	if err := l.journal.empty(l.sequences); err != nil {
 		_ = l.fail(err)
 		return nil
@@ -108,7 +108,7 @@ func (j *journal) empty(s *sequences) error {
 // identity.
 func (l *Ledger) writeImage() (*image, error) {
 	m := &image{
-		Order: nativeOrder(), Layout: l.table.Layout(), Size: l.blockBytes(l.table.Layout()),
+		Order: nativeOrder(), Layout: l.hot.table.Layout(), Size: l.blockBytes(l.hot.table.Layout()),
 		Watermark: l.gens.Watermark(), Newest: l.gens.Newest(),
 	}
 	for _, gen := range l.gens.List() {
@@ -133,7 +133,7 @@ func (l *Ledger) writeImage() (*image, error) {
 func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
 	var sums []byte
 	for i := range m.Layout.Blocks() {
-		lines, sides := l.table.Raw(i)
+		lines, sides := l.hot.table.Raw(i)
 		head, tail := bytesOf(lines), bytesOf(sides)
 		sums = binary.LittleEndian.AppendUint32(sums, blockSum(head, tail))
 		at := int64(i) * m.Size
@@ -146,7 +146,7 @@ func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
 			}
 		}
 	}
-	l.table.Spilled(func(k window.Key, number uint8, side uint64) {
+	l.hot.table.Spilled(func(k window.Key, number uint8, side uint64) {
 		fp := k.Fingerprint()
 		sums = append(append(sums, fp[:]...), number)
 		sums = binary.LittleEndian.AppendUint64(sums, side)
@@ -189,7 +189,7 @@ func (l *Ledger) openImage(m *image) bool {
 		err = p.open(l.o.FS, filepath.Join(l.dir, imageName))
 	}
 	if err == nil {
-		l.table, err = window.RestoreTable(l.mem, m.Layout, l.fetchBlock)
+		l.hot.table, err = window.RestoreTable(l.hot.mem, m.Layout, l.fetchBlock)
 	}
 	if err != nil {
 		l.o.Logger.Warn("the table's image cannot be used: reading the log", "dir", l.dir, "error", err)
@@ -205,7 +205,7 @@ func (l *Ledger) fits(m *image) error {
 	switch {
 	case m.Order != nativeOrder():
 		return errors.New("another kind of processor wrote it")
-	case m.Layout.Lines() > l.mem.limit:
+	case m.Layout.Lines() > l.hot.mem.limit:
 		return fmt.Errorf("its table is larger than MaxMemory of %d bytes allows", l.o.MaxMemory)
 	case l.recency != nil || m.Size != l.blockBytes(m.Layout):
 		return errors.New("it is of another kind of table")
@@ -258,7 +258,7 @@ func (l *Ledger) restore() error {
 			return err
 		}
 		p.numbers[number] = now.Number
-		l.live.Add(now.Count)
+		l.hot.live.Add(now.Count)
 	}
 	l.publish()
 	for s := p.spilled; len(s) > 0; s = s[spillSize:] {
@@ -267,11 +267,11 @@ func (l *Ledger) restore() error {
 			continue
 		}
 		k := window.KeyOf(hapax.Fingerprint(s[:16]))
-		at, err := l.table.Insert(k, number, &l.stripe(k).live)
+		at, err := l.hot.table.Insert(k, number, &l.stripes.of(k).live)
 		if err != nil {
 			return err
 		}
-		l.table.SetSide(k, at, binary.LittleEndian.Uint64(s[17:]))
+		l.hot.table.SetSide(k, at, binary.LittleEndian.Uint64(s[17:]))
 	}
 	return nil
 }
@@ -322,7 +322,7 @@ func (l *Ledger) fetchBlock(block int, lines []window.Line, sides []window.Side)
 			*w = *w&^0xff | uint64(p.numbers[uint8(*w)])
 		}
 	}
-	if l.table.Absent() == 0 {
+	if l.hot.table.Absent() == 0 {
 		_ = p.close() // it was only read
 	}
 }

@@ -43,9 +43,8 @@ type Ledger struct {
 	recency    *window.Recency // of an exact count window, else nil
 	sources    map[string]*source
 	receipts   receipts
+	hot        hot
 	cold       coldFiles
-	table      *window.Table
-	mem        *memory
 	picture    *picture // what the table is being fetched from, or was, or nil
 	journal    *journal // nil: in memory only
 	frame      admitFrame
@@ -54,16 +53,10 @@ type Ledger struct {
 
 	sequences *sequences // nil before the first producer is met; under mu
 
-	stripes    *[stripes]stripe // in memory of its own, which begins with a cache line
-	concurrent bool             // Admit needs stripes alone
-	timed      bool             // a timer, not each call, ends slices of time
-	ahead      atomic.Pointer[window.Ahead]
+	stripes    *stripeSet   // in memory of its own, which begins with a cache line
+	concurrent bool         // Admit needs stripes alone
+	timed      bool         // a timer, not each call, ends slices of time
 	deadline   atomic.Int64 // when the generations have something to do: Unix ns
-	live       counter      // identities in live generations
-	rate       int64        // lines that callers owe a sweep for each identity admitted
-	debt       int64        // lines owed
-	prefaulted int          // lines that maintain is to get memory for
-	backed     int          // lines that have it
 
 	stats   stats
 	running sync.WaitGroup // background goroutines
@@ -81,7 +74,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 	}
 	l := &Ledger{
 		o: o, dir: dir, concurrent: o.concurrent(dir),
-		stripes: new([stripes]stripe),
+		stripes: new(stripeSet),
 		sources: make(map[string]*source),
 		claims:  window.NewClaims(o.MaxClaims, 0),
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1),
@@ -108,36 +101,31 @@ func (l *Ledger) open() error {
 	if l.o.exact() {
 		l.recency = window.NewRecency()
 	}
+	l.hot = hot{gens: l.gens, stripes: l.stripes, nudge: l.nudge, maxMemory: l.o.MaxMemory}
 	var err error
 	budget := l.o.MaxMemory
 	if l.keepsCold() {
 		budget = int64(hotShare * float64(budget))
 	}
-	if l.mem, err = newMemory(budget, l.o.Digests || l.recency != nil, l.o.Growth); err != nil {
+	if l.hot.mem, err = newMemory(budget, l.o.Digests || l.recency != nil, l.o.Growth); err != nil {
 		return err
 	}
-	l.gens.LimitGeneration(int64(l.mem.limit) * 4 / 16)
+	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)
 	if l.dir == "" {
 		l.hasher = identity.NewHasher(newSecret())
-		err = l.newTable(l.o.Expect)
+		err = l.hot.newTable(l.o.Expect)
 	} else {
 		err = l.openDir()
 	}
 	if err != nil {
 		return err
 	}
-	l.lookAhead()
+	l.hot.lookAhead()
 	l.frame.marked = math.MinInt64
-	l.mem.measure(l.table)
+	l.hot.mem.measure(l.hot.table)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.turn(l.now())
-}
-
-func (l *Ledger) newTable(expect int64) (err error) {
-	most := int64(float64(l.mem.limit) * 3.2)
-	l.table, err = window.NewTable(l.mem, int(min(expect, most)))
-	return err
 }
 
 // Hasher makes the ledger's fingerprints for one scope.
@@ -170,7 +158,7 @@ func (l *Ledger) fail(err error) error {
 		l.o.Logger.Error("ledger failed", "dir", l.dir, "error", err)
 		l.cold.done.Broadcast() // who waits for a cold file waits in vain
 		if l.concurrent {
-			l.closeStripes()
+			l.stripes.close()
 		}
 	}
 	return l.failed
@@ -188,8 +176,8 @@ func (l *Ledger) sound(err error) error {
 // turn moves time on, ends the generations that are over and makes the current
 // one ready for what arrives now. It must hold mu.
 func (l *Ledger) turn(now int64) error {
-	l.lockAll()
-	defer l.unlockAll()
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
 	l.settleLocked()
 	if l.timed {
 		l.gens.Hold(now)
@@ -220,7 +208,7 @@ func (l *Ledger) turnIfDue(now int64) error {
 func (l *Ledger) generation(t, size int64) (*window.Generation, error) {
 	gen, err := l.gens.At(t, size)
 	if !errors.Is(err, window.ErrNumbers) {
-		l.wantScrub()
+		l.hot.wantScrub()
 		if w := l.o.Window; w.Kind == hapax.Tumbling && w.Count+w.Bytes != 0 && gen != l.current {
 			for err == nil && len(l.gens.List()) > 1 {
 				l.ended([]*window.Generation{l.gens.Evict()}, false)
@@ -229,9 +217,9 @@ func (l *Ledger) generation(t, size int64) (*window.Generation, error) {
 		return gen, err
 	}
 	l.publishLocked() // the sweeps must know what has just ended
-	l.finishSweep()
-	l.beginScrub()
-	l.finishSweep()
+	l.hot.finish()
+	l.hot.beginScrub()
+	l.hot.finish()
 	return l.gens.At(t, size)
 }
 
@@ -242,7 +230,7 @@ func (l *Ledger) ended(gone []*window.Generation, early bool) {
 	}
 	for _, gen := range gone {
 		if gen.Number != 0 {
-			l.live.Add(-gen.Count)
+			l.hot.live.Add(-gen.Count)
 		} else {
 			l.cold.live -= gen.Count
 		}
@@ -258,9 +246,9 @@ func (l *Ledger) ended(gone []*window.Generation, early bool) {
 // publish tells the stripes which generations are live and what is current. It
 // must hold mu.
 func (l *Ledger) publish() {
-	l.lockAll()
+	l.stripes.lockAll()
 	l.publishLocked()
-	l.unlockAll()
+	l.stripes.unlockAll()
 }
 
 // publishLocked is publish for who holds the stripes.
@@ -322,20 +310,11 @@ func (l *Ledger) Close() error {
 	l.running.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.closeStripes()
+	l.stripes.close()
 	if err := l.shut(); err != nil {
 		return fmt.Errorf("close ledger %s: %w", l.dir, err)
 	}
 	return nil
-}
-
-// closeStripes makes every Admit take mu, and see there why it cannot go on.
-func (l *Ledger) closeStripes() {
-	for i := range l.stripes {
-		l.stripes[i].mu.Lock()
-		l.stripes[i].left = 0
-		l.stripes[i].mu.Unlock()
-	}
 }
 
 // shut releases what open took, as far as it got.
@@ -346,8 +325,8 @@ func (l *Ledger) shut() error {
 		err = l.journal.close(l.failed == nil, l.cold.numbers(), image)
 	}
 	err = errors.Join(err, l.cold.close(), l.picture.close())
-	if l.mem != nil {
-		err = errors.Join(err, l.mem.release())
+	if l.hot.mem != nil {
+		err = errors.Join(err, l.hot.mem.release())
 	}
 	err = errors.Join(err, l.sequences.release())
 	if l.lock != nil {

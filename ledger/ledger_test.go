@@ -118,7 +118,7 @@ func TestLargeBatches(t *testing.T) {
 		}
 		spilled := 0
 		l.mu.Lock()
-		l.table.Spilled(func(window.Key, uint8, uint64) { spilled++ })
+		l.hot.table.Spilled(func(window.Key, uint8, uint64) { spilled++ })
 		l.mu.Unlock()
 		if spilled > 0 {
 			t.Errorf("batches of %d: %d identities have no place", n, spilled)

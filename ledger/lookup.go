@@ -59,10 +59,10 @@ func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err
 		return s, 0, false, err
 	}
 	k := window.KeyOf(f)
-	st := l.stripe(k)
+	st := l.stripes.of(k)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p, was := l.table.Find(k)
+	p, was := l.hot.table.Find(k)
 	s.Fingerprint = f
 	switch {
 	case was == window.Claimed:
@@ -279,23 +279,23 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 // generation it was in. It must hold mu.
 func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 	k := window.KeyOf(f)
-	st := l.stripe(k)
+	st := l.stripes.of(k)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	p, was := l.table.Find(k)
+	p, was := l.hot.table.Find(k)
 	if was == 0 || !st.live[was] {
 		return nil, false
 	}
 	if l.recency != nil && was != window.Claimed {
 		l.recency.Remove(l.recencyAt(k, p))
 	}
-	l.table.Mark(k, p, 0)
+	l.hot.table.Mark(k, p, 0)
 	l.claims.Drop(f)
 	l.receipts.drop(f)
 	gen := l.gens.ByNumber(was)
 	if gen != nil {
 		l.gens.Remove(gen, 1, 0)
-		l.live.Add(-1)
+		l.hot.live.Add(-1)
 	}
 	return gen, true
 }
@@ -336,16 +336,16 @@ func (l *Ledger) shard(shard uint8, dst []Sighting) (all []Sighting, err error) 
 		return nil, err
 	}
 	for {
-		at, ok := l.table.Sweeping()
+		at, ok := l.hot.table.Sweeping()
 		if !ok || at != shard {
 			break
 		}
-		l.step()
+		l.hot.step()
 	}
-	st := l.stripeOf(shard)
+	st := l.stripes.ofShard(shard)
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	l.table.All(shard, func(k window.Key, number uint8, side uint64) bool {
+	l.hot.table.All(shard, func(k window.Key, number uint8, side uint64) bool {
 		if !st.live[number] {
 			return true
 		}

@@ -55,10 +55,10 @@ func (l *Ledger) tend() {
 		}
 	}
 	chill := l.cold.wanted
-	lines := l.prefaulted
+	lines := l.hot.prefaulted
 	l.mu.Unlock()
 	l.back(lines)
-	for l.unlessStopped(l.table.FetchNext) { // of a table that had an image
+	for l.unlessStopped(l.hot.table.FetchNext) { // of a table that had an image
 		time.Sleep(breath)
 	}
 	for l.scrubSome() {
@@ -76,20 +76,20 @@ const breath = 20 * time.Microsecond
 // used. It is maintain's.
 func (l *Ledger) back(lines int) {
 	l.mu.Lock()
-	from := l.backed
+	from := l.hot.backed
 	l.mu.Unlock()
 	if from >= lines {
 		return
 	}
-	l.mem.prepare(from, lines)
+	l.hot.mem.prepare(from, lines)
 	l.mu.Lock()
-	l.backed = lines
+	l.hot.backed = lines
 	l.mu.Unlock()
 }
 
 // scrubSome takes a step of the sweep under way and tells whether there was one.
 func (l *Ledger) scrubSome() bool {
-	return l.unlessStopped(func() bool { return l.step() > 0 })
+	return l.unlessStopped(func() bool { return l.hot.step() > 0 })
 }
 
 // unlessStopped takes a step of maintain's under mu, and tells what it did, or

@@ -44,7 +44,7 @@ func fillUp(t *testing.T, o Options) {
 	}
 	l := open(t, dir, o)
 	const n = 5000
-	for i, most := 0, l.mem.limit*4*2/n; i < most; i++ {
+	for i, most := 0, l.hot.mem.limit*4*2/n; i < most; i++ {
 		switch err := l.Admit(context.Background(), batch(l, n*i, n*i+n)); {
 		case errors.Is(err, hapax.ErrFull):
 			most = 0
@@ -53,16 +53,16 @@ func fillUp(t *testing.T, o Options) {
 		}
 		l.mu.Lock()
 		l.settle()
-		if full := l.grown().Lines() > l.mem.limit; full && l.live.Load() > l.uncrowded() {
-			t.Errorf("%d identities in a table that takes %d", l.live.Load(), l.uncrowded())
+		if full := l.hot.grown().Lines() > l.hot.mem.limit; full && l.hot.live.Load() > l.hot.uncrowded() {
+			t.Errorf("%d identities in a table that takes %d", l.hot.live.Load(), l.hot.uncrowded())
 		}
 		l.mu.Unlock()
 	}
 	if l.Stats().EvictedLive > 0 != o.Evict {
 		t.Errorf("%+v", l.Stats())
 	}
-	if lines := l.table.Lines(); lines*2 < l.mem.limit {
-		t.Errorf("a table of %d lines, %d allowed", lines, l.mem.limit)
+	if lines := l.hot.table.Lines(); lines*2 < l.hot.mem.limit {
+		t.Errorf("a table of %d lines, %d allowed", lines, l.hot.mem.limit)
 	}
 	if got := admit(t, l, batch(l, 0, 1)); !o.Evict && got[hapax.Duplicate] != 1 {
 		t.Errorf("the first identity is %v", got)

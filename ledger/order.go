@@ -51,7 +51,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if err := l.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}
-	if err := l.fit(len(b.Entries)); err != nil {
+	if err := l.hot.fit(len(b.Entries)); err != nil {
 		return 0, l.fail(err)
 	}
 	if err := l.roll(); err != nil {
@@ -62,10 +62,10 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 		return 0, err
 	}
 	l.frame.begin(now, b.Source)
-	l.lockAll()
+	l.stripes.lockAll()
 	err = l.admitEntries(b.Entries, src, now)
 	l.deal()
-	l.unlockAll()
+	l.stripes.unlockAll()
 	if err != nil {
 		// The table remembers part of a batch that has no frame.
 		return 0, l.fail(err)
@@ -77,7 +77,7 @@ func (l *Ledger) finishBatch(n int) (end int64, err error) {
 	if end, err = l.logBatch(); err != nil {
 		return 0, err
 	}
-	if err := l.pay(n); err != nil {
+	if err := l.hot.pay(n); err != nil {
 		return end, l.fail(err)
 	}
 	return end, nil
@@ -137,13 +137,13 @@ func (l *Ledger) admitEntries(entries []Entry, src *source, now int64) error {
 		n := min(len(entries), ahead)
 		for i := range n {
 			keys[i] = window.KeyOf(entries[i].Fingerprint)
-			spots[i] = l.table.Spot(keys[i])
+			spots[i] = l.hot.table.Spot(keys[i])
 		}
-		l.table.Load(keys[:n], spots[:n])
-		epoch := l.table.Epoch()
+		l.hot.table.Load(keys[:n], spots[:n])
+		epoch := l.hot.table.Epoch()
 		for i := range n {
-			if l.table.Epoch() != epoch {
-				spots[i] = l.table.Spot(keys[i])
+			if l.hot.table.Epoch() != epoch {
+				spots[i] = l.hot.table.Spot(keys[i])
 			}
 			if err := l.admitAt(&entries[i], keys[i], spots[i], src, now); err != nil {
 				return err
@@ -192,7 +192,7 @@ func (l *Ledger) admitAt(e *Entry, k window.Key, s window.Spot, src *source, now
 
 // known tells whether the identity is remembered.
 func (l *Ledger) known(k window.Key) bool {
-	if _, was := l.table.Find(k); was != window.Claimed && l.stripe(k).live[was] {
+	if _, was := l.hot.table.Find(k); was != window.Claimed && l.stripes.of(k).live[was] {
 		return true
 	}
 	_, _, ok, _ := l.cold.find(k, l.gens) // an error comes again when it is admitted
@@ -202,8 +202,8 @@ func (l *Ledger) known(k window.Key) bool {
 // again gives the verdict on a position that was a copy when it was first
 // admitted, of an identity that is remembered.
 func (l *Ledger) again(e *Entry, k window.Key, now int64) error {
-	p, was := l.table.Find(k)
-	hot := l.stripe(k).live[was]
+	p, was := l.hot.table.Find(k)
+	hot := l.stripes.of(k).live[was]
 	first := l.gens.ByNumber(was)
 	var d hapax.Digest
 	if hot {
@@ -238,7 +238,7 @@ func (l *Ledger) again(e *Entry, k window.Key, now int64) error {
 // admitEntry gives the verdict on one entry, remembers it if it is fresh and
 // adds it to the frame. It must hold mu and all stripes, after turn.
 func (l *Ledger) admitEntry(e *Entry, k window.Key, s window.Spot, now int64) error {
-	epoch := l.table.Epoch()
+	epoch := l.hot.table.Epoch()
 	gen, err := l.generationOf(e, now)
 	if err != nil {
 		if !errors.Is(err, window.ErrLate) {
@@ -248,11 +248,11 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, s window.Spot, now int64) er
 		l.stats.late.Add(1)
 		return nil
 	}
-	if l.table.Epoch() != epoch {
-		s = l.table.Spot(k)
+	if l.hot.table.Epoch() != epoch {
+		s = l.hot.table.Spot(k)
 	}
-	p, was := l.table.FindAt(k, s)
-	live := &l.stripe(k).live
+	p, was := l.hot.table.FindAt(k, s)
+	live := &l.stripes.of(k).live
 	switch {
 	case was == window.Claimed:
 		if held, ok := l.claims.Get(e.Fingerprint, now); ok {
@@ -260,7 +260,7 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, s window.Spot, now int64) er
 			return nil
 		}
 		l.claims.Drop(e.Fingerprint)
-		l.table.Mark(k, p, gen.Number)
+		l.hot.table.Mark(k, p, gen.Number)
 		l.remember(e, k, p, gen)
 		return nil
 	case live[was]:
@@ -281,30 +281,15 @@ func (l *Ledger) admitEntry(e *Entry, k window.Key, s window.Spot, now int64) er
 		return nil
 	}
 	if was != 0 {
-		l.table.Mark(k, p, gen.Number)
+		l.hot.table.Mark(k, p, gen.Number)
 		l.remember(e, k, p, gen)
 		return nil
 	}
-	if p, err = l.insert(k, s, gen.Number); err != nil {
+	if p, err = l.hot.insert(k, s, gen.Number); err != nil {
 		return err
 	}
 	l.remember(e, k, p, gen)
 	return nil
-}
-
-// insert adds a key to the table, growing it at once if its neighbourhood is
-// crowded.
-func (l *Ledger) insert(k window.Key, s window.Spot, number uint8) (window.Place, error) {
-	for {
-		p, err := l.table.InsertAt(k, s, number, &l.stripe(k).live)
-		if !errors.Is(err, window.ErrCrowded) {
-			return p, err
-		}
-		if err := l.growNow(); err != nil {
-			return p, err
-		}
-		s = l.table.Spot(k)
-	}
 }
 
 // generationOf is the generation that the entry belongs to.
@@ -369,7 +354,7 @@ func (l *Ledger) remember(e *Entry, k window.Key, p window.Place, gen *window.Ge
 
 // keep accounts for an identity that has just been put into the table.
 func (l *Ledger) keep(e *Entry, k window.Key, p window.Place, gen *window.Generation) {
-	l.live.Add(1)
+	l.hot.live.Add(1)
 	l.setSide(k, p, e.Fingerprint, e.Digest)
 	if gone := l.gens.Add(gen, 1, e.Size); len(gone) > 0 {
 		l.ended(gone, false)
@@ -384,14 +369,14 @@ func (l *Ledger) trim() {
 		f, at, _ := l.recency.Oldest()
 		l.recency.Remove(at)
 		k := window.KeyOf(f)
-		p, was := l.table.Find(k)
+		p, was := l.hot.table.Find(k)
 		if was == 0 || was == window.Claimed || l.recencyAt(k, p) != at {
 			continue // it had left by another bound, and may have come anew
 		}
-		l.table.Mark(k, p, 0)
+		l.hot.table.Mark(k, p, 0)
 		if gen := l.gens.ByNumber(was); gen != nil {
 			l.gens.Remove(gen, 1, 0)
-			l.live.Add(-1)
+			l.hot.live.Add(-1)
 		}
 	}
 }
@@ -426,7 +411,7 @@ func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *windo
 	}
 	moved := int64(0)
 	if first != gen {
-		l.table.Mark(k, p, gen.Number)
+		l.hot.table.Mark(k, p, gen.Number)
 		l.gens.Remove(first, 1, 0)
 		moved = 1
 	}
@@ -442,11 +427,13 @@ func (l *Ledger) renew(e *Entry, k window.Key, p window.Place, first, gen *windo
 // digest is the digest kept of an identity in the table, 0 if none.
 func (l *Ledger) digest(k window.Key, p window.Place) hapax.Digest {
 	if l.recency == nil {
-		return hapax.Digest(l.table.Side(k, p))
+		return hapax.Digest(l.hot.table.Side(k, p))
 	}
 	return l.recency.Digest(l.recencyAt(k, p))
 }
 
 // recencyAt is the place of an identity in the table in the order of an exact
 // count window.
-func (l *Ledger) recencyAt(k window.Key, p window.Place) uint32 { return uint32(l.table.Side(k, p)) }
+func (l *Ledger) recencyAt(k window.Key, p window.Place) uint32 {
+	return uint32(l.hot.table.Side(k, p))
+}

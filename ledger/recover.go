@@ -45,7 +45,7 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	if !l.openImage(image) {
-		if err := l.newTable(max(l.o.Expect, keysIn(j.files, left))); err != nil {
+		if err := l.hot.newTable(max(l.o.Expect, keysIn(j.files, left))); err != nil {
 			return err
 		}
 	}

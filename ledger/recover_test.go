@@ -368,7 +368,7 @@ func TestZerosTakeNoMemory(t *testing.T) {
 	l := open(t, "d", o)
 	admit(t, l, batch(l, 0, 100))
 	o.FS = aheadOf(t, l, maxReserve)
-	if got, want := open(t, "d", o).table.Layout().Lines(), l.table.Layout().Lines(); got != want {
+	if got, want := open(t, "d", o).hot.table.Layout().Lines(), l.hot.table.Layout().Lines(); got != want {
 		t.Errorf("the table has %d lines, and had %d", got, want)
 	}
 }

@@ -224,10 +224,10 @@ func (r *replay) begin(gen window.Generation) error {
 	}
 	live, err := r.l.gens.Restore(gen, true)
 	if errors.Is(err, window.ErrNumbers) {
-		r.l.lockAll()
-		r.l.beginScrub()
-		r.l.finishSweep()
-		r.l.unlockAll()
+		r.l.stripes.lockAll()
+		r.l.hot.beginScrub()
+		r.l.hot.finish()
+		r.l.stripes.unlockAll()
 		live, err = r.l.gens.Restore(gen, true)
 	}
 	if err != nil {
@@ -284,7 +284,7 @@ func (r *replay) admit(b *reader) error {
 // block remembers a block's identities under its generation.
 func (r *replay) block(b *readBlock, gen *window.Generation) error {
 	l := r.l
-	if err := l.fit(b.n); err != nil {
+	if err := l.hot.fit(b.n); err != nil {
 		return err
 	}
 	var keys [ahead]window.Key
@@ -294,7 +294,7 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 		n := min(b.n-at, ahead)
 		for i := range n {
 			keys[i] = window.KeyOf(b.key(at + i))
-			spots[i] = l.table.Spot(keys[i])
+			spots[i] = l.hot.table.Spot(keys[i])
 		}
 		fresh, err := r.keys(b, at, keys[:n], spots[:n], gen)
 		if err != nil {
@@ -302,25 +302,25 @@ func (r *replay) block(b *readBlock, gen *window.Generation) error {
 		}
 		taken += fresh
 	}
-	l.live.Add(taken)
+	l.hot.live.Add(taken)
 	if gone := l.gens.Add(gen, taken, b.bytes); len(gone) > 0 {
 		l.ended(gone, false)
 		l.publish()
 	}
-	return l.pay(b.n)
+	return l.hot.pay(b.n)
 }
 
 // keys remembers a block's identities from the one at on, and returns how many
 // were not in the generation yet.
 func (r *replay) keys(b *readBlock, at int, keys []window.Key, spots []window.Spot, gen *window.Generation) (taken int64, err error) {
 	l := r.l
-	l.lockAll()
-	defer l.unlockAll()
-	l.table.Load(keys, spots)
-	epoch := l.table.Epoch()
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
+	l.hot.table.Load(keys, spots)
+	epoch := l.hot.table.Epoch()
 	for i, k := range keys {
-		if l.table.Epoch() != epoch {
-			spots[i] = l.table.Spot(k)
+		if l.hot.table.Epoch() != epoch {
+			spots[i] = l.hot.table.Spot(k)
 		}
 		fresh, err := r.key(b, at+i, k, spots[i], gen)
 		if err != nil {
@@ -334,8 +334,8 @@ func (r *replay) keys(b *readBlock, at int, keys []window.Key, spots []window.Sp
 // key remembers one identity and returns 1 if it was not in the generation yet.
 func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *window.Generation) (int64, error) {
 	l := r.l
-	st := l.stripe(k)
-	p, was := l.table.FindAt(k, s)
+	st := l.stripes.of(k)
+	p, was := l.hot.table.FindAt(k, s)
 	live := was != 0 && st.live[was]
 	if !live {
 		if err := l.leaveCold(k, r.f.number, r.at); err != nil {
@@ -348,7 +348,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 	switch {
 	case was == 0:
 		var err error
-		if p, err = l.insert(k, s, gen.Number); err != nil {
+		if p, err = l.hot.insert(k, s, gen.Number); err != nil {
 			return 0, err
 		}
 	case was == gen.Number:
@@ -357,10 +357,10 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 		}
 		return 0, nil
 	default:
-		l.table.Mark(k, p, gen.Number)
+		l.hot.table.Mark(k, p, gen.Number)
 		if first := l.gens.ByNumber(was); live && first != nil {
 			l.gens.Remove(first, 1, 0)
-			l.live.Add(-1)
+			l.hot.live.Add(-1)
 			if l.recency != nil {
 				l.recency.Touch(l.recencyAt(k, p))
 				return 1, nil
@@ -377,10 +377,10 @@ func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d ha
 		d = 0
 	}
 	if l.recency != nil {
-		l.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
+		l.hot.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
 		l.trim()
 	} else if l.o.Digests {
-		l.table.SetSide(k, p, uint64(d))
+		l.hot.table.SetSide(k, p, uint64(d))
 	}
 }
 
@@ -393,21 +393,21 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
 		return nil
 	}
 	k := window.KeyOf(f)
-	p, was := l.table.Find(k)
+	p, was := l.hot.table.Find(k)
 	switch {
 	case was == 0:
-		l.lockAll()
-		_, err := l.insert(k, l.table.Spot(k), window.Claimed)
-		l.unlockAll()
+		l.stripes.lockAll()
+		_, err := l.hot.insert(k, l.hot.table.Spot(k), window.Claimed)
+		l.stripes.unlockAll()
 		if err != nil {
 			return err
 		}
-	case was != window.Claimed && l.stripe(k).live[was]:
+	case was != window.Claimed && l.stripes.of(k).live[was]:
 		// It had left the window by what the next frame will say.
 		l.forgetInTable(f)
 		return r.claim(f, h)
 	default:
-		l.table.Mark(k, p, window.Claimed)
+		l.hot.table.Mark(k, p, window.Claimed)
 	}
 	l.claims.Put(f, h)
 	if most := l.o.MaxClaims; l.claims.Len() > most {

@@ -47,7 +47,7 @@ func (l *Ledger) roomForProducers(rows int64, producers int) error {
 	n := rows + int64(producers)*window.IndexBytes
 	var ok bool
 	if !l.keepsCold() {
-		ok = l.mem.cede(n, l.table)
+		ok = l.hot.mem.cede(n, l.hot.table)
 	} else {
 		filters := l.cold.memory()
 		if l.cold.wanted {

@@ -74,8 +74,8 @@ func (l *Ledger) Stats() Stats {
 		Fresh: l.stats.fresh.Load(), Duplicates: l.stats.duplicates.Load(),
 		Redelivered: l.stats.redelivered.Load(), InFlight: l.stats.inFlight.Load(),
 		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
-		Live: l.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.stats.evictedLive.Load(),
-		Claims: int64(l.claims.Len()), Memory: l.table.Bytes() + l.cold.memory(),
+		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.stats.evictedLive.Load(),
+		Claims: int64(l.claims.Len()), Memory: l.hot.table.Bytes() + l.cold.memory(),
 	}
 	for i := range s.Ages {
 		s.Ages[i] = l.stats.ages[i].Load()

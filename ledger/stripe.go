@@ -43,28 +43,40 @@ func (st *stripe) lock() {
 
 func stripeOf(shard uint8) uint8 { return shard >> 4 }
 
-func (l *Ledger) stripeOf(shard uint8) *stripe { return &l.stripes[stripeOf(shard)] }
+// stripeSet is all stripes of a ledger.
+type stripeSet [stripes]stripe
 
-func (l *Ledger) stripe(k window.Key) *stripe { return l.stripeOf(k.Shard()) }
+func (s *stripeSet) ofShard(shard uint8) *stripe { return &s[stripeOf(shard)] }
+
+func (s *stripeSet) of(k window.Key) *stripe { return s.ofShard(k.Shard()) }
 
 // lockAll takes all stripes, in order.
-func (l *Ledger) lockAll() {
-	for i := range l.stripes {
-		l.stripes[i].mu.Lock()
+func (s *stripeSet) lockAll() {
+	for i := range s {
+		s[i].mu.Lock()
 	}
 }
 
-func (l *Ledger) unlockAll() {
-	for i := range l.stripes {
-		l.stripes[i].mu.Unlock()
+func (s *stripeSet) unlockAll() {
+	for i := range s {
+		s[i].mu.Unlock()
+	}
+}
+
+// close makes every Admit take the ledger's mu, and see there why it cannot go on.
+func (s *stripeSet) close() {
+	for i := range s {
+		s[i].mu.Lock()
+		s[i].left = 0
+		s[i].mu.Unlock()
 	}
 }
 
 // settle brings what the stripes counted to the generations. It must hold mu.
 func (l *Ledger) settle() {
-	l.lockAll()
+	l.stripes.lockAll()
 	l.settleLocked()
-	l.unlockAll()
+	l.stripes.unlockAll()
 }
 
 // settleLocked is settle for who holds the stripes. It comes before the current
@@ -73,9 +85,9 @@ func (l *Ledger) settleLocked() {
 	for i := range l.stripes {
 		st := &l.stripes[i]
 		if st.fresh > 0 {
-			l.live.Add(st.fresh)
+			l.hot.live.Add(st.fresh)
 			l.stats.fresh.Add(st.fresh)
-			l.debt += st.fresh * l.rate
+			l.hot.debt += st.fresh * l.hot.rate
 			l.ended(l.gens.Add(l.current, st.fresh, 0), false)
 		}
 		l.stats.duplicates.Add(st.duplicates)
@@ -91,9 +103,9 @@ func (l *Ledger) deal() {
 	}
 	l.settleLocked()
 	left := int64(0)
-	if room := min(l.gens.Room(l.current), min(l.most(), l.uncrowded())-l.live.Load()); room > 0 && l.ready() == nil {
+	if room := min(l.gens.Room(l.current), min(l.hot.most(), l.hot.uncrowded())-l.hot.live.Load()); room > 0 && l.ready() == nil {
 		left = min(max(room/stripes, 1), share)
-		if _, ok := l.table.Sweeping(); ok {
+		if _, ok := l.hot.table.Sweeping(); ok {
 			left = min(left, hurried)
 		}
 	}

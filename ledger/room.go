@@ -1,0 +1,109 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// makeRoom sees to it that n identities fit the budgets: by moving the oldest to
+// a cold file, or by letting them go if that is allowed. It must hold mu, which
+// it lets go of while it waits, and no stripe.
+func (l *Ledger) makeRoom(n int) error {
+	if l.journal != nil && l.hot.live.Load()+int64(n) > int64(chillAt*float64(l.hot.most())) {
+		l.wantChill()
+	}
+	for l.hot.live.Load()+int64(n) > l.hot.most() {
+		if l.cold.wanted {
+			l.cold.done.Wait()
+			if err := l.ready(); err != nil {
+				return err
+			}
+			continue
+		}
+		if !l.o.Evict {
+			return l.hot.full()
+		}
+		if err := l.evict(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeRoomFor is makeRoom for the entries that are not known yet, who alone need
+// any. It asks the cold files about all of them.
+func (l *Ledger) makeRoomFor(entries []Entry) error {
+	if err := l.askCold(entries); err != nil {
+		return err
+	}
+	if l.hot.live.Load()+int64(len(entries)) <= int64(chillAt*float64(l.hot.most())) && l.o.MaxDisk == 0 {
+		return nil
+	}
+	fresh := 0
+	l.stripes.lockAll()
+	for i := range entries {
+		if !l.known(window.KeyOf(entries[i].Fingerprint)) {
+			fresh++
+		}
+	}
+	l.stripes.unlockAll()
+	if fresh == 0 {
+		return nil
+	}
+	if err := l.makeDiskRoom(24 * int64(fresh)); err != nil {
+		return err
+	}
+	return l.makeRoom(fresh)
+}
+
+// makeDiskRoom keeps the files within their budget while frames of so many bytes
+// come, and a lap over all producers, without which the log cannot get shorter.
+func (l *Ledger) makeDiskRoom(frames int64) error {
+	if l.o.MaxDisk == 0 || l.journal == nil {
+		return nil
+	}
+	const margin = 64 << 10 // frames' headers, snapshots, a seal
+	most := l.o.MaxDisk - frames - l.sequences.lapBytes() - margin
+	if l.journal.size()+l.cold.size() > most {
+		if err := errors.Join(l.dropLogs(), l.cold.clean(l.gens)); err != nil {
+			return l.fail(err)
+		}
+	}
+	for l.journal.size()+l.cold.size() > most {
+		if !l.o.Evict || len(l.gens.List()) < 2 {
+			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict or Sequences.Idle",
+				hapax.ErrFull, l.journal.size()+l.cold.size(), l.o.MaxDisk)
+		}
+		if err := l.evict(); err != nil {
+			return err
+		}
+		if err := errors.Join(l.dropLogs(), l.cold.clean(l.gens)); err != nil {
+			return l.fail(err)
+		}
+	}
+	return nil
+}
+
+// evict lets the oldest generation go before its time. Where it was cold, that
+// makes no room in the table: once its file is empty, the filters have some for
+// the next generations that are to move.
+func (l *Ledger) evict() error {
+	gen := l.gens.Evict()
+	if gen == nil {
+		return l.hot.full()
+	}
+	l.ended([]*window.Generation{gen}, true)
+	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", gen.Count)
+	l.publish()
+	if gen.Number != 0 {
+		return nil
+	}
+	if err := l.cold.clean(l.gens); err != nil {
+		return l.fail(err)
+	}
+	l.wantChill()
+	return nil
+}
