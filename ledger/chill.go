@@ -48,7 +48,7 @@ func (l *Ledger) diskHolds(keys int64) bool {
 func (l *Ledger) chills() bool {
 	w := l.o.Window
 	if w.Count+w.Bytes != 0 {
-		return w.Kind == hapax.First && !w.EventTime && l.recency == nil
+		return w.Kind == hapax.First && !w.EventTime && l.hot.recency == nil
 	}
 	return w.Kind != hapax.Renewed || !w.EventTime
 }

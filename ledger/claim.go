@@ -71,7 +71,7 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
 		c.Deadline = time.Unix(0, held.Deadline)
 		e := Entry{Digest: r.Digest}
-		l.claimed(&e, held)
+		(&admission{l: l, now: now}).claimed(&e, held)
 		c.Verdict = e.Verdict
 		return c, 0, nil
 	}
@@ -97,7 +97,8 @@ func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, error) {
 	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
 	l.frame.begin(now, "")
 	k := window.KeyOf(c.Fingerprint)
-	err := l.admitEntry(&e, k, l.hot.table.Spot(k), now)
+	a := admission{l: l, now: now}
+	err := a.admitEntry(&e, k, l.hot.table.Spot(k))
 	if err == nil {
 		_, err = l.logBatch()
 	}
@@ -235,13 +236,14 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 		return 0, err
 	}
 	e := &Entry{Fingerprint: c.Fingerprint, Digest: h.Digest, Time: max(now, l.gens.Watermark())}
+	a := admission{l: l, now: now}
 	l.stripes.lockAll()
-	gen, err := l.generationOf(e, now)
+	gen, err := a.generationOf(e)
 	if err == nil {
 		k := window.KeyOf(e.Fingerprint)
 		p, _ := l.hot.table.Find(k)
 		l.hot.table.Mark(k, p, gen.Number)
-		l.keep(e, k, p, gen)
+		a.keep(e, k, p, gen)
 	}
 	l.stripes.unlockAll()
 	if err != nil {

@@ -384,23 +384,3 @@ func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s 
 	s.Digest = e.Digest
 	return s, true, nil
 }
-
-// rewarm puts an identity of a cold file into the table: its window runs anew.
-func (l *Ledger) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) (err error) {
-	p, was := l.hot.table.Find(k)
-	if was != 0 { // from before it was cold
-		l.hot.table.Mark(k, p, gen.Number)
-	} else if p, err = l.hot.insert(k, l.hot.table.Spot(k), gen.Number); err != nil {
-		return err
-	}
-	l.setSide(k, p, e.Fingerprint, d)
-	l.gens.Remove(first, 1, 0)
-	l.cold.live--
-	l.hot.live.Add(1)
-	l.frame.renewed(gen, e, d)
-	if gone := l.gens.Add(gen, 1, 0); len(gone) > 0 {
-		l.ended(gone, false)
-		l.publishLocked()
-	}
-	return nil
-}

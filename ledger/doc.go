@@ -13,7 +13,8 @@
 // keeps more identities than memory holds: the oldest move to cold files.
 //
 // Reading the code: [Open] is in ledger.go and recover.go; the way of a batch is
-// Admit, admitBatch, admitEntries, admitEntry, appendFrame, journal.wait in
-// admit.go, order.go and journal.go; what is on disk is drawn in frame.go and
-// meta.go; the table and the windows are package window, which is pure.
+// Admit, admitBatch, admission.admit, admitEntry, admitFrame.appendTo,
+// journal.wait in admit.go, order.go, admission.go, frame.go and journal.go; what
+// is on disk is drawn in frame.go and meta.go; the table and the windows are
+// package window, which is pure.
 package ledger

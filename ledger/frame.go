@@ -176,6 +176,17 @@ func (f *admitFrame) payload() []byte {
 	return b
 }
 
+// appendTo appends the frame to the log, and before it what the newest file does
+// not know of its generations.
+func (f *admitFrame) appendTo(j *journal) error {
+	for _, b := range f.blocks {
+		if err := j.use(b.gen); err != nil {
+			return err
+		}
+	}
+	return j.append(frameAdmit, f.payload())
+}
+
 func (f *admitFrame) appendPositions(b []byte) []byte {
 	b = appendString(b, f.source)
 	b = binary.AppendUvarint(b, uint64(len(f.runs)))

@@ -32,12 +32,13 @@ const (
 // admit; maintain is ahead of them if it can be. All of it is called under the
 // ledger's mu, but for what table does under a stripe.
 type hot struct {
-	table     *window.Table
-	mem       *memory
-	gens      *window.Generations // the ledger's
-	stripes   *stripeSet          // the ledger's
-	nudge     func()              // wakes maintain
-	maxMemory int64               // what the user calls the budget
+	table   *window.Table
+	mem     *memory
+	gens    *window.Generations // the ledger's
+	stripes *stripeSet          // the ledger's
+	nudge   func()              // wakes maintain
+	o       *Options            // the ledger's
+	recency *window.Recency     // of an exact count window, else nil
 
 	ahead      atomic.Pointer[window.Ahead] // where the lines are, for who holds no lock
 	live       counter                      // identities in generations of the table that are live
@@ -226,7 +227,7 @@ func (h *hot) growNow() error {
 func (h *hot) most() int64 { return h.mem.most.Load() }
 
 func (h *hot) full() error {
-	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, h.live.Load(), h.maxMemory)
+	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, h.live.Load(), h.o.MaxMemory)
 }
 
 // insert adds a key to the table, growing it at once if its neighbourhood is
@@ -243,3 +244,47 @@ func (h *hot) insert(k window.Key, s window.Spot, number uint8) (window.Place, e
 		s = h.table.Spot(k)
 	}
 }
+
+// setSide keeps an identity's digest, or its place in the order, beside it.
+func (h *hot) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d hapax.Digest) {
+	if !h.o.Digests {
+		d = 0
+	}
+	if h.recency != nil {
+		h.table.SetSide(k, p, uint64(h.recency.Push(f, d)))
+		h.trim()
+	} else if h.o.Digests {
+		h.table.SetSide(k, p, uint64(d))
+	}
+}
+
+// trim lets the oldest identity of an exact count window go when one more came
+// than it holds.
+func (h *hot) trim() {
+	for int64(h.recency.Len()) > h.o.Window.Count {
+		f, at, _ := h.recency.Oldest()
+		h.recency.Remove(at)
+		k := window.KeyOf(f)
+		p, was := h.table.Find(k)
+		if was == 0 || was == window.Claimed || h.recencyAt(k, p) != at {
+			continue // it had left by another bound, and may have come anew
+		}
+		h.table.Mark(k, p, 0)
+		if gen := h.gens.ByNumber(was); gen != nil {
+			h.gens.Remove(gen, 1, 0)
+			h.live.Add(-1)
+		}
+	}
+}
+
+// digest is the digest kept of an identity in the table, 0 if none.
+func (h *hot) digest(k window.Key, p window.Place) hapax.Digest {
+	if h.recency == nil {
+		return hapax.Digest(h.table.Side(k, p))
+	}
+	return h.recency.Digest(h.recencyAt(k, p))
+}
+
+// recencyAt is the place of an identity in the table in the order of an exact
+// count window.
+func (h *hot) recencyAt(k window.Key, p window.Place) uint32 { return uint32(h.table.Side(k, p)) }

@@ -70,7 +70,7 @@ func (l *Ledger) blockBytes(layout window.Layout) int64 {
 // log would take more than a moment: nil if there is to be none, or can be none.
 // It must hold mu. An exact count window's order is not in the table.
 func (l *Ledger) quickStart() *image {
-	if l.failed != nil || l.o.ReadOnly || l.journal == nil || l.journal.w == nil || l.recency != nil ||
+	if l.failed != nil || l.o.ReadOnly || l.journal == nil || l.journal.w == nil || l.hot.recency != nil ||
 		l.o.QuickStart < 0 || l.hot.live.Load() < l.o.QuickStart {
 		return nil
 	}
@@ -207,7 +207,7 @@ func (l *Ledger) fits(m *image) error {
 		return errors.New("another kind of processor wrote it")
 	case m.Layout.Lines() > l.hot.mem.limit:
 		return fmt.Errorf("its table is larger than MaxMemory of %d bytes allows", l.o.MaxMemory)
-	case l.recency != nil || m.Size != l.blockBytes(m.Layout):
+	case l.hot.recency != nil || m.Size != l.blockBytes(m.Layout):
 		return errors.New("it is of another kind of table")
 	}
 	return nil

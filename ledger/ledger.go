@@ -38,9 +38,8 @@ type Ledger struct {
 	gens       *window.Generations
 	current    *window.Generation // takes what arrives now; nil before the first
 	claims     *window.Claims
-	reserved   uint64          // tokens up to here may be given out,
-	reservedAt int64           // once the log is durable up to here
-	recency    *window.Recency // of an exact count window, else nil
+	reserved   uint64 // tokens up to here may be given out,
+	reservedAt int64  // once the log is durable up to here
 	sources    map[string]*source
 	receipts   receipts
 	hot        hot
@@ -98,16 +97,16 @@ func (l *Ledger) open() error {
 		grace = int64(l.o.Window.Time / 512)
 	}
 	l.gens = window.NewGenerations(l.o.Window, grace)
+	l.hot = hot{gens: l.gens, stripes: l.stripes, nudge: l.nudge, o: &l.o}
 	if l.o.exact() {
-		l.recency = window.NewRecency()
+		l.hot.recency = window.NewRecency()
 	}
-	l.hot = hot{gens: l.gens, stripes: l.stripes, nudge: l.nudge, maxMemory: l.o.MaxMemory}
 	var err error
 	budget := l.o.MaxMemory
 	if l.keepsCold() {
 		budget = int64(hotShare * float64(budget))
 	}
-	if l.hot.mem, err = newMemory(budget, l.o.Digests || l.recency != nil, l.o.Growth); err != nil {
+	if l.hot.mem, err = newMemory(budget, l.o.Digests || l.hot.recency != nil, l.o.Growth); err != nil {
 		return err
 	}
 	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)

@@ -81,7 +81,7 @@ func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err
 	}
 	g := l.gens.ByNumber(was)
 	l.sighted(&s, g)
-	s.Digest = l.digest(k, p)
+	s.Digest = l.hot.digest(k, p)
 	return s, g.ID, true, nil
 }
 
@@ -286,8 +286,8 @@ func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 	if was == 0 || !st.live[was] {
 		return nil, false
 	}
-	if l.recency != nil && was != window.Claimed {
-		l.recency.Remove(l.recencyAt(k, p))
+	if l.hot.recency != nil && was != window.Claimed {
+		l.hot.recency.Remove(l.hot.recencyAt(k, p))
 	}
 	l.hot.table.Mark(k, p, 0)
 	l.claims.Drop(f)
@@ -358,8 +358,8 @@ func (l *Ledger) shard(shard uint8, dst []Sighting) (all []Sighting, err error) 
 			s.Verdict, s.Token, s.Digest, s.Expires = hapax.InFlight, h.Token, h.Digest, time.Unix(0, h.Deadline)
 		} else {
 			l.sighted(&s, l.gens.ByNumber(number))
-			if s.Digest = hapax.Digest(side); l.recency != nil {
-				s.Digest = l.recency.Digest(uint32(side))
+			if s.Digest = hapax.Digest(side); l.hot.recency != nil {
+				s.Digest = l.hot.recency.Digest(uint32(side))
 			}
 		}
 		dst = append(dst, s)

@@ -352,8 +352,8 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 			return 0, err
 		}
 	case was == gen.Number:
-		if l.recency != nil {
-			l.recency.Touch(l.recencyAt(k, p))
+		if l.hot.recency != nil {
+			l.hot.recency.Touch(l.hot.recencyAt(k, p))
 		}
 		return 0, nil
 	default:
@@ -361,27 +361,14 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 		if first := l.gens.ByNumber(was); live && first != nil {
 			l.gens.Remove(first, 1, 0)
 			l.hot.live.Add(-1)
-			if l.recency != nil {
-				l.recency.Touch(l.recencyAt(k, p))
+			if l.hot.recency != nil {
+				l.hot.recency.Touch(l.hot.recencyAt(k, p))
 				return 1, nil
 			}
 		}
 	}
-	l.setSide(k, p, b.key(i), b.digest(i))
+	l.hot.setSide(k, p, b.key(i), b.digest(i))
 	return 1, nil
-}
-
-// setSide keeps an identity's digest, or its place in the order, beside it.
-func (l *Ledger) setSide(k window.Key, p window.Place, f hapax.Fingerprint, d hapax.Digest) {
-	if !l.o.Digests {
-		d = 0
-	}
-	if l.recency != nil {
-		l.hot.table.SetSide(k, p, uint64(l.recency.Push(f, d)))
-		l.trim()
-	} else if l.o.Digests {
-		l.hot.table.SetSide(k, p, uint64(d))
-	}
 }
 
 func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
