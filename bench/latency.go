@@ -18,6 +18,11 @@ const pause = time.Millisecond
 // empty, and then with all ids live.
 func latency(b *bench) error {
 	for _, live := range []int64{b.size(10_000_000), b.size(50_000_000)} {
+		for _, cores := range []int{1, 2} {
+			if err := measure.Cores(cores, func() error { return growing(b, live, cores) }); err != nil {
+				return err
+			}
+		}
 		if err := measure.OneCore(func() error { return latencyAt(b, live) }); err != nil {
 			return err
 		}
@@ -28,9 +33,6 @@ func latency(b *bench) error {
 
 func latencyAt(b *bench, live int64) (err error) {
 	s := stream.Tenth()
-	if err := growing(b, s, live); err != nil {
-		return err
-	}
 	p, err := openPair(room(s, live, 2*step(live), b.Rounds), room(s, live, step(live), b.Rounds))
 	if err != nil {
 		return err
@@ -68,15 +70,18 @@ func latencyAt(b *bench, live int64) (err error) {
 			return err
 		}
 	}
-	return besideIdle(b, "longest answer with "+millions(live)+" live", ours, func() (time.Duration, error) {
+	return besideIdle(b, b.Rounds, "longest answer with "+millions(live)+" live", ours, func() (time.Duration, error) {
 		return hapax.pass(s, step(live))
 	})
 }
 
 // growing takes in ids from none to live, in a ledger that was not told how many
-// would come.
-func growing(b *bench, s stream.Stream, live int64) (err error) {
+// would come. What it will take was used just before every turn: the host of a
+// virtual machine takes back what is free, and backs a page anew with its first
+// touch, which says nothing of the ledger.
+func growing(b *bench, live int64, cores int) (err error) {
 	defer measure.FreeMemory()
+	s := stream.Tenth()
 	if err := measure.Warm(64 * live); err != nil {
 		return err
 	}
@@ -87,19 +92,24 @@ func growing(b *bench, s stream.Stream, live int64) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
 	ours := &clocked{take: e.take}
 	hapax := &contestant{name: "hapax", take: ours.each}
-	return besideIdle(b, "longest answer while growing to "+millions(live), ours, func() (time.Duration, error) {
-		return hapax.pass(s, s.Messages(live)/int64(b.Rounds))
+	turns := b.Rounds * max(int(live/10_000_000), 1)
+	work := fmt.Sprintf("longest answer while growing to %s, cores: %d", millions(live), cores)
+	return besideIdle(b, turns, work, ours, func() (time.Duration, error) {
+		if err := measure.Warm(4 * live); err != nil {
+			return 0, err
+		}
+		return hapax.pass(s, s.Messages(live)/int64(turns))
 	})
 }
 
 // besideIdle alternates turns of work with idle turns of the same length and
 // compares the longest answer of all turns with the longest gap of all idle
 // ones: both had the same chance to be disturbed by the machine.
-func besideIdle(b *bench, work string, counted *clocked, turn func() (time.Duration, error)) error {
+func besideIdle(b *bench, turns int, work string, counted *clocked, turn func() (time.Duration, error)) error {
 	counted.h = measure.Histogram{}
 	var idle measure.Histogram
 	spent := 100 * time.Millisecond
-	_, err := measure.Rounds(b.Rounds, []measure.Pass{
+	_, err := measure.Rounds(turns, []measure.Pass{
 		func(int) (_ float64, err error) {
 			spent, err = turn()
 			return 0, err

@@ -13,7 +13,7 @@ const (
 	// a caller has to sweep for those of all stripes is done in one go.
 	share = 128
 	// hurried is share while a sweep is on.
-	hurried = 32
+	hurried = 16
 )
 
 // stripe is the lock of sixteen shards, and what Admit needs under it.

@@ -1,0 +1,56 @@
+package ledger
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// A growing table makes no caller wait for long: what a single call moves is
+// bounded, whatever the table's size, even where the ledger's own goroutine never
+// gets to run. The bound is one on work, which a test can count, and not on time.
+func TestGrowthTakesLittleOfEachCall(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
+	const (
+		n         = 1_500_000
+		mostLines = 5 * 2048 // lines that one call may move
+	)
+	l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
+	stopMaintain(t, l)
+	h, ctx := l.Hasher(""), context.Background()
+	var e Entry
+	var b [8]byte
+	growths, most := 0, 0
+	for i := range n {
+		b[0], b[1], b[2] = byte(i), byte(i>>8), byte(i>>16)
+		e.Fingerprint = h.Fingerprint(b[:])
+		epoch, lines := l.table.Epoch(), l.table.Lines()
+		if err := l.AdmitOne(ctx, &e); err != nil {
+			t.Fatal(err)
+		}
+		if l.table.Lines() != lines {
+			growths++
+		}
+		// A block is a part of one of 256 shards, of fewer than 2,048 lines.
+		most = max(most, int(l.table.Epoch()-epoch)*min(lines/256, 2048))
+	}
+	t.Logf("%d growths, at most %d lines by one call", growths, most)
+	if growths < 10 {
+		t.Errorf("%d growths: too few to tell", growths)
+	}
+	if most > mostLines {
+		t.Errorf("one call moved %d lines", most)
+	}
+}
+
+// stopMaintain ends the ledger's goroutine, and lets Close do so again.
+func stopMaintain(t *testing.T, l *Ledger) {
+	t.Helper()
+	close(l.stop)
+	l.running.Wait()
+	l.stop = make(chan struct{})
+}
