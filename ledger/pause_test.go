@@ -28,15 +28,15 @@ func TestGrowthTakesLittleOfEachCall(t *testing.T) {
 	for i := range n {
 		b[0], b[1], b[2] = byte(i), byte(i>>8), byte(i>>16)
 		e.Fingerprint = h.Fingerprint(b[:])
-		epoch, lines := l.table.Epoch(), l.table.Lines()
+		epoch, lines := l.hot.table.Epoch(), l.hot.table.Lines()
 		if err := l.AdmitOne(ctx, &e); err != nil {
 			t.Fatal(err)
 		}
-		if l.table.Lines() != lines {
+		if l.hot.table.Lines() != lines {
 			growths++
 		}
 		// A block is a part of one of 256 shards, of fewer than 2,048 lines.
-		most = max(most, int(l.table.Epoch()-epoch)*min(lines/256, 2048))
+		most = max(most, int(l.hot.table.Epoch()-epoch)*min(lines/256, 2048))
 	}
 	t.Logf("%d growths, at most %d lines by one call", growths, most)
 	if growths < 10 {
