@@ -93,7 +93,7 @@ func (a *admission) again(e *Entry, k window.Key) error {
 		d = l.hot.digest(k, p)
 	} else {
 		var err error
-		if first, d, _, err = l.cold.find(k, l.gens); err != nil {
+		if first, d, _, err = l.cold.find(k); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,7 @@ func (a *admission) admitEntry(e *Entry, k window.Key, s window.Spot) error {
 		}
 		return nil
 	}
-	if first, d, ok, err := l.cold.find(k, l.gens); ok || err != nil {
+	if first, d, ok, err := l.cold.find(k); ok || err != nil {
 		if err != nil {
 			return err
 		}

@@ -23,7 +23,7 @@ func (l *Ledger) wantChill() {
 	if l.cold.wanted || l.failed != nil || len(l.cold.files) >= tooManyCold {
 		return
 	}
-	_, keys := l.coldest()
+	_, keys := l.hot.coldest(l.current)
 	budget := l.o.MaxMemory - int64(hotShare*float64(l.o.MaxMemory))
 	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > budget {
 		return
@@ -41,47 +41,12 @@ func (l *Ledger) diskHolds(keys int64) bool {
 	return l.o.MaxDisk == 0 || l.journal.size()+l.cold.size()+cold.Length(keys, l.o.Digests) <= l.o.MaxDisk
 }
 
-// chills tells whether generations may move to cold files: in a window that is
-// bounded by time alone, unless it is renewed and by event time, and in one of
-// first sights by arrival, unless it counts exactly. Others need the order in
-// which identities came, which files do not keep.
-func (l *Ledger) chills() bool {
-	w := l.o.Window
-	if w.Count+w.Bytes != 0 {
-		return w.Kind == hapax.First && !w.EventTime && l.hot.recency == nil
-	}
-	return w.Kind != hapax.Renewed || !w.EventTime
-}
-
-// keepsCold tells whether the ledger gives part of its memory to cold files.
-func (l *Ledger) keepsCold() bool { return l.dir != "" && l.chills() }
-
-// coldest is the oldest generations in the table that hold half of what it
-// holds, and how many identities that is. The newest, which takes what comes, is
-// not among them.
-func (l *Ledger) coldest() (gens []*window.Generation, keys int64) {
-	if !l.chills() {
-		return nil, 0
-	}
-	list := l.gens.List()
-	for _, gen := range list[:max(len(list)-1, 0)] {
-		if gen.Number == 0 || gen.Count == 0 {
-			continue
-		}
-		if gen == l.current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > l.hot.live.Load()*5/8 {
-			break
-		}
-		gens, keys = append(gens, gen), keys+gen.Count
-	}
-	return gens, keys
-}
-
 // chill moves the oldest generations to a cold file, beside whatever else is
 // going on, and merges files when there are many. It runs on maintain only.
 func (l *Ledger) chill() {
-	err := l.chillOnce()
+	err := (&move{l: l}).run()
 	for more := true; more && err == nil; {
-		more, err = l.merge()
+		more, err = (&merge{l: l}).run()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,46 +57,60 @@ func (l *Ledger) chill() {
 	l.cold.done.Broadcast()
 }
 
-func (l *Ledger) chillOnce() error {
-	if err := l.settleTable(); err != nil {
+// move is generations on their way to a cold file.
+type move struct {
+	l    *Ledger
+	gens []*window.Generation
+	plan cold.Plan // of their file
+}
+
+// run makes the file and puts it into service, if there is anything to move.
+func (m *move) run() error {
+	if err := m.settleTable(); err != nil {
 		return err
 	}
-	gens, plan := l.freeze()
-	if len(gens) == 0 {
+	m.freeze()
+	if len(m.gens) == 0 {
 		return nil
 	}
-	w, err := cold.NewWriter(l.o.FS, l.dir, plan)
-	if err != nil {
-		return err
-	}
-	var index [256]int
-	for i, gen := range gens {
-		index[gen.Number] = i + 1
-	}
-	var entries []cold.Entry
-	for shard := range 256 {
-		entries = l.collect(uint8(shard), &index, entries[:0])
-		if err := w.Shard(entries); err != nil {
-			return errors.Join(err, w.Abort())
-		}
-	}
-	// What the file remembers must not outlive the log that made it so.
-	if err := l.journal.sync(l.journal.end()); err != nil {
-		return errors.Join(err, w.Abort())
-	}
-	f, err := w.Finish()
+	f, err := m.write()
 	if err != nil {
 		return err
 	}
 	if err := f.Load(); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	return l.thaw(f, gens)
+	return m.thaw(f)
+}
+
+// write copies the generations' keys to their file, which is durable on return.
+func (m *move) write() (*cold.File, error) {
+	w, err := cold.NewWriter(m.l.o.FS, m.l.dir, m.plan)
+	if err != nil {
+		return nil, err
+	}
+	var index [256]int
+	for i, gen := range m.gens {
+		index[gen.Number] = i + 1
+	}
+	var entries []cold.Entry
+	for shard := range 256 {
+		entries = m.collect(uint8(shard), &index, entries[:0])
+		if err := w.Shard(entries); err != nil {
+			return nil, errors.Join(err, w.Abort())
+		}
+	}
+	// What the file remembers must not outlive the log that made it so.
+	if err := m.l.journal.sync(m.l.journal.end()); err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	return w.Finish()
 }
 
 // settleTable makes the table as large as it may become and ends its sweep, a
 // little at a time: none may begin while keys are copied.
-func (l *Ledger) settleTable() error {
+func (m *move) settleTable() error {
+	l := m.l
 	for {
 		for l.scrubSome() {
 		}
@@ -142,14 +121,15 @@ func (l *Ledger) settleTable() error {
 			return nil
 		}
 		l.back(lines)
-		if err := l.growLarger(); err != nil {
+		if err := m.growLarger(); err != nil {
 			return err
 		}
 	}
 }
 
 // growLarger begins the table's next growth if no other sweep has begun.
-func (l *Ledger) growLarger() error {
+func (m *move) growLarger() error {
+	l := m.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, ok := l.hot.table.Sweeping(); ok || !l.hot.mayGrow() || l.ready() != nil {
@@ -162,32 +142,34 @@ func (l *Ledger) growLarger() error {
 
 // freeze chooses the generations to move and holds off sweeps, so that their
 // keys stay where they are.
-func (l *Ledger) freeze() ([]*window.Generation, cold.Plan) {
+func (m *move) freeze() {
+	l := m.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ready() != nil {
-		return nil, cold.Plan{}
+		return
 	}
 	for l.hot.step() > 0 { // nearly always there is nothing to step
 	}
 	l.hot.frozen = true
-	gens, keys := l.coldest()
-	p := cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Watermark: l.gens.Watermark()}
+	var keys int64
+	m.gens, keys = l.hot.coldest(l.current)
+	m.plan = cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Watermark: l.gens.Watermark()}
 	l.cold.moving = make(map[uint64]bool)
-	for _, gen := range gens {
+	for _, gen := range m.gens {
 		l.gens.Seal(gen)
 		l.cold.moving[gen.ID] = true
-		p.Generations = append(p.Generations, cold.Generation{
+		m.plan.Generations = append(m.plan.Generations, cold.Generation{
 			ID: gen.ID, Start: gen.Start, End: gen.End, Bytes: gen.Bytes,
 			Log: l.journal.newestNumber(), At: l.journal.w.Size(),
 		})
 	}
-	return gens, p
 }
 
 // collect copies the keys of one shard that are to move, a block at a time, so
 // that nobody waits for long.
-func (l *Ledger) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.Entry {
+func (m *move) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.Entry {
+	l := m.l
 	st := l.stripes.ofShard(shard)
 	for block, more := 0, true; more; block++ {
 		st.mu.Lock()
@@ -202,13 +184,14 @@ func (l *Ledger) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.
 }
 
 // thaw puts the file into service in place of the keys in the table.
-func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
+func (m *move) thaw(f *cold.File) error {
+	l := m.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.ready(); err != nil {
 		return errors.Join(err, f.Close())
 	}
-	for _, gen := range gens {
+	for _, gen := range m.gens {
 		if l.gens.ByID(gen.ID) == nil {
 			continue // it left the window meanwhile
 		}
@@ -225,7 +208,7 @@ func (l *Ledger) thaw(f *cold.File, gens []*window.Generation) error {
 	l.stripes.unlockAll()
 	l.cold.done.Broadcast()
 	if !l.o.Details {
-		l.journal.moved(gens, f.Generations[0].Log) // the next roll deletes what that leaves empty
+		l.journal.moved(m.gens, f.Generations[0].Log) // the next roll deletes what that leaves empty
 	}
 	return nil
 }

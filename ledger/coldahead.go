@@ -57,7 +57,7 @@ func (l *Ledger) askCold(entries []Entry) error {
 	a.asked, a.hits, a.next, a.epoch = a.asked[:0], a.hits[:0], 0, c.epoch
 	for len(entries) > 0 {
 		n := min(len(entries), ahead)
-		a.asked = l.notInTable(entries[:n], a.asked)
+		a.add(&l.hot, entries[:n])
 		entries = entries[n:]
 	}
 	for i := range a.asked {
@@ -71,34 +71,27 @@ func (l *Ledger) askCold(entries []Entry) error {
 		l.mu.Unlock()
 		readHits(a.hits)
 		l.mu.Lock()
-		l.endRead()
+		c.endRead()
 	}
 	c.spare, c.ahead = c.ahead, a
 	return l.ready()
 }
 
-// notInTable appends those of up to ahead entries that are not live in the table.
-// It must hold mu: nobody else changes the table of a ledger with a directory.
-func (l *Ledger) notInTable(entries []Entry, asked []coldAsked) []coldAsked {
+// add takes in those of up to ahead entries that are not live in the table. It must
+// hold mu: nobody else changes the table of a ledger with a directory.
+func (a *coldAhead) add(h *hot, entries []Entry) {
 	var keys [ahead]window.Key
 	var spots [ahead]window.Spot
 	for i := range entries {
 		keys[i] = window.KeyOf(entries[i].Fingerprint)
-		spots[i] = l.hot.table.Spot(keys[i])
+		spots[i] = h.table.Spot(keys[i])
 	}
-	l.hot.table.Load(keys[:len(entries)], spots[:len(entries)])
+	h.table.Load(keys[:len(entries)], spots[:len(entries)])
 	for _, k := range keys[:len(entries)] {
-		if _, was := l.hot.table.Find(k); !l.stripes.of(k).live[was] {
-			asked = append(asked, coldAsked{key: k})
+		if _, was := h.table.Find(k); !h.stripes.of(k).live[was] {
+			a.asked = append(a.asked, coldAsked{key: k})
 		}
 	}
-	return asked
-}
-
-// endRead ends what began with readers++. It must hold mu.
-func (l *Ledger) endRead() {
-	l.cold.readers = max(l.cold.readers-1, 0)
-	l.cold.retire()
 }
 
 // locate appends the files that may hold a key, newest first.

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -18,7 +17,9 @@ import (
 
 // coldFiles is the cold files of a ledger, guarded by its mu.
 type coldFiles struct {
-	fs     vfs.FS
+	o    *Options            // the ledger's
+	gens *window.Generations // the ledger's
+
 	files  []*cold.File // oldest first
 	heir   heir         // of two of them
 	number uint64       // given out last
@@ -91,7 +92,7 @@ func (c *coldFiles) next() uint64 {
 }
 
 // find looks a key up that is not live in the table.
-func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Generation, hapax.Digest, bool, error) {
+func (c *coldFiles) find(k window.Key) (*window.Generation, hapax.Digest, bool, error) {
 	hits, ok := c.ahead.of(k)
 	if !ok || c.ahead.epoch != c.epoch {
 		c.hits = c.locate(k, c.hits[:0])
@@ -109,7 +110,7 @@ func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Genera
 		if !h.found {
 			continue
 		}
-		if gen := c.generation(h.file, h.entry, gens); gen != nil {
+		if gen := c.generation(h.file, h.entry); gen != nil {
 			return gen, h.entry.Digest, true, nil
 		}
 	}
@@ -118,8 +119,8 @@ func (c *coldFiles) find(k window.Key, gens *window.Generations) (*window.Genera
 
 // generation is that of an entry of a file, nil if it has left the window or the
 // entry was forgotten.
-func (c *coldFiles) generation(f *cold.File, e cold.Entry, gens *window.Generations) *window.Generation {
-	gen := gens.ByID(f.Generations[e.Generation].ID)
+func (c *coldFiles) generation(f *cold.File, e cold.Entry) *window.Generation {
+	gen := c.gens.ByID(f.Generations[e.Generation].ID)
 	if gen == nil || c.hidden.hides(e.Key.Fingerprint(), f.Number) {
 		return nil
 	}
@@ -128,8 +129,8 @@ func (c *coldFiles) generation(f *cold.File, e cold.Entry, gens *window.Generati
 
 // keeps tells whether a file holds what the table held under a generation: it is
 // being made of it, or the identity's window has been renewed since.
-func (c *coldFiles) keeps(f hapax.Fingerprint, gen *window.Generation, gens *window.Generations) bool {
-	_, _, ok, err := c.find(window.KeyOf(f), gens)
+func (c *coldFiles) keeps(f hapax.Fingerprint, gen *window.Generation) bool {
+	_, _, ok, err := c.find(window.KeyOf(f))
 	return c.moving[gen.ID] || ok || err != nil
 }
 
@@ -146,12 +147,12 @@ func (c *coldFiles) mayForget(f hapax.Fingerprint) error {
 }
 
 // forget hides an identity of a cold file, and tells of which generation.
-func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*window.Generation, error) {
-	gen, _, ok, err := c.find(window.KeyOf(f), gens)
+func (c *coldFiles) forget(f hapax.Fingerprint) (*window.Generation, error) {
+	gen, _, ok, err := c.find(window.KeyOf(f))
 	if err != nil || !ok {
 		return nil, err
 	}
-	gens.Remove(gen, 1, 0)
+	c.gens.Remove(gen, 1, 0)
 	c.live--
 	c.hidden.put(f, c.number)
 	return gen, nil
@@ -160,27 +161,53 @@ func (c *coldFiles) forget(f hapax.Fingerprint, gens *window.Generations) (*wind
 // forgetAgain hides an identity as when it was forgotten, in files up to a number.
 // The log is being read; counted says that the table held it, and that files do
 // not count it any more. Of a window that is renewed the youngest copy counts.
-func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, gens *window.Generations, renewed, counted bool) error {
+func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, counted bool) error {
 	for _, h := range c.locate(window.KeyOf(f), nil) {
 		e, ok, err := h.file.Read(h.key, h.at)
 		if err != nil {
 			return err
 		}
-		gen := c.generation(h.file, e, gens)
+		gen := c.generation(h.file, e)
 		if !ok || gen == nil {
 			continue
 		}
 		if h.file.Number <= file && !counted {
-			gens.Remove(gen, 1, 0)
+			c.gens.Remove(gen, 1, 0)
 			c.live--
 		}
-		if renewed {
+		if c.o.Window.Kind == hapax.Renewed {
 			break
 		}
 	}
 	c.number = max(c.number, file)
 	if file >= c.first() {
 		c.hidden.put(f, file)
+	}
+	return nil
+}
+
+// leave counts an identity out of the cold files that the log holds anew, in
+// the frame at that offset of that file: its window was renewed.
+func (c *coldFiles) leave(k window.Key, log uint64, at int64) error {
+	if c.o.Window.Kind != hapax.Renewed {
+		return nil
+	}
+	for _, h := range c.locate(k, nil) {
+		e, ok, err := h.file.Read(k, h.at)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		moved := &h.file.Generations[e.Generation]
+		if gen := c.generation(h.file, e); gen != nil {
+			if log > moved.Log || log == moved.Log && at >= moved.At {
+				c.gens.Remove(gen, 1, 0)
+				c.live--
+			}
+			return nil // what is older does not count it
+		}
 	}
 	return nil
 }
@@ -230,7 +257,7 @@ func (c *coldFiles) size() (n int64) {
 
 // clean retires the files that hold nothing live, while no merge reads them, and
 // reports a removal that failed.
-func (c *coldFiles) clean(gens *window.Generations) error {
+func (c *coldFiles) clean() error {
 	if err := c.failed.Load(); err != nil {
 		return *err
 	}
@@ -241,7 +268,7 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 	for _, f := range c.files {
 		live := false
 		for _, g := range f.Generations {
-			live = live || gens.ByID(g.ID) != nil
+			live = live || c.gens.ByID(g.ID) != nil
 		}
 		if live {
 			kept = append(kept, f)
@@ -254,6 +281,12 @@ func (c *coldFiles) clean(gens *window.Generations) error {
 		c.hidden.leave(c.first())
 	}
 	return nil
+}
+
+// endRead ends what began with readers++.
+func (c *coldFiles) endRead() {
+	c.readers = max(c.readers-1, 0)
+	c.retire()
 }
 
 // retire closes and deletes files that nobody asks any more, once nobody reads
@@ -275,7 +308,7 @@ func (c *coldFiles) retire(files ...*cold.File) {
 		for _, f := range gone {
 			err := f.Close()
 			if c.failed.Load() == nil {
-				err = errors.Join(err, removeCold(c.fs, f))
+				err = errors.Join(err, removeCold(c.o.FS, f))
 			}
 			if err != nil {
 				c.failed.CompareAndSwap(nil, &err)
@@ -323,64 +356,4 @@ func (c *coldFiles) close() error {
 	}
 	c.files, c.heir = nil, heir{}
 	return err
-}
-
-// allCold yields the identities of the cold files.
-func (l *Ledger) allCold(yield func(Sighting, error) bool) {
-	l.mu.Lock()
-	files := slices.Clone(l.cold.files)
-	l.cold.readers++
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.endRead()
-	}()
-	for i, f := range files {
-		for e, err := range f.All() {
-			s, ok := Sighting{}, false
-			if err == nil {
-				s, ok, err = l.sightCold(f, files[i+1:], e)
-			}
-			if err != nil {
-				yield(s, err)
-				return
-			}
-			if ok && !yield(s, nil) {
-				return
-			}
-		}
-	}
-}
-
-// sightCold is the sighting of an entry that is live, and not newer in the table
-// or a younger file.
-func (l *Ledger) sightCold(f *cold.File, younger []*cold.File, e cold.Entry) (s Sighting, ok bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.ready(); err != nil {
-		return s, false, err
-	}
-	s.Fingerprint = e.Key.Fingerprint()
-	g := l.cold.generation(f, e, l.gens)
-	if g == nil {
-		return s, false, nil
-	}
-	for _, f := range younger {
-		again, found, err := f.Find(e.Key)
-		if err != nil || found && l.cold.generation(f, again, l.gens) != nil {
-			return s, false, err
-		}
-	}
-	st := l.stripes.of(e.Key)
-	st.mu.Lock()
-	_, was := l.hot.table.Find(e.Key)
-	hot := st.live[was]
-	st.mu.Unlock()
-	if hot {
-		return s, false, nil
-	}
-	l.sighted(&s, g)
-	s.Digest = e.Digest
-	return s, true, nil
 }

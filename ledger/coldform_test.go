@@ -22,7 +22,7 @@ func (l *Ledger) Chill() {
 // endCurrent begins another generation, so that the current one is not the newest
 // and may move. It must hold mu.
 func (l *Ledger) endCurrent() {
-	if l.ready() != nil || l.journal == nil || l.o.ReadOnly || !l.chills() || l.current == nil || l.current.Count == 0 {
+	if l.ready() != nil || l.journal == nil || l.o.ReadOnly || !l.o.chills() || l.current == nil || l.current.Count == 0 {
 		return
 	}
 	l.gens.Seal(l.current)

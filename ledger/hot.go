@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
 )
 
@@ -288,3 +289,23 @@ func (h *hot) digest(k window.Key, p window.Place) hapax.Digest {
 // recencyAt is the place of an identity in the table in the order of an exact
 // count window.
 func (h *hot) recencyAt(k window.Key, p window.Place) uint32 { return uint32(h.table.Side(k, p)) }
+
+// coldest is the oldest generations in the table that hold half of what it
+// holds, and how many identities that is. The newest and the current one, which take
+// what comes, are not among them.
+func (h *hot) coldest(current *window.Generation) (gens []*window.Generation, keys int64) {
+	if !h.o.chills() {
+		return nil, 0
+	}
+	list := h.gens.List()
+	for _, gen := range list[:max(len(list)-1, 0)] {
+		if gen.Number == 0 || gen.Count == 0 {
+			continue
+		}
+		if gen == current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > h.live.Load()*5/8 {
+			break
+		}
+		gens, keys = append(gens, gen), keys+gen.Count
+	}
+	return gens, keys
+}

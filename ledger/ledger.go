@@ -98,12 +98,13 @@ func (l *Ledger) open() error {
 	}
 	l.gens = window.NewGenerations(l.o.Window, grace)
 	l.hot = hot{gens: l.gens, stripes: l.stripes, nudge: l.nudge, o: &l.o}
+	l.cold.o, l.cold.gens = &l.o, l.gens
 	if l.o.exact() {
 		l.hot.recency = window.NewRecency()
 	}
 	var err error
 	budget := l.o.MaxMemory
-	if l.keepsCold() {
+	if l.o.keepsCold(l.dir) {
 		budget = int64(hotShare * float64(budget))
 	}
 	if l.hot.mem, err = newMemory(budget, l.o.Digests || l.hot.recency != nil, l.o.Growth); err != nil {

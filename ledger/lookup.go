@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
-	"iter"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/window"
 )
 
@@ -71,25 +71,25 @@ func (l *Ledger) find(f hapax.Fingerprint) (s Sighting, gen uint64, ok bool, err
 		s.Expires = time.Unix(0, h.Deadline)
 		return s, 0, held, nil
 	case !st.live[was]:
-		g, d, ok, err := l.cold.find(k, l.gens)
+		g, d, ok, err := l.cold.find(k)
 		if err != nil || !ok {
 			return s, 0, false, err
 		}
-		l.sighted(&s, g)
+		s.remember(g, l.gens)
 		s.Digest = d
 		return s, g.ID, true, nil
 	}
 	g := l.gens.ByNumber(was)
-	l.sighted(&s, g)
+	s.remember(g, l.gens)
 	s.Digest = l.hot.digest(k, p)
 	return s, g.ID, true, nil
 }
 
-// sighted fills in what a generation knows of its identities.
-func (l *Ledger) sighted(s *Sighting, g *window.Generation) {
+// remember fills in what a generation knows of its identities.
+func (s *Sighting) remember(g *window.Generation, gens *window.Generations) {
 	s.Verdict = hapax.Duplicate
 	s.First = time.Unix(0, g.Start)
-	if at, ok := l.gens.Expires(g); ok {
+	if at, ok := gens.Expires(g); ok {
 		s.Expires = time.Unix(0, at)
 	}
 }
@@ -110,37 +110,17 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 		}
 	}
 	l.mu.Unlock()
-	x := explainer{s: s, found: false}
+	x := explainer{fs: l.o.FS, s: s}
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := l.scan(f, w, x.frame)
+		err := x.scan(f, w)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
 	return nil
-}
-
-// scan reads a file of the log, the one that is being written by w too.
-func (l *Ledger) scan(f logFile, w *segment.Writer, visit func(segment.Frame) error) error {
-	o := segment.ScanOptions{Kind: logKind, End: f.size}
-	from := int64(segment.FirstFrame)
-	if w != nil && w.Path() == f.path {
-		var err error
-		if from, err = scanOpen(w, visit); !errors.Is(err, fs.ErrClosed) {
-			return err
-		}
-		o.End = 0 // the log went on in another file meanwhile, and this one was closed
-	}
-	_, err := segment.Scan(l.o.FS, f.path, o, func(f segment.Frame) error {
-		if f.Offset < from {
-			return nil
-		}
-		return visit(f)
-	})
-	return err
 }
 
 // scanOpen reads the frames of a file that is being written, as far as they are
@@ -163,8 +143,28 @@ func scanOpen(w *segment.Writer, visit func(segment.Frame) error) (at int64, err
 
 // explainer looks for one identity in the frames of a log.
 type explainer struct {
-	s     *Sighting
-	found bool
+	fs vfs.FS
+	s  *Sighting
+}
+
+// scan reads a file of the log, the one that is being written by w too.
+func (x *explainer) scan(f logFile, w *segment.Writer) error {
+	o := segment.ScanOptions{Kind: logKind, End: f.size}
+	from := int64(segment.FirstFrame)
+	if w != nil && w.Path() == f.path {
+		var err error
+		if from, err = scanOpen(w, x.frame); !errors.Is(err, fs.ErrClosed) {
+			return err
+		}
+		o.End = 0 // the log went on in another file meanwhile, and this one was closed
+	}
+	_, err := segment.Scan(x.fs, f.path, o, func(f segment.Frame) error {
+		if f.Offset < from {
+			return nil
+		}
+		return x.frame(f)
+	})
+	return err
 }
 
 func (x *explainer) frame(f segment.Frame) error {
@@ -172,7 +172,7 @@ func (x *explainer) frame(f segment.Frame) error {
 	switch f.Type {
 	case frameCommit:
 		if e, _, _ := readCommit(b); e.Fingerprint == x.s.Fingerprint {
-			x.found, x.s.Copies = true, 0
+			x.s.Copies = 0
 		}
 	case frameAdmit:
 		x.admit(b)
@@ -191,7 +191,7 @@ func (x *explainer) admit(b *reader) {
 			}
 			switch block.kind {
 			case blockFresh:
-				x.found, x.s.Copies = true, 0
+				x.s.Copies = 0
 				x.s.First = time.Unix(0, now)
 				x.s.Position = nthFresh(source, runs, fresh+i)
 			case blockCopies:
@@ -250,11 +250,11 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	hidden := uint64(0)
 	switch {
 	case !ok:
-		if gen, err = l.cold.forget(f, l.gens); gen != nil {
+		if gen, err = l.cold.forget(f); gen != nil {
 			hidden, ok = l.cold.number, true
 			l.receipts.drop(f)
 		}
-	case gen != nil && l.cold.keeps(f, gen, l.gens):
+	case gen != nil && l.cold.keeps(f, gen):
 		hidden = l.cold.number
 		l.cold.hidden.put(f, hidden)
 	}
@@ -298,72 +298,4 @@ func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
 		l.hot.live.Add(-1)
 	}
 	return gen, true
-}
-
-// All yields every identity that is remembered or claimed, in no order. What
-// comes or goes meanwhile, or is seen again while it is cold, may be in it or not.
-// The last pair carries the error,
-// if there is one.
-func (l *Ledger) All() iter.Seq2[Sighting, error] {
-	return func(yield func(Sighting, error) bool) {
-		var batch []Sighting
-		for shard := range 256 {
-			var err error
-			if batch, err = l.shard(uint8(shard), batch[:0]); err != nil {
-				yield(Sighting{}, err)
-				return
-			}
-			for _, s := range batch {
-				if !yield(s, nil) {
-					return
-				}
-			}
-		}
-		l.allCold(yield)
-	}
-}
-
-// shard appends the sightings of one shard.
-func (l *Ledger) shard(shard uint8, dst []Sighting) (all []Sighting, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer func() { err = l.sound(err) }()
-	if err := l.ready(); err != nil {
-		return nil, err
-	}
-	now := l.now()
-	if err := l.turnIfDue(now); err != nil {
-		return nil, err
-	}
-	for {
-		at, ok := l.hot.table.Sweeping()
-		if !ok || at != shard {
-			break
-		}
-		l.hot.step()
-	}
-	st := l.stripes.ofShard(shard)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	l.hot.table.All(shard, func(k window.Key, number uint8, side uint64) bool {
-		if !st.live[number] {
-			return true
-		}
-		s := Sighting{Fingerprint: k.Fingerprint()}
-		if number == window.Claimed {
-			h, ok := l.claims.Get(s.Fingerprint, now)
-			if !ok {
-				return true
-			}
-			s.Verdict, s.Token, s.Digest, s.Expires = hapax.InFlight, h.Token, h.Digest, time.Unix(0, h.Deadline)
-		} else {
-			l.sighted(&s, l.gens.ByNumber(number))
-			if s.Digest = hapax.Digest(side); l.hot.recency != nil {
-				s.Digest = l.hot.recency.Digest(uint32(side))
-			}
-		}
-		dst = append(dst, s)
-		return true
-	})
-	return dst, nil
 }

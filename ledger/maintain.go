@@ -50,7 +50,7 @@ func (l *Ledger) tend() {
 		}
 	}
 	if l.journal != nil && !l.o.ReadOnly {
-		if err := l.cold.clean(l.gens); err != nil {
+		if err := l.cold.clean(); err != nil {
 			_ = l.fail(err)
 		}
 	}

@@ -40,66 +40,55 @@ func (h *heir) of(f *cold.File, k window.Key) *cold.File {
 // merge makes one file of the two neighbours that are smallest together, without
 // what has left the window or has been forgotten. What is forgotten meanwhile is
 // left out, or hidden in the new file as in the old: its number is given out.
-//
-// It tells whether there were two to merge.
-func (l *Ledger) merge() (merged bool, err error) {
-	a, b, p := l.planMerge()
-	if a == nil {
-		return false, nil
-	}
-	index := make(map[uint64]uint8)
-	for i, g := range p.Generations {
-		index[g.ID] = uint8(i)
-	}
-	w, err := cold.NewWriter(l.o.FS, l.dir, p)
-	if err != nil {
-		return false, err
-	}
-	err = cold.Merge(w, a, b, func(f *cold.File, e cold.Entry) (uint8, bool) {
-		i, ok := index[f.Generations[e.Generation].ID]
-		return i, ok && !l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number)
-	})
-	if err != nil {
-		return false, errors.Join(err, w.Abort())
-	}
-	f, err := w.Finish()
-	if err != nil {
-		return false, err
-	}
-	return true, l.handOver(a, b, f)
+type merge struct {
+	l    *Ledger
+	a, b *cold.File // the older one first; nil: there are few enough, or none that fit together
+	plan cold.Plan  // of what is made of them
 }
 
-// planMerge chooses two files and tells what is to be made of them; nil means that
-// there are few enough, or none that fit together.
-func (l *Ledger) planMerge() (a, b *cold.File, p cold.Plan) {
+// run tells whether there were two to merge.
+func (m *merge) run() (merged bool, err error) {
+	m.choose()
+	if m.a == nil {
+		return false, nil
+	}
+	f, err := m.write()
+	if err != nil {
+		return false, err
+	}
+	return true, m.handOver(f)
+}
+
+// choose chooses two files and tells what is to be made of them.
+func (m *merge) choose() {
+	l, p := m.l, &m.plan
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.cold.files) <= maxCold || l.ready() != nil {
-		return nil, nil, p
+		return
 	}
 	for i := range len(l.cold.files) - 1 {
 		older, younger := l.cold.files[i], l.cold.files[i+1]
-		if a != nil && older.Keys+younger.Keys >= a.Keys+b.Keys {
+		if m.a != nil && older.Keys+younger.Keys >= m.a.Keys+m.b.Keys {
 			continue
 		}
-		if gens, keys := l.together(older, younger); len(gens) <= cold.MaxGenerations && l.diskHolds(keys) {
-			a, b = older, younger
+		if gens, keys := m.live(older, younger); len(gens) <= cold.MaxGenerations && l.diskHolds(keys) {
+			m.a, m.b = older, younger
 			p.Generations, p.Keys = gens, keys
 		}
 	}
-	if a != nil {
-		p.Number, p.Replaces = l.cold.next(), []uint64{a.Number, b.Number}
-		p.Digests, p.Watermark = l.o.Digests, max(a.Watermark, b.Watermark)
+	if m.a != nil {
+		p.Number, p.Replaces = l.cold.next(), []uint64{m.a.Number, m.b.Number}
+		p.Digests, p.Watermark = l.o.Digests, max(m.a.Watermark, m.b.Watermark)
 	}
-	return a, b, p
 }
 
-// together is what two files have of generations that are live.
-func (l *Ledger) together(files ...*cold.File) (gens []cold.Generation, keys int64) {
+// live is what two files have of generations that are live.
+func (m *merge) live(files ...*cold.File) (gens []cold.Generation, keys int64) {
 	taken := make(map[uint64]bool)
 	for _, f := range files {
 		for _, g := range f.Generations {
-			if l.gens.ByID(g.ID) == nil {
+			if m.l.gens.ByID(g.ID) == nil {
 				continue
 			}
 			keys += g.Count
@@ -112,11 +101,32 @@ func (l *Ledger) together(files ...*cold.File) (gens []cold.Generation, keys int
 	return gens, keys
 }
 
-// handOver puts a merged file into service part by part, and deletes the two it
+// write makes the file of the two, durable on return.
+func (m *merge) write() (*cold.File, error) {
+	index := make(map[uint64]uint8)
+	for i, g := range m.plan.Generations {
+		index[g.ID] = uint8(i)
+	}
+	w, err := cold.NewWriter(m.l.o.FS, m.l.dir, m.plan)
+	if err != nil {
+		return nil, err
+	}
+	err = cold.Merge(w, m.a, m.b, func(f *cold.File, e cold.Entry) (uint8, bool) {
+		i, ok := index[f.Generations[e.Generation].ID]
+		return i, ok && !m.l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number)
+	})
+	if err != nil {
+		return nil, errors.Join(err, w.Abort())
+	}
+	return w.Finish()
+}
+
+// handOver puts the merged file into service part by part, and deletes the two it
 // was made of.
-func (l *Ledger) handOver(a, b, f *cold.File) error {
+func (m *merge) handOver(f *cold.File) error {
+	l := m.l
 	l.mu.Lock()
-	l.cold.heir = heir{file: f, a: a, b: b}
+	l.cold.heir = heir{file: f, a: m.a, b: m.b}
 	l.mu.Unlock()
 	for part := range f.Parts() {
 		if err := f.LoadPart(part); err != nil {
@@ -124,16 +134,16 @@ func (l *Ledger) handOver(a, b, f *cold.File) error {
 		}
 		l.mu.Lock()
 		l.cold.heir.parts = part + 1
-		for _, old := range []*cold.File{a, b} { // under mu: All asks them still
+		for _, old := range []*cold.File{m.a, m.b} { // under mu: All asks them still
 			old.Unload((part + 1) * old.Parts() / f.Parts())
 		}
 		l.mu.Unlock()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := slices.Index(l.cold.files, a)
+	at := slices.Index(l.cold.files, m.a)
 	l.cold.files = slices.Replace(l.cold.files, at, at+2, f)
 	l.cold.heir = heir{}
-	l.cold.retire(a, b)
+	l.cold.retire(m.a, m.b)
 	return nil
 }

@@ -69,7 +69,7 @@ func TestAllWhileMerging(t *testing.T) {
 		}
 		return nil
 	})
-	go func() { done <- l.handOver(a, b, heir) }()
+	go func() { done <- (&merge{l: l, a: a, b: b}).handOver(heir) }()
 	for parts := 0; parts == 0; runtime.Gosched() {
 		if len(done) > 0 {
 			t.Fatal(<-done)

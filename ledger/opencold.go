@@ -13,13 +13,20 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
-// openCold opens the cold files and begins their generations again.
-func (l *Ledger) openCold() error {
+// coldOpening opens the cold files of a ledger that is being opened, and begins
+// their generations again.
+type coldOpening struct {
+	l        *Ledger
+	replaced map[uint64]bool // files that another one replaces
+}
+
+func (o *coldOpening) run() error {
+	l := o.l
 	names, err := l.o.FS.List(l.dir)
 	if err != nil {
 		return err
 	}
-	replaced := make(map[uint64]bool)
+	o.replaced = make(map[uint64]bool)
 	for _, name := range names {
 		switch {
 		case strings.HasSuffix(name, cold.Suffix+cold.TempSuffix) && !l.o.ReadOnly:
@@ -34,21 +41,24 @@ func (l *Ledger) openCold() error {
 			l.cold.files = append(l.cold.files, f)
 			l.cold.number = max(l.cold.number, f.Number)
 			for _, n := range f.Replaces {
-				replaced[n] = true
+				o.replaced[n] = true
 			}
 		}
 	}
-	l.cold.fs = l.o.FS
-	return l.restoreCold(replaced)
+	if err := o.keep(); err != nil {
+		return err
+	}
+	return o.count()
 }
 
-// restoreCold keeps the files that no other replaces. It deletes the rest in the
+// keep keeps the files that no other replaces. It deletes the rest in the
 // order in which they were made, as retire does.
-func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
+func (o *coldOpening) keep() error {
+	l := o.l
 	slices.SortFunc(l.cold.files, func(a, b *cold.File) int { return cmp.Compare(a.Number, b.Number) })
 	kept := l.cold.files[:0:0]
 	for _, f := range l.cold.files {
-		if !replaced[f.Number] {
+		if !o.replaced[f.Number] {
 			kept = append(kept, f)
 			continue
 		}
@@ -65,18 +75,19 @@ func (l *Ledger) restoreCold(replaced map[uint64]bool) error {
 	l.cold.files = kept
 	// Oldest first, by what they hold: a merged file has a late number.
 	slices.SortFunc(kept, func(a, b *cold.File) int { return cmp.Compare(a.Oldest(), b.Oldest()) })
-	return l.countCold()
+	return nil
 }
 
-// countCold begins the generations of the cold files again, and loads their
+// count begins the generations of the cold files again, and loads their
 // filters.
-func (l *Ledger) countCold() error {
+func (o *coldOpening) count() error {
+	l := o.l
 	if l.o.Window.EventTime {
 		for _, f := range l.cold.files {
 			l.ended(l.gens.Advance(f.Watermark), false)
 		}
 	}
-	renewed, err := l.countRenewed()
+	renewed, err := o.countRenewed()
 	if err != nil {
 		return err
 	}
@@ -104,7 +115,8 @@ func (l *Ledger) countCold() error {
 // countRenewed counts, by file and generation, the identities that came again
 // later and are in a younger file too. It reads all files, where a window is
 // renewed.
-func (l *Ledger) countRenewed() (map[*cold.File]*[256]int64, error) {
+func (o *coldOpening) countRenewed() (map[*cold.File]*[256]int64, error) {
+	l := o.l
 	counts := make(map[*cold.File]*[256]int64)
 	for _, f := range l.cold.files {
 		counts[f] = new([256]int64)
@@ -116,30 +128,4 @@ func (l *Ledger) countRenewed() (map[*cold.File]*[256]int64, error) {
 		func(f *cold.File, generation uint8) bool { return !l.gens.Ended(f.Generations[generation].End) },
 		func(f *cold.File, generation uint8) { counts[f][generation]++ })
 	return counts, err
-}
-
-// leaveCold counts an identity out of the cold files that the log holds anew, in
-// the frame at that offset of that file: its window was renewed.
-func (l *Ledger) leaveCold(k window.Key, log uint64, at int64) error {
-	if l.o.Window.Kind != hapax.Renewed {
-		return nil
-	}
-	for _, h := range l.cold.locate(k, nil) {
-		e, ok, err := h.file.Read(k, h.at)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			continue
-		}
-		moved := &h.file.Generations[e.Generation]
-		if gen := l.cold.generation(h.file, e, l.gens); gen != nil {
-			if log > moved.Log || log == moved.Log && at >= moved.At {
-				l.gens.Remove(gen, 1, 0)
-				l.cold.live--
-			}
-			return nil // what is older does not count it
-		}
-	}
-	return nil
 }

@@ -182,3 +182,18 @@ func (o *Options) leastLog() int64 {
 	}
 	return min(max(budget/64, minRoll), maxRoll/4)
 }
+
+// chills tells whether generations may move to cold files: in a window that is
+// bounded by time alone, unless it is renewed and by event time, and in one of
+// first sights by arrival, unless it counts exactly. Others need the order in
+// which identities came, which files do not keep.
+func (o *Options) chills() bool {
+	w := o.Window
+	if w.Count+w.Bytes != 0 {
+		return w.Kind == hapax.First && !w.EventTime && !o.exact()
+	}
+	return w.Kind != hapax.Renewed || !w.EventTime
+}
+
+// keepsCold tells whether the ledger in dir gives part of its memory to cold files.
+func (o *Options) keepsCold(dir string) bool { return dir != "" && o.chills() }

@@ -115,6 +115,6 @@ func (l *Ledger) known(k window.Key) bool {
 	if _, was := l.hot.table.Find(k); was != window.Claimed && l.stripes.of(k).live[was] {
 		return true
 	}
-	_, _, ok, _ := l.cold.find(k, l.gens) // an error comes again when it is admitted
+	_, _, ok, _ := l.cold.find(k) // an error comes again when it is admitted
 	return ok
 }

@@ -149,7 +149,7 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if !l.o.Window.EventTime {
 		l.gens.Advance(l.now())
 	}
-	if err := l.openCold(); err != nil {
+	if err := (&coldOpening{l: l}).run(); err != nil {
 		return err
 	}
 	if l.picture != nil {

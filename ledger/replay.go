@@ -122,7 +122,7 @@ func (r *replay) dropClaims() {
 // hide makes an identity forgotten again that cold files up to a number may hold;
 // counted says that they do not count it.
 func (r *replay) hide(f hapax.Fingerprint, file uint64, counted bool) error {
-	return r.l.cold.forgetAgain(f, file, r.l.gens, r.l.o.Window.Kind == hapax.Renewed, counted)
+	return r.l.cold.forgetAgain(f, file, counted)
 }
 
 // source is the source with that name. A log with more of them than may be is
@@ -338,7 +338,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 	p, was := l.hot.table.FindAt(k, s)
 	live := was != 0 && st.live[was]
 	if !live {
-		if err := l.leaveCold(k, r.f.number, r.at); err != nil {
+		if err := l.cold.leave(k, r.f.number, r.at); err != nil {
 			return 0, err
 		}
 	}

@@ -46,12 +46,12 @@ func (l *Ledger) useSequences() (*sequences, error) {
 func (l *Ledger) roomForProducers(rows int64, producers int) error {
 	n := rows + int64(producers)*window.IndexBytes
 	var ok bool
-	if !l.keepsCold() {
+	if !l.o.keepsCold(l.dir) {
 		ok = l.hot.mem.cede(n, l.hot.table)
 	} else {
 		filters := l.cold.memory()
 		if l.cold.wanted {
-			_, keys := l.coldest()
+			_, keys := l.hot.coldest(l.current)
 			filters += cold.Cost(keys)
 		}
 		ok = filters+n <= l.o.MaxMemory-int64(hotShare*float64(l.o.MaxMemory))
