@@ -16,6 +16,8 @@ type admission struct {
 	l   *Ledger
 	src *source // whose positions the entries have; nil: they have none
 	now int64   // when the batch came
+
+	unsettled bool // stripes have counted some
 }
 
 // admit admits entries in their order. It must hold all locks.
@@ -35,6 +37,9 @@ func (a *admission) admit(entries []Entry) error {
 			if l.hot.table.Epoch() != epoch {
 				spots[i] = l.hot.table.Spot(keys[i])
 			}
+			if a.admitByStripe(&entries[i], keys[i], spots[i]) {
+				continue
+			}
 			if err := a.admitAt(&entries[i], keys[i], spots[i]); err != nil {
 				return err
 			}
@@ -42,6 +47,44 @@ func (a *admission) admit(entries []Entry) error {
 		entries = entries[n:]
 	}
 	return nil
+}
+
+// admitByStripe is admitAt for nearly all: entries of new positions on which a
+// stripe can give the verdict. It tells whether this was one.
+func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
+	l, st := a.l, a.l.stripes.of(k)
+	if st.left > 0 && (a.src == nil || a.src.isNew(e.Offset)) {
+		st.admit(l.hot.table, e, k, s, l.o.Digests)
+		switch e.Verdict {
+		case 0:
+		case hapax.Fresh:
+			if l.journal != nil {
+				l.frame.key(l.current, e)
+			}
+			fallthrough
+		default:
+			a.unsettled = true
+			a.note(e)
+			return true
+		case hapax.Conflict:
+			l.stats.conflicts.Add(1)
+			a.note(e)
+			return true
+		}
+	}
+	if a.unsettled {
+		l.settleLocked()
+		a.unsettled = false
+	}
+	return false
+}
+
+// note keeps the verdict on a position.
+func (a *admission) note(e *Entry) {
+	if a.src != nil {
+		a.src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
+		a.l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
+	}
 }
 
 // admitAt is admitEntry for one with a position: one at or below the
@@ -63,8 +106,7 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 			return err
 		}
 		if e.Verdict == hapax.Fresh || e.Verdict == hapax.Duplicate || e.Verdict == hapax.Conflict {
-			a.src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
-			l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
+			a.note(e)
 		}
 	case e.Offset <= a.src.confirmed:
 		e.Verdict = hapax.Duplicate

@@ -251,6 +251,9 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 	}
 	l.claims.Drop(c.Fingerprint)
 	l.receipts.put(c.Fingerprint, receipt)
+	if receipt != nil && l.concurrent {
+		l.stripes.close() // they do not drop it when the identity comes anew: see deal
+	}
 	if l.journal == nil {
 		return 0, nil
 	}

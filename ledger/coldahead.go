@@ -49,7 +49,7 @@ const (
 // hold mu, which it lets go of while it reads.
 func (l *Ledger) askCold(entries []Entry) error {
 	c := &l.cold
-	if len(c.files) == 0 {
+	if c.none() {
 		return nil
 	}
 	a := c.spare

@@ -91,6 +91,9 @@ func (c *coldFiles) next() uint64 {
 	return c.number
 }
 
+// none tells whether there is nothing to ask.
+func (c *coldFiles) none() bool { return len(c.files) == 0 }
+
 // find looks a key up that is not live in the table.
 func (c *coldFiles) find(k window.Key) (*window.Generation, hapax.Digest, bool, error) {
 	hits, ok := c.ahead.of(k)

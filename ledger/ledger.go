@@ -53,7 +53,8 @@ type Ledger struct {
 	sequences *sequences // nil before the first producer is met; under mu
 
 	stripes    *stripeSet   // in memory of its own, which begins with a cache line
-	concurrent bool         // Admit needs stripes alone
+	unordered  bool         // stripes can give verdicts
+	concurrent bool         // Admit needs stripes alone: nothing is logged
 	timed      bool         // a timer, not each call, ends slices of time
 	deadline   atomic.Int64 // when the generations have something to do: Unix ns
 
@@ -72,7 +73,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err)
 	}
 	l := &Ledger{
-		o: o, dir: dir, concurrent: o.concurrent(dir),
+		o: o, dir: dir, unordered: o.unordered(), concurrent: o.unordered() && dir == "",
 		stripes: new(stripeSet),
 		sources: make(map[string]*source),
 		claims:  window.NewClaims(o.MaxClaims, 0),

@@ -161,11 +161,11 @@ func (o *Options) exact() bool {
 	return o.Window.Count != 0 && o.Window.Count <= exactCount && o.Window.Kind != hapax.Tumbling
 }
 
-// concurrent tells whether Admit may run on several goroutines at once: nothing
-// is logged and nothing depends on the order of entries in different shards.
-func (o *Options) concurrent(dir string) bool {
+// unordered tells whether nothing depends on the order of entries in different
+// shards.
+func (o *Options) unordered() bool {
 	w := o.Window
-	return dir == "" && w.Kind != hapax.Renewed && !w.EventTime && !o.exact() && w.Bytes == 0 &&
+	return w.Kind != hapax.Renewed && !w.EventTime && !o.exact() && w.Bytes == 0 &&
 		(w.Count == 0 || w.Count > exactCount && w.Kind == hapax.First)
 }
 

@@ -61,6 +61,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	}
 	l.frame.begin(now, b.Source)
 	l.stripes.lockAll()
+	l.deal()
 	a := admission{l: l, src: src, now: now}
 	err = a.admit(b.Entries)
 	l.deal()

@@ -104,11 +104,22 @@ func TestReceiptsOfManyFiles(t *testing.T) {
 // A receipt is of one run: when the identity has left the window and is admitted
 // again, a copy of it is given none.
 func TestReceiptOfAnEarlierRun(t *testing.T) {
+	for _, dir := range []string{"", "d"} {
+		for _, one := range []bool{false, true} {
+			t.Run(fmt.Sprintf("directory %q, one by one %t", dir, one), func(t *testing.T) { earlierRun(t, dir, one) })
+		}
+	}
+}
+
+func earlierRun(t *testing.T, dir string, one bool) {
 	ctx := context.Background()
 	var clock atomic.Int64
 	clock.Store(goldenClock().UnixNano())
-	o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Clock: func() time.Time { return time.Unix(0, clock.Load()) }}
-	l := open(t, "d", o)
+	o := Options{Window: hapax.Window{Time: time.Hour}, Clock: func() time.Time { return time.Unix(0, clock.Load()) }}
+	if dir != "" {
+		o.FS = vfs.NewMem()
+	}
+	l := open(t, dir, o)
 	order := hapax.Request{Identity: hapax.Identity("order"), Lease: time.Minute}
 	claim := func(want hapax.Verdict) hapax.Claim {
 		t.Helper()
@@ -123,13 +134,22 @@ func TestReceiptOfAnEarlierRun(t *testing.T) {
 	}
 	clock.Add(int64(2 * time.Hour))
 	b := &Batch{Entries: []Entry{{Fingerprint: l.Hasher("").Fingerprint(order.Identity)}}}
-	if got := admit(t, l, b); got[hapax.Fresh] != 1 {
-		t.Fatal(got)
+	var err error
+	if one {
+		err = l.AdmitOne(ctx, &b.Entries[0])
+	} else {
+		err = l.Admit(ctx, b)
+	}
+	if err != nil || b.Entries[0].Verdict != hapax.Fresh {
+		t.Fatal(b.Entries[0].Verdict, err)
 	}
 	claim(hapax.Duplicate)
+	if dir == "" {
+		return
+	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l = open(t, "d", o)
+	l = open(t, dir, o)
 	claim(hapax.Duplicate)
 }

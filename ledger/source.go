@@ -56,6 +56,9 @@ func (s *source) seen(offset int64) (seen, fresh bool) {
 	return c.admitted[word]&bit != 0, c.fresh[word]&bit != 0
 }
 
+// isNew tells whether the position is above all that were admitted.
+func (s *source) isNew(offset int64) bool { return offset > s.confirmed && offset > s.highest }
+
 func (s *source) chunk(at int64) *chunk {
 	if s.last == nil || s.lastAt != at {
 		s.last, s.lastAt = s.chunks[at], at

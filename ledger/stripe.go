@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math"
 	"sync"
 
 	"github.com/hapaxmq/hapax"
@@ -9,10 +10,10 @@ import (
 
 const (
 	stripes = 16
-	// share is how many identities a stripe takes before mu is asked again. What
+	// calm is how many identities a stripe takes before mu is asked again. What
 	// a caller has to sweep for those of all stripes is done in one go.
-	share = 128
-	// hurried is share while a sweep is on.
+	calm = 128
+	// hurried is calm while a sweep is on.
 	hurried = 16
 )
 
@@ -87,7 +88,9 @@ func (l *Ledger) settleLocked() {
 		if st.fresh > 0 {
 			l.hot.live.Add(st.fresh)
 			l.stats.fresh.Add(st.fresh)
-			l.hot.debt += st.fresh * l.hot.rate
+			if l.concurrent { // else the batch pays for all it brings
+				l.hot.debt += st.fresh * l.hot.rate
+			}
 			l.ended(l.gens.Add(l.current, st.fresh, 0), false)
 		}
 		l.stats.duplicates.Add(st.duplicates)
@@ -96,22 +99,35 @@ func (l *Ledger) settleLocked() {
 }
 
 // deal shares out among the stripes what the current generation and the memory
-// still take. It must hold mu and all stripes.
+// still take, and settles. What it takes more than a stripe to tell is none of
+// theirs: the copies that Details logs, and what is in cold files or has receipts.
+// It must hold mu and all stripes.
 func (l *Ledger) deal() {
-	if !l.concurrent {
+	if !l.unordered || l.current == nil {
 		return
 	}
 	l.settleLocked()
 	left := int64(0)
-	if room := min(l.gens.Room(l.current), min(l.hot.most(), l.hot.uncrowded())-l.hot.live.Load()); room > 0 && l.ready() == nil {
-		left = min(max(room/stripes, 1), share)
-		if _, ok := l.hot.table.Sweeping(); ok {
-			left = min(left, hurried)
-		}
+	if !l.o.Details && l.cold.none() && len(l.receipts.kept) == 0 && l.ready() == nil {
+		left = l.share()
 	}
 	for i := range l.stripes {
 		l.stripes[i].left = int32(left)
 	}
+}
+
+// share is a stripe's part of what may still come. Where callers have a stripe
+// alone it is small, so that they come to pay for it soon.
+func (l *Ledger) share() int64 {
+	room := min(l.gens.Room(l.current), min(l.hot.most(), l.hot.uncrowded())-l.hot.live.Load())
+	if room <= 0 || !l.concurrent {
+		return min(max(room, 0)/stripes, math.MaxInt32)
+	}
+	most := int64(calm)
+	if _, ok := l.hot.table.Sweeping(); ok {
+		most = hurried
+	}
+	return min(max(room/stripes, 1), most)
 }
 
 // admit gives the verdict on one entry under the stripe's lock. A zero verdict
