@@ -164,12 +164,6 @@ func (e *engine) put(entry *ledger.Entry, id *stream.ID) {
 	}
 }
 
-// known says whether an id is remembered, without remembering it.
-func (e *engine) known(id *stream.ID) (bool, error) {
-	_, known, err := e.ledger.Lookup(context.Background(), e.hash.Fingerprint(id[:]))
-	return known, err
-}
-
 // gauges are what the ledger says of itself.
 type gauges struct {
 	Live, Cold   int64 // identities remembered; of these, on disk

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"unsafe"
 
@@ -307,14 +308,64 @@ func (p *picture) restoreLog(f *logFile) error {
 	return nil
 }
 
-// fetchBlock reads a block of the table from the image, without what has left
-// the window. If it cannot, nothing that the ledger says counts any more.
+// fetchBlock fetches a block that is needed now. If it cannot, nothing that the
+// ledger says counts any more.
 func (l *Ledger) fetchBlock(block int, lines []window.Line, sides []window.Side) {
-	p := l.picture
-	if err := p.read(block, bytesOf(lines), bytesOf(sides)); err != nil {
+	if err := l.picture.fetch(block, lines, sides); err != nil {
 		clear(lines)
-		_ = l.fail(fmt.Errorf("read the table's image: %w", err)) // who asked is told by sound
+		_ = l.fail(err) // who asked is told by sound
+	}
+}
+
+// fetchRest fetches the blocks that nobody has needed yet. Each is read and checked
+// beside the callers, who wait for no more than its copying. It is maintain's.
+func (l *Ledger) fetchRest() {
+	p := l.picture
+	if p == nil || p.file == nil {
 		return
+	}
+	size := int(p.Layout.Block)
+	b := readBeside{number: -1, lines: make([]window.Line, size)}
+	if l.hot.mem.sides != nil {
+		b.sides = make([]window.Side, size)
+	}
+	for l.unlessStopped(func() bool { return l.install(&b) }) {
+		l.hot.mem.prepare(b.number*size, (b.number+1)*size)
+		b.err = p.fetch(b.number, b.lines, b.sides)
+		runtime.Gosched() // callers first: to sleep would take longer than all of this
+	}
+}
+
+// readBeside is a block of the table that was read beside it.
+type readBeside struct {
+	number int // -1: none was yet
+	lines  []window.Line
+	sides  []window.Side
+	err    error
+}
+
+// install copies a block to its place, unless a caller fetched it meanwhile, and
+// names the one to be read next, if there is one. It must hold mu.
+func (l *Ledger) install(b *readBeside) (more bool) {
+	switch {
+	case b.number < 0:
+	case b.err == nil:
+		l.hot.table.Install(b.number, b.lines, b.sides)
+	case l.hot.table.Lacks(b.number):
+		_ = l.fail(b.err) // the next call reports it
+		return false
+	}
+	if b.number, more = l.hot.table.NextAbsent(); !more {
+		_ = l.picture.close() // it was only read
+	}
+	return more
+}
+
+// fetch reads a block of the table from the image, without what has left the
+// window.
+func (p *picture) fetch(block int, lines []window.Line, sides []window.Side) error {
+	if err := p.read(block, bytesOf(lines), bytesOf(sides)); err != nil {
+		return fmt.Errorf("read the table's image: %w", err)
 	}
 	for i := range lines {
 		for slot := 1; slot < len(lines[i]); slot += 2 {
@@ -322,9 +373,7 @@ func (l *Ledger) fetchBlock(block int, lines []window.Line, sides []window.Side)
 			*w = *w&^0xff | uint64(p.numbers[uint8(*w)])
 		}
 	}
-	if l.hot.table.Absent() == 0 {
-		_ = p.close() // it was only read
-	}
+	return nil
 }
 
 func (p *picture) read(block int, lines, sides []byte) error {

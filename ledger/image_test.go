@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,16 +45,18 @@ func quick() Options {
 func TestQuickStart(t *testing.T) {
 	o := quick()
 	disk := imagedLedger(t, o)
-	opened := false
+	var opened atomic.Bool
 	o.FS = vfs.NewFault(disk, func(op vfs.Op, name string) error {
-		opened = opened || op == vfs.OpOpen && name == logPath("d", 1)
+		if op == vfs.OpOpen && name == logPath("d", 1) {
+			opened.Store(true)
+		}
 		return nil
 	})
 	l := open(t, "d", o)
 	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
 		t.Errorf("after a quick start: %v", got)
 	}
-	if opened {
+	if opened.Load() {
 		t.Error("a quick start opened the log")
 	}
 	if _, err := disk.Stat(imagePath()); err == nil {
@@ -206,5 +209,110 @@ func TestForeignImage(t *testing.T) {
 	}
 	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
 		t.Error(got)
+	}
+}
+
+// watched is a disk whose image tells when the background reads its first block,
+// which waits for goOn, and when all of it was fetched.
+type watched struct {
+	*vfs.Fault
+	reads, goOn, all chan struct{}
+}
+
+// watch makes a ledger with an image, of a table so roomy that none of its blocks is
+// read to open it.
+func watch(t *testing.T, o Options) *watched {
+	t.Helper()
+	o.Expect = 20 * imaged
+	disk := imagedLedger(t, o)
+	w := &watched{reads: make(chan struct{}), goOn: make(chan struct{}), all: make(chan struct{})}
+	var reads, closes atomic.Int32
+	w.Fault = vfs.NewFault(disk, func(op vfs.Op, name string) error {
+		switch {
+		case filepath.Base(name) != imageName:
+		case op == vfs.OpRead && reads.Add(1) == 2: // the first is of what is behind the blocks
+			close(w.reads)
+			<-w.goOn
+		case op == vfs.OpClose && closes.Add(1) == 1:
+			close(w.all)
+		}
+		return nil
+	})
+	return w
+}
+
+// Callers go on while the background reads a block of the image, and what they do
+// to that block meanwhile stays.
+func TestImageIsReadBeside(t *testing.T) {
+	o := quick()
+	disk := watch(t, o)
+	o.FS = disk
+	l := open(t, "d", o)
+	<-disk.reads
+	done := make(chan error)
+	b := batch(l, 0, imaged+1000)
+	go func() { done <- l.Admit(context.Background(), b) }()
+	select {
+	case err := <-done:
+		must(t, err)
+	case <-time.After(10 * time.Second):
+		close(disk.goOn)
+		<-done
+		t.Fatal("callers wait until the background has read a block")
+	}
+	for i, e := range b.Entries {
+		if known := i < imaged; known != (e.Verdict == hapax.Duplicate) {
+			t.Fatalf("entry %d while a block is read: %v", i, e.Verdict)
+		}
+	}
+	close(disk.goOn)
+	<-disk.all
+	if got := admit(t, l, b); got[hapax.Duplicate] != len(b.Entries) {
+		t.Errorf("when the block was read: %v", got)
+	}
+}
+
+// The background fetches the whole table where nobody asks for it.
+func TestImageIsFetched(t *testing.T) {
+	o := quick()
+	disk := watch(t, o)
+	o.FS = disk
+	close(disk.goOn)
+	l := open(t, "d", o)
+	<-disk.all
+	before := disk.Count(vfs.OpRead)
+	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+		t.Error(got)
+	}
+	if after := disk.Count(vfs.OpRead); after != before {
+		t.Errorf("%d reads for what was fetched", after-before)
+	}
+}
+
+// failing tells when a ledger says that it has failed.
+type failing chan struct{}
+
+func (f failing) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("ledger failed")) {
+		close(f)
+	}
+	return len(line), nil
+}
+
+// Damage that the background meets fails the ledger as a caller would.
+func TestDamageIsMetBeside(t *testing.T) {
+	o := quick()
+	disk := imagedLedger(t, o)
+	flip(t, disk, imagePath(), 0)
+	told := make(failing)
+	o.FS, o.Logger = disk, slog.New(slog.NewTextHandler(told, nil))
+	l := open(t, "d", o)
+	<-told
+	if err := l.Admit(context.Background(), batch(l, 0, 1)); !errors.Is(err, hapax.ErrCorrupt) {
+		t.Errorf("the ledger goes on: %v", err)
+	}
+	must(t, l.Close())
+	if askAll(t, disk, 0) {
+		t.Error("opened again, it reads its log")
 	}
 }

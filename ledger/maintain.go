@@ -3,9 +3,10 @@ package ledger
 import "time"
 
 // maintain is the ledger's goroutine; the log has its own, keepLog. It ends slices
-// of time where no call does, gives memory to growths before they need it, scrubs
-// while nobody calls, moves generations to cold files, and deletes those of which
-// all has expired. Files of the log go when another is next begun.
+// of time where no call does, gives memory to growths before they need it, fetches
+// the rest of a table that has an image, scrubs while nobody calls, moves generations
+// to cold files, and deletes those of which all has expired. Files of the log go when
+// another is next begun.
 func (l *Ledger) maintain() {
 	timer := time.NewTimer(l.rest())
 	defer timer.Stop()
@@ -58,9 +59,7 @@ func (l *Ledger) tend() {
 	lines := l.hot.prefaulted
 	l.mu.Unlock()
 	l.back(lines)
-	for l.unlessStopped(l.hot.table.FetchNext) { // of a table that had an image
-		time.Sleep(breath)
-	}
+	l.fetchRest()
 	for l.scrubSome() {
 		time.Sleep(breath)
 	}

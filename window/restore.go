@@ -40,28 +40,39 @@ func RestoreTable(mem Memory, l Layout, fetch Fetch) (*Table, error) {
 // Layout is the table's. No sweep may be on.
 func (g *grid) Layout() Layout { return g.now }
 
-// Absent is how many blocks were not fetched yet.
-func (g *grid) Absent() int { return g.absent.left }
-
-// FetchNext fetches a block that is absent, and tells whether there was one.
-func (g *grid) FetchNext() bool {
-	if g.absent.left == 0 {
-		return false
-	}
+// NextAbsent is a block that was not fetched yet, and whether there is one.
+func (g *grid) NextAbsent() (block int, ok bool) {
 	a := &g.absent
+	if a.left == 0 {
+		return 0, false
+	}
 	for a.blocks[a.next] == 0 {
 		a.next++
 	}
-	g.need(a.next*64 + bits.TrailingZeros64(a.blocks[a.next]))
-	return true
+	return a.next*64 + bits.TrailingZeros64(a.blocks[a.next]), true
+}
+
+// Lacks tells whether a block was not fetched yet.
+func (g *grid) Lacks(block int) bool {
+	return g.absent.left > 0 && g.absent.blocks[block/64]>>(block%64)&1 != 0
+}
+
+// Install copies a block to its place that was read beside the table: what [Fetch]
+// would have filled it with. If it was fetched meanwhile that counts: it may have
+// changed since.
+func (g *grid) Install(block int, lines []Line, sides []Side) {
+	if !g.Lacks(block) {
+		return
+	}
+	ownLines, ownSides := g.arrive(block)
+	copy(ownLines, lines)
+	copy(ownSides, sides)
 }
 
 // Raw is a block's lines, and their sides if the table has any: the table's own
 // memory. No sweep may be on.
 func (g *grid) Raw(i int) ([]Line, []Side) {
-	if g.absent.left > 0 {
-		g.need(i)
-	}
+	g.need(i)
 	from := i * int(g.now.Block)
 	to := from + int(g.now.Block)
 	if g.sides == nil {
@@ -72,15 +83,19 @@ func (g *grid) Raw(i int) ([]Line, []Side) {
 
 // need fetches a block if it is absent.
 func (g *grid) need(block int) {
-	a := &g.absent
-	if a.blocks[block/64]>>(block%64)&1 == 0 {
-		return
+	if g.Lacks(block) {
+		lines, sides := g.arrive(block)
+		g.absent.fetch(block, lines, sides)
 	}
+}
+
+// arrive takes a block as there from now on and returns what is to be filled.
+func (g *grid) arrive(block int) ([]Line, []Side) {
+	a := &g.absent
 	a.blocks[block/64] &^= 1 << (block % 64)
 	a.left--
 	g.shards[block>>g.now.Bits].absent--
-	lines, sides := g.Raw(block)
-	a.fetch(block, lines, sides)
+	return g.Raw(block)
 }
 
 // Spilled calls visit for each key that found no place.
