@@ -20,6 +20,35 @@ const tokenBlock = 1 << 16
 
 var _ hapax.Ledger = (*Ledger)(nil)
 
+// claims are the live ones, and the tokens that are given out for them. They are
+// under the ledger's mu.
+type claims struct {
+	*window.Claims
+	reserved   uint64 // tokens up to here may be given out,
+	reservedAt int64  // once the log is durable up to here
+}
+
+// held is the live claim that c is, or ErrLeaseLost.
+func (s *claims) held(c hapax.Claim, now int64) (window.Held, error) {
+	h, ok := s.Get(c.Fingerprint, now)
+	if !ok || h.Token != c.Token {
+		return h, hapax.ErrLeaseLost
+	}
+	return h, nil
+}
+
+// log appends a claim, and a reservation of tokens where it is due.
+func (s *claims) log(j *journal, f hapax.Fingerprint, h window.Held) error {
+	if h.Token > s.reserved {
+		s.reserved = h.Token + tokenBlock
+		if err := j.append(frameTokens, binary.AppendUvarint(nil, s.reserved)); err != nil {
+			return err
+		}
+		s.reservedAt = j.end()
+	}
+	return j.append(frameClaim, appendClaim(nil, f, h))
+}
+
 // Claim is [hapax.Ledger]. A claim survives kill -9; power loss may forget one,
 // which is as if its lease had run out. A Duplicate's first copy is durable.
 func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error) {
@@ -89,7 +118,18 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	l.stats.fresh.Add(1)
 	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
 	err = l.logClaim(f, held)
-	return c, l.reservedAt, err
+	return c, l.claims.reservedAt, err
+}
+
+// logClaim appends a claim that was taken or extended.
+func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) error {
+	if l.journal == nil {
+		return nil
+	}
+	if err := l.claims.log(l.journal, f, h); err != nil {
+		return l.fail(err)
+	}
+	return nil
 }
 
 // claimCopy is the claim on an identity that is remembered: a copy of it came.
@@ -123,49 +163,11 @@ func (l *Ledger) beginClaim() (now int64, err error) {
 	if err := l.turnIfDue(now); err != nil {
 		return 0, err
 	}
-	l.claims.Expire(now, l.unclaim)
+	l.claims.Expire(now, l.hot.unclaim)
 	if err := l.roll(); err != nil {
 		return 0, err
 	}
 	return now, l.hot.pay(0)
-}
-
-// unclaim takes the mark of a claim that is over out of the table.
-func (l *Ledger) unclaim(f hapax.Fingerprint) {
-	k := window.KeyOf(f)
-	st := l.stripes.of(k)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if p, was := l.hot.table.Find(k); was == window.Claimed {
-		l.hot.table.Mark(k, p, 0)
-	}
-}
-
-// logClaim appends a claim, and a reservation of tokens where it is due.
-func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) error {
-	if l.journal == nil {
-		return nil
-	}
-	if h.Token > l.reserved {
-		l.reserved = h.Token + tokenBlock
-		if err := l.journal.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
-			return l.fail(err)
-		}
-		l.reservedAt = l.journal.end()
-	}
-	if err := l.journal.append(frameClaim, appendClaim(nil, f, h)); err != nil {
-		return l.fail(err)
-	}
-	return nil
-}
-
-// held is the live claim that c is, or ErrLeaseLost.
-func (l *Ledger) held(c hapax.Claim, now int64) (window.Held, error) {
-	h, ok := l.claims.Get(c.Fingerprint, now)
-	if !ok || h.Token != c.Token {
-		return h, hapax.ErrLeaseLost
-	}
-	return h, nil
 }
 
 // Extend is [hapax.Ledger].
@@ -194,7 +196,7 @@ func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
 	if err != nil {
 		return window.Held{}, err
 	}
-	h, err := l.held(c, now)
+	h, err := l.claims.held(c, now)
 	if err != nil {
 		return h, err
 	}
@@ -231,7 +233,7 @@ func (l *Ledger) commit(c hapax.Claim, receipt hapax.Receipt) (end int64, err er
 	if err != nil {
 		return 0, err
 	}
-	h, err := l.held(c, now)
+	h, err := l.claims.held(c, now)
 	if err != nil {
 		return 0, err
 	}
@@ -284,11 +286,11 @@ func (l *Ledger) release(c hapax.Claim) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := l.held(c, now); err != nil {
+	if _, err := l.claims.held(c, now); err != nil {
 		return err
 	}
 	l.claims.Drop(c.Fingerprint)
-	l.unclaim(c.Fingerprint)
+	l.hot.unclaim(c.Fingerprint)
 	if l.journal == nil {
 		return nil
 	}

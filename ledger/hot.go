@@ -309,3 +309,14 @@ func (h *hot) coldest(current *window.Generation) (gens []*window.Generation, ke
 	}
 	return gens, keys
 }
+
+// unclaim takes the mark of a claim that is over out of the table.
+func (h *hot) unclaim(f hapax.Fingerprint) {
+	k := window.KeyOf(f)
+	st := h.stripes.of(k)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if p, was := h.table.Find(k); was == window.Claimed {
+		h.table.Mark(k, p, 0)
+	}
+}

@@ -156,7 +156,7 @@ func (j *journal) close(sound bool, cold []uint64, table *image) error {
 // new file.
 func (l *Ledger) snapshot(j *journal) error {
 	var frames []func() (uint8, []byte)
-	for name, s := range l.sources {
+	for name, s := range l.sources.named {
 		for frame := range s.frames(name) {
 			if err := j.append(frameSource, frame); err != nil {
 				return err
@@ -183,7 +183,7 @@ func (l *Ledger) snapshot(j *journal) error {
 			return err
 		}
 	}
-	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.reserved)); err != nil {
+	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.claims.reserved)); err != nil {
 		return err
 	}
 	return j.append(frameSnapshot, appendSnapshot(logSnapshot{l.gens.Newest(), l.gens.Watermark(), j.needed()}))

@@ -34,21 +34,19 @@ type Ledger struct {
 	hasher identity.Hasher
 	lock   io.Closer // of the directory
 
-	mu         sync.Mutex
-	gens       *window.Generations
-	current    *window.Generation // takes what arrives now; nil before the first
-	claims     *window.Claims
-	reserved   uint64 // tokens up to here may be given out,
-	reservedAt int64  // once the log is durable up to here
-	sources    map[string]*source
-	receipts   receipts
-	hot        hot
-	cold       coldFiles
-	picture    *picture // what the table is being fetched from, or was, or nil
-	journal    *journal // nil: in memory only
-	frame      admitFrame
-	closed     bool
-	failed     error // why nothing is served any more
+	mu       sync.Mutex
+	gens     *window.Generations
+	current  *window.Generation // takes what arrives now; nil before the first
+	claims   claims
+	sources  sources
+	receipts receipts
+	hot      hot
+	cold     coldFiles
+	picture  *picture // what the table is being fetched from, or was, or nil
+	journal  *journal // nil: in memory only
+	frame    admitFrame
+	closed   bool
+	failed   error // why nothing is served any more
 
 	sequences *sequences // nil before the first producer is met; under mu
 
@@ -75,8 +73,8 @@ func Open(dir string, o Options) (*Ledger, error) {
 	l := &Ledger{
 		o: o, dir: dir, unordered: o.unordered(), concurrent: o.unordered() && dir == "",
 		stripes: new(stripeSet),
-		sources: make(map[string]*source),
-		claims:  window.NewClaims(o.MaxClaims, 0),
+		sources: sources{named: make(map[string]*source), most: o.MaxSources, unconfirmed: o.MaxUnconfirmed},
+		claims:  claims{Claims: window.NewClaims(o.MaxClaims, 0)},
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1),
 	}
 	l.receipts.limit = o.MaxReceipts

@@ -55,7 +55,10 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if err := l.roll(); err != nil {
 		return 0, err
 	}
-	src, err := l.source(b.Source, b.Entries)
+	src, err := l.sources.forBatch(b.Source, len(b.Entries))
+	if err == nil {
+		err = b.checkOffsets()
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -30,7 +30,8 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	j := &journal{
-		snapshot: l.snapshot, repeat: l.repeat, least: l.o.leastLog(),
+		snapshot: l.snapshot, least: l.o.leastLog(),
+		repeat: func(j *journal) (int64, error) { return l.sequences.repeat(j) }, // there may be none yet
 		roller: roller{fs: fsys, dir: l.dir, chores: make(chan func() error, maxChores)},
 	}
 	j.init(l.o.Durability)
@@ -167,8 +168,8 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if l.picture != nil {
 		l.recount()
 	}
-	l.claims.SkipTo(l.reserved)
-	l.claims.Expire(l.now(), l.unclaim)
+	l.claims.SkipTo(l.claims.reserved)
+	l.claims.Expire(l.now(), l.hot.unclaim)
 	l.journal = j
 	if l.o.ReadOnly {
 		return nil

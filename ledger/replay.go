@@ -66,7 +66,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 	case frameRelease:
 		f := b.fingerprint()
 		l.claims.Drop(f)
-		l.unclaim(f)
+		l.hot.unclaim(f)
 	case frameCommit:
 		return r.commit(readCommit(b))
 	case frameForget:
@@ -80,7 +80,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		f := b.fingerprint()
 		return r.hide(f, b.uvarint("file"), false)
 	case frameTokens:
-		l.reserved = max(l.reserved, b.uvarint("tokens"))
+		l.claims.reserved = max(l.claims.reserved, b.uvarint("tokens"))
 	case frameSnapshot:
 		s := readSnapshot(b, r.f.number)
 		checkTime(b, s.watermark, l.o.Window)
@@ -115,7 +115,7 @@ func (r *replay) dropClaims() {
 	})
 	for _, f := range ended {
 		r.l.claims.Drop(f)
-		r.l.unclaim(f)
+		r.l.hot.unclaim(f)
 	}
 }
 
@@ -128,15 +128,15 @@ func (r *replay) hide(f hapax.Fingerprint, file uint64, counted bool) error {
 // source is the source with that name. A log with more of them than may be is
 // refused: to open it takes the limits that it was written with, or higher ones.
 func (r *replay) source(name string) (*source, error) {
-	s := r.l.sources[name]
+	s := r.l.sources.named[name]
 	if s != nil {
 		return s, nil
 	}
-	if most := r.l.o.MaxSources; len(r.l.sources) >= most {
+	if most := r.l.o.MaxSources; len(r.l.sources.named) >= most {
 		return nil, fmt.Errorf("%w: the log has positions of more sources than MaxSources of %d; raise it", hapax.ErrFull, most)
 	}
 	s = newSource()
-	r.l.sources[name] = s
+	r.l.sources.named[name] = s
 	return s, nil
 }
 
@@ -376,7 +376,7 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
 	if h.Deadline <= l.now() {
 		l.claims.SkipTo(h.Token)
 		l.claims.Drop(f)
-		l.unclaim(f)
+		l.hot.unclaim(f)
 		return nil
 	}
 	k := window.KeyOf(f)
@@ -406,7 +406,7 @@ func (r *replay) claim(f hapax.Fingerprint, h window.Held) error {
 func (r *replay) commit(e Entry, id uint64, receipt hapax.Receipt) error {
 	l := r.l
 	l.claims.Drop(e.Fingerprint)
-	l.unclaim(e.Fingerprint)
+	l.hot.unclaim(e.Fingerprint)
 	gen, err := r.of(id)
 	if err != nil {
 		return err

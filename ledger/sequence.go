@@ -173,13 +173,16 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 	if err := l.makeDiskRoom(2 * int64(len(b.Entries)) * s.producerBytes()); err != nil {
 		return 0, nil, err
 	}
-	src, err := l.sequenceSource(b)
+	src, err := l.sources.forBatch(b.Source, len(b.Entries))
+	if err == nil && src != nil {
+		err = b.checkOffsets()
+	}
 	if err != nil {
 		return 0, nil, err
 	}
 	a := sequenceAdmission{s: s, src: src}
 	for rest := b.Entries; len(rest) > 0; rest = rest[min(len(rest), maxSequencePiece):] {
-		if err := l.admitSequencePiece(&a, b.Source, rest[:min(len(rest), maxSequencePiece)]); err != nil {
+		if err := a.admitPiece(l.journal, b.Source, rest[:min(len(rest), maxSequencePiece)]); err != nil {
 			return 0, nil, l.fail(err)
 		}
 	}
@@ -188,38 +191,6 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 	}
 	a.count(&l.stats)
 	return end, a.refused, nil
-}
-
-// admitSequencePiece admits the entries of one frame and appends it.
-func (l *Ledger) admitSequencePiece(a *sequenceAdmission, source string, entries []SequenceEntry) error {
-	a.s.positions.begin(0, source)
-	if l.journal == nil {
-		a.admit(entries)
-		return nil
-	}
-	if err := l.journal.roll(); err != nil {
-		return err
-	}
-	a.admit(entries)
-	if payload := a.s.payload(); payload != nil {
-		return l.journal.remember(payload)
-	}
-	return nil
-}
-
-// sequenceSource finds the source of a batch and checks the entries' positions.
-// It must hold mu.
-func (l *Ledger) sequenceSource(b *SequenceBatch) (*source, error) {
-	src, err := l.sourceFor(b.Source, len(b.Entries))
-	if src == nil || err != nil {
-		return nil, err
-	}
-	for i := range b.Entries {
-		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
-			return nil, err
-		}
-	}
-	return src, nil
 }
 
 // sequenceAdmission is one batch as it is admitted.
@@ -231,6 +202,23 @@ type sequenceAdmission struct {
 	refused *RefusedError
 
 	fresh, duplicates, stale, redelivered int64
+}
+
+// admitPiece admits the entries of one frame and appends it, if there is a log.
+func (a *sequenceAdmission) admitPiece(j *journal, source string, entries []SequenceEntry) error {
+	a.s.positions.begin(0, source)
+	if j == nil {
+		a.admit(entries)
+		return nil
+	}
+	if err := j.roll(); err != nil {
+		return err
+	}
+	a.admit(entries)
+	if payload := a.s.payload(); payload != nil {
+		return j.remember(payload)
+	}
+	return nil
 }
 
 func (a *sequenceAdmission) admit(entries []SequenceEntry) {

@@ -45,7 +45,7 @@ func FuzzSequenceFrame(f *testing.F) {
 		if o.validate() != nil {
 			return
 		}
-		first := &Ledger{o: o, dir: "d", sources: map[string]*source{}}
+		first := &Ledger{o: o, dir: "d", sources: sources{named: map[string]*source{}}}
 		defer func() { _ = first.sequences.release() }()
 		if err := applySequences(first, payload); err != nil {
 			return
@@ -53,7 +53,7 @@ func FuzzSequenceFrame(f *testing.F) {
 		if first.sequences.rows.Len() > 100 {
 			t.Fatal("more producers than may be")
 		}
-		again := &Ledger{o: o, dir: "d", sources: map[string]*source{}}
+		again := &Ledger{o: o, dir: "d", sources: sources{named: map[string]*source{}}}
 		defer func() { _ = again.sequences.release() }()
 		want := allSequences(first)
 		if err := applySequences(again, want); err != nil {

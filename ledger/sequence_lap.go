@@ -38,8 +38,7 @@ const (
 // repeat takes the lap on if it is time to, and returns how many bytes a whole
 // one takes. It comes before a batch changes anything: it must not repeat what is
 // not in the log yet.
-func (l *Ledger) repeat(j *journal) (int64, error) {
-	s := l.sequences
+func (s *sequences) repeat(j *journal) (int64, error) {
 	if s == nil {
 		return 0, nil
 	}
@@ -60,11 +59,10 @@ func (l *Ledger) repeat(j *journal) (int64, error) {
 	return s.lapBytes(), nil
 }
 
-// dropLogs deletes the files of the log that hold nothing live. If producers
+// dropFor deletes the files of the log that hold nothing live. If producers
 // alone keep files that hold much more than a lap takes, it repeats them all at
 // once: MaxDisk is reached, and there is no time to wait for a lap.
-func (l *Ledger) dropLogs() error {
-	j, s := l.journal, l.sequences
+func (j *journal) dropFor(s *sequences) error {
 	if j.lappedBehind() {
 		return j.rollNow()
 	}

@@ -111,19 +111,72 @@ func (c *chunk) count() (n int) {
 	return n
 }
 
-// source finds the source of a batch and checks the entries' positions. It must
-// hold mu.
-func (l *Ledger) source(name string, entries []Entry) (*source, error) {
-	s, err := l.sourceFor(name, len(entries))
+// sources are those of a ledger that have positions, under its mu.
+type sources struct {
+	named       map[string]*source
+	most        int // sources
+	unconfirmed int // positions of one
+}
+
+// get finds a source, or makes it.
+func (s *sources) get(name string) (*source, error) {
+	if known := s.named[name]; known != nil {
+		return known, nil
+	}
+	switch {
+	case len(name) > maxSource:
+		return nil, fmt.Errorf("source name of %d bytes: at most %d", len(name), maxSource)
+	case len(s.named) >= s.most:
+		return nil, fmt.Errorf("%w: %d sources have positions; raise MaxSources", hapax.ErrFull, len(s.named))
+	}
+	made := newSource()
+	s.named[name] = made
+	return made, nil
+}
+
+// forBatch finds the source of a batch of n entries; it is nil if they have no
+// positions.
+func (s *sources) forBatch(name string, n int) (*source, error) {
+	if name == "" {
+		return nil, nil
+	}
+	src, err := s.get(name)
 	if err != nil {
 		return nil, err
 	}
-	for i := range entries {
-		if err := checkOffset(name, entries[i].Offset); err != nil {
-			return nil, err
+	if src.noted+n > s.unconfirmed {
+		return nil, fmt.Errorf("%w: source %q has %d positions that are not confirmed; confirm them, or raise MaxUnconfirmed", hapax.ErrFull, name, src.noted)
+	}
+	return src, nil
+}
+
+// checkpoint is what was last confirmed of a source, if anything was.
+func (s *sources) checkpoint(name string) (Checkpoint, bool) {
+	src := s.named[name]
+	if src == nil || src.confirmed < 0 {
+		return Checkpoint{}, false
+	}
+	return Checkpoint{name, src.confirmed, slices.Clone(src.note)}, true
+}
+
+// checkOffsets refuses a batch whose entries have positions that cannot be.
+func (b *Batch) checkOffsets() error {
+	for i := range b.Entries {
+		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
+			return err
 		}
 	}
-	return s, nil
+	return nil
+}
+
+// checkOffsets is as that of [Batch].
+func (b *SequenceBatch) checkOffsets() error {
+	for i := range b.Entries {
+		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkOffset refuses positions that a run of them could not hold.
@@ -135,37 +188,6 @@ func checkOffset(name string, offset int64) error {
 		return fmt.Errorf("source %q: offset %d: at most %d", name, offset, int64(math.MaxInt64-1))
 	}
 	return nil
-}
-
-// sourceFor finds the source of a batch of n entries; it is nil if they have no
-// positions.
-func (l *Ledger) sourceFor(name string, n int) (*source, error) {
-	if name == "" {
-		return nil, nil
-	}
-	s, err := l.sourceNamed(name)
-	if err != nil {
-		return nil, err
-	}
-	if s.noted+n > l.o.MaxUnconfirmed {
-		return nil, fmt.Errorf("%w: source %q has %d positions that are not confirmed; confirm them, or raise MaxUnconfirmed", hapax.ErrFull, name, s.noted)
-	}
-	return s, nil
-}
-
-func (l *Ledger) sourceNamed(name string) (*source, error) {
-	if s := l.sources[name]; s != nil {
-		return s, nil
-	}
-	switch {
-	case len(name) > maxSource:
-		return nil, fmt.Errorf("source name of %d bytes: at most %d", len(name), maxSource)
-	case len(l.sources) >= l.o.MaxSources:
-		return nil, fmt.Errorf("%w: %d sources have positions; raise MaxSources", hapax.ErrFull, len(l.sources))
-	}
-	s := newSource()
-	l.sources[name] = s
-	return s, nil
 }
 
 // Confirm says that the effects of a source's messages up to an offset have
@@ -201,7 +223,7 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 	if err := checkOffset(c.Source, c.Offset); err != nil {
 		return 0, fmt.Errorf("confirm: %w", err)
 	}
-	s, err := l.sourceNamed(c.Source)
+	s, err := l.sources.get(c.Source)
 	if err != nil {
 		return 0, err
 	}
@@ -225,11 +247,7 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 func (l *Ledger) Checkpoint(name string) (Checkpoint, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.sources[name]
-	if s == nil || s.confirmed < 0 {
-		return Checkpoint{}, false
-	}
-	return Checkpoint{name, s.confirmed, slices.Clone(s.note)}, true
+	return l.sources.checkpoint(name)
 }
 
 // Checkpoints returns all sources' checkpoints, by name.
@@ -237,9 +255,9 @@ func (l *Ledger) Checkpoints() []Checkpoint {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []Checkpoint
-	for _, name := range slices.Sorted(maps.Keys(l.sources)) {
-		if s := l.sources[name]; s.confirmed >= 0 {
-			all = append(all, Checkpoint{name, s.confirmed, slices.Clone(s.note)})
+	for _, name := range slices.Sorted(maps.Keys(l.sources.named)) {
+		if c, ok := l.sources.checkpoint(name); ok {
+			all = append(all, c)
 		}
 	}
 	return all

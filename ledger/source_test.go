@@ -36,15 +36,15 @@ func TestSourceLargerThanAFrame(t *testing.T) {
 	rolled(t, l, (*journal).rollNow)
 	must(t, l.Close())
 	l = open(t, "d", o)
-	if got := l.sources["s"].noted; got != n {
+	if got := l.sources.named["s"].noted; got != n {
 		t.Errorf("%d positions are to be confirmed, want %d", got, n)
 	}
 	for _, at := range []int64{0, sourceChunks - 1, sourceChunks, n - 1} {
-		if seen, fresh := l.sources["s"].seen(at * apart); !seen || !fresh {
+		if seen, fresh := l.sources.named["s"].seen(at * apart); !seen || !fresh {
 			t.Errorf("position %d: seen %t, fresh %t", at*apart, seen, fresh)
 		}
 	}
-	if seen, _ := l.sources["s"].seen(1); seen {
+	if seen, _ := l.sources.named["s"].seen(1); seen {
 		t.Error("a position that never came is seen")
 	}
 }
@@ -70,8 +70,8 @@ func TestSourceCutOff(t *testing.T) {
 		writeAll(t, left, second, whole[:end])
 		o.FS = left
 		l := open(t, "d", o)
-		if c, _ := l.Checkpoint("s"); l.sources["s"].noted != n || c.Offset != 0 || string(c.Note) != "b" {
-			t.Errorf("after %d frames: %d positions, confirmed %v, want %d", i+1, l.sources["s"].noted, c, n)
+		if c, _ := l.Checkpoint("s"); l.sources.named["s"].noted != n || c.Offset != 0 || string(c.Note) != "b" {
+			t.Errorf("after %d frames: %d positions, confirmed %v, want %d", i+1, l.sources.named["s"].noted, c, n)
 		}
 	}
 }
