@@ -51,10 +51,10 @@ func playGolden(t testing.TB, fsys vfs.FS, dir string) {
 	o := goldenOptions(fsys)
 	check(fsys.MkdirAll(dir))
 	check(writeText(fsys, dir, secretName, goldenSecret))
-	keyed := &Ledger{o: o, dir: dir}
-	check(keyed.readSecret())
+	h, err := directory{fsys, dir}.secret()
+	check(err)
 	m := metaOf(&o, goldenClock())
-	m.Key = keyed.key()
+	m.Key = keyOf(h)
 	check(writeText(fsys, dir, cleanName, clean{}))
 	check(writeText(fsys, dir, metaName, m))
 	l, err := Open(dir, o)

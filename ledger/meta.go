@@ -93,13 +93,9 @@ func inspect(fsys vfs.FS, dir string) (Info, error) {
 	if err := thereIs(fsys, dir); err != nil {
 		return Info{}, err
 	}
-	var m meta
-	path := filepath.Join(dir, metaName)
-	if err := readText(fsys, path, &m); err != nil {
+	m, err := directory{fsys, dir}.meta()
+	if err != nil {
 		return Info{}, err
-	}
-	if m.Format > format {
-		return Info{}, newer(path, m.Format)
 	}
 	return m.info()
 }
@@ -179,72 +175,81 @@ func newSecret() (s [16]byte) {
 	return s
 }
 
-// readMeta opens the ledger's own files, or makes them.
-func (l *Ledger) readMeta(logs int) error {
-	path := filepath.Join(l.dir, metaName)
-	var m meta
-	err := readText(l.o.FS, path, &m)
-	if errors.Is(err, fs.ErrNotExist) {
-		return l.makeMeta(logs)
-	}
-	if err != nil {
-		return err
-	}
-	if m.Format > format {
-		return newer(path, m.Format)
-	}
-	if err := m.agree(&l.o); err != nil {
-		return err
-	}
-	if err := l.readSecret(); err != nil {
-		return err
-	}
-	if m.Key != l.key() {
-		return fmt.Errorf("%w: the file %q is another ledger's: restore it from a backup", hapax.ErrCorrupt, secretName)
-	}
-	return nil
+// directory is where a ledger's files are. It reads and makes those that say what
+// the ledger is.
+type directory struct {
+	fs   vfs.FS
+	path string
 }
 
-// key is what a ledger knows its secret by.
-func (l *Ledger) key() string { return l.hasher.Fingerprint([]byte("hapax")).String() }
-
-func (l *Ledger) readSecret() error {
-	var text string
-	err := readText(l.o.FS, filepath.Join(l.dir, secretName), &text)
+// open returns what makes the ledger's fingerprints, of a ledger that agrees with
+// the options. If there is none yet, and no file of a log, it is made now.
+func (d directory) open(o *Options, logs int, now func() int64) (h identity.Hasher, err error) {
+	m, err := d.meta()
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: its file %q is gone, and no fingerprint can be made without it: restore it from a backup", hapax.ErrCorrupt, secretName)
+		return d.make(o, logs, now)
+	}
+	if err == nil {
+		err = m.agree(o)
+	}
+	if err == nil {
+		h, err = d.secret()
+	}
+	if err == nil && m.Key != keyOf(h) {
+		err = fmt.Errorf("%w: the file %q is another ledger's: restore it from a backup", hapax.ErrCorrupt, secretName)
+	}
+	return h, err
+}
+
+// meta reads what the ledger is.
+func (d directory) meta() (m meta, err error) {
+	path := filepath.Join(d.path, metaName)
+	if err = readText(d.fs, path, &m); err == nil && m.Format > format {
+		err = newer(path, m.Format)
+	}
+	return m, err
+}
+
+// secret reads what the ledger's fingerprints are made with.
+func (d directory) secret() (h identity.Hasher, err error) {
+	var text string
+	err = readText(d.fs, filepath.Join(d.path, secretName), &text)
+	if errors.Is(err, fs.ErrNotExist) {
+		return h, fmt.Errorf("%w: its file %q is gone, and no fingerprint can be made without it: restore it from a backup", hapax.ErrCorrupt, secretName)
 	}
 	if err != nil {
-		return err
+		return h, err
 	}
 	secret, err := hex.DecodeString(text)
 	if err != nil || len(secret) != 16 {
-		return fmt.Errorf("%w: %s is not a key", hapax.ErrCorrupt, secretName)
+		return h, fmt.Errorf("%w: %s is not a key", hapax.ErrCorrupt, secretName)
 	}
-	l.hasher = identity.NewHasher([16]byte(secret))
-	return nil
+	return identity.NewHasher([16]byte(secret)), nil
 }
 
-// makeMeta makes a new ledger's own files, the secret first: a directory with
-// the file ledger has all it needs.
-func (l *Ledger) makeMeta(logs int) error {
+// keyOf is what a ledger knows its secret by.
+func keyOf(h identity.Hasher) string { return h.Fingerprint([]byte("hapax")).String() }
+
+// make makes a new ledger's own files, the secret first: a directory with the file
+// ledger has all it needs.
+func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hasher, err error) {
 	if logs > 0 {
-		return errNoMeta()
+		return h, errNoMeta()
 	}
-	if l.o.ReadOnly {
-		return fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
+	if o.ReadOnly {
+		return h, fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
 	}
 	secret := newSecret()
-	l.hasher = identity.NewHasher(secret)
-	if err := writeText(l.o.FS, l.dir, secretName, hex.EncodeToString(secret[:])); err != nil {
-		return err
+	h = identity.NewHasher(secret)
+	if err := writeText(d.fs, d.path, secretName, hex.EncodeToString(secret[:])); err != nil {
+		return h, err
 	}
-	if err := writeText(l.o.FS, l.dir, cleanName, clean{}); err != nil {
-		return err
+	if err := writeText(d.fs, d.path, cleanName, clean{}); err != nil {
+		return h, err
 	}
-	m := metaOf(&l.o, time.Unix(0, l.now()))
-	m.Key = l.key()
-	return writeText(l.o.FS, l.dir, metaName, m)
+	m := metaOf(o, time.Unix(0, now()))
+	m.Key = keyOf(h)
+	return h, writeText(d.fs, d.path, metaName, m)
 }
 
 // writeText replaces a file by a value as JSON, with a checksum behind it.

@@ -38,10 +38,11 @@ func (l *Ledger) openDir() (err error) {
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
 	}
-	if err := l.readMeta(len(j.files)); err != nil {
+	d := directory{fsys, l.dir}
+	if l.hasher, err = d.open(&l.o, len(j.files), l.now); err != nil {
 		return err
 	}
-	left, image, err := l.left(j.files)
+	left, image, err := d.left(j.files)
 	if err != nil {
 		return err
 	}
@@ -54,7 +55,8 @@ func (l *Ledger) openDir() (err error) {
 	if l.picture != nil {
 		l.nudge() // what is not asked for is fetched in the background
 	}
-	return l.replay(j, left)
+	r := replay{l: l, j: j, check: logCheck{dir: l.dir}}
+	return r.run(left)
 }
 
 // listLogs returns the log's files, oldest first.
@@ -109,10 +111,10 @@ const (
 
 // left tells how the ledger was left, and with what image, and checks the files it
 // was closed with.
-func (l *Ledger) left(files []*logFile) (ending, *image, error) {
+func (d directory) left(files []*logFile) (ending, *image, error) {
 	var c clean
-	path := filepath.Join(l.dir, cleanName)
-	err := readText(l.o.FS, path, &c)
+	path := filepath.Join(d.path, cleanName)
+	err := readText(d.fs, path, &c)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return crashed, nil, nil
@@ -123,7 +125,7 @@ func (l *Ledger) left(files []*logFile) (ending, *image, error) {
 	}
 	for _, number := range c.Files {
 		if numbered(files, number) == nil {
-			return crashed, nil, missing(l.dir, number)
+			return crashed, nil, missing(d.path, number)
 		}
 	}
 	for _, f := range files {
@@ -136,15 +138,16 @@ func (l *Ledger) left(files []*logFile) (ending, *image, error) {
 		}
 	}
 	for _, number := range c.Cold {
-		if _, err := l.o.FS.Stat(cold.Path(l.dir, number)); err != nil {
+		if _, err := d.fs.Stat(cold.Path(d.path, number)); err != nil {
 			return crashed, nil, fmt.Errorf("%w: a cold file is gone: restore it from a backup: %w", hapax.ErrCorrupt, err)
 		}
 	}
 	return sealed, c.Image, nil
 }
 
-// replay reads the log and makes its newest file ready for more.
-func (l *Ledger) replay(j *journal, left ending) error {
+// run reads the log and makes its newest file ready for more.
+func (r *replay) run(left ending) error {
+	l, j := r.l, r.j
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.o.Window.EventTime {
@@ -158,7 +161,6 @@ func (l *Ledger) replay(j *journal, left ending) error {
 			return err
 		}
 	}
-	r := replay{l: l, j: j, check: logCheck{dir: l.dir}}
 	if err := r.log(left); err != nil {
 		return err
 	}
@@ -174,7 +176,7 @@ func (l *Ledger) replay(j *journal, left ending) error {
 	if l.o.ReadOnly {
 		return nil
 	}
-	if err := l.reopen(&r.check); err != nil {
+	if err := r.reopen(); err != nil {
 		l.failed = err // the files may not be what a clean close would say
 		return err
 	}
@@ -212,8 +214,8 @@ func (r *replay) log(left ending) error {
 
 // reopen makes the newest file with a snapshot ready for more frames, or begins
 // the first.
-func (l *Ledger) reopen(c *logCheck) error {
-	j := l.journal
+func (r *replay) reopen() error {
+	j, c := r.j, &r.check
 	if c.unfinished != nil {
 		// It was made ahead, or the roll to it was cut off: it holds nothing, or
 		// repeats what is in the files before it.
@@ -225,9 +227,9 @@ func (l *Ledger) reopen(c *logCheck) error {
 		if err := j.begin(); err != nil {
 			return err
 		}
-		return l.unmarkClean() // of a new ledger: from here on it must have a log
+		return r.unmarkClean() // of a new ledger: from here on it must have a log
 	}
-	if err := l.unmarkClean(); err != nil {
+	if err := r.unmarkClean(); err != nil {
 		return err
 	}
 	w, err := segment.OpenAppend(j.fs, c.newest.path, c.report, segment.Options{})
@@ -359,7 +361,8 @@ func (r *roller) cut(f *logFile) error {
 
 // unmarkClean takes the mark of a clean close away, before anything of the log
 // changes, and the image with it.
-func (l *Ledger) unmarkClean() error {
+func (r *replay) unmarkClean() error {
+	l := r.l
 	err := l.o.FS.Remove(filepath.Join(l.dir, cleanName))
 	if err == nil {
 		err = l.o.FS.SyncDir(l.dir)

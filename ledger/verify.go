@@ -76,15 +76,15 @@ func (v *verifier) run() error {
 
 // files checks one file after the other.
 func (v *verifier) files() error {
-	l := &Ledger{o: Options{FS: v.fs}, dir: v.dir} // it reads its own files
-	if err := v.meta(l); err != nil {
+	d := directory{v.fs, v.dir}
+	if err := v.meta(d); err != nil {
 		return err
 	}
 	logs, err := listLogs(v.fs, v.dir)
 	if err != nil {
 		return err
 	}
-	left, table, err := l.left(logs)
+	left, table, err := d.left(logs)
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (v *verifier) image(m *image) error {
 }
 
 // meta checks what the ledger says of itself, and its secret.
-func (v *verifier) meta(l *Ledger) error {
+func (v *verifier) meta(d directory) error {
 	var m meta
 	path := filepath.Join(v.dir, metaName)
 	if err := readText(v.fs, path, &m); err != nil {
@@ -139,10 +139,11 @@ func (v *verifier) meta(l *Ledger) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w: restore it from a backup", hapax.ErrCorrupt, path, err)
 	}
-	if err := l.readSecret(); err != nil {
+	h, err := d.secret()
+	if err != nil {
 		return err
 	}
-	if m.Key != l.key() {
+	if m.Key != keyOf(h) {
 		return fmt.Errorf("%w: %s is another ledger's: restore it from a backup", hapax.ErrCorrupt, filepath.Join(v.dir, secretName))
 	}
 	return nil
