@@ -199,7 +199,7 @@ func (r *replay) log(left ending) error {
 			return err
 		}
 		f.end(report)
-		if err := r.check.next(f, report, r.complete, r.needed); err != nil {
+		if err := r.check.next(f, report); err != nil {
 			return err
 		}
 	}
@@ -244,7 +244,8 @@ func (r *replay) reopen() error {
 // logCheck finds out, file by file, whether a log is whole.
 type logCheck struct {
 	dir        string
-	newest     *logFile       // that has a snapshot; nil: none
+	complete   bool           // the file that is being read has a snapshot
+	newest     *logFile       // that has one; nil: none
 	report     segment.Report // on it
 	needed     []fileEnding   // the files that it lists
 	unfinished *logFile       // the file behind it, which has none; nil: none
@@ -256,9 +257,14 @@ type fileEnding struct {
 	segment.Ending
 }
 
+// snapshot takes note of the end of a snapshot in the file that is being read.
+func (c *logCheck) snapshot(s logSnapshot) { c.complete, c.needed = true, s.needed }
+
 // next takes note of what was read of a file. Before any frame was written to it,
 // all of the file before it was durable.
-func (c *logCheck) next(f *logFile, r segment.Report, complete bool, needed []fileEnding) error {
+func (c *logCheck) next(f *logFile, r segment.Report) error {
+	complete := c.complete
+	c.complete = false
 	switch {
 	case c.unfinished != nil:
 		return c.unfinished.begunWithout()
@@ -269,7 +275,7 @@ func (c *logCheck) next(f *logFile, r segment.Report, complete bool, needed []fi
 		c.unfinished = f
 		return nil
 	}
-	c.newest, c.report, c.needed = f, r, needed
+	c.newest, c.report = f, r
 	return nil
 }
 

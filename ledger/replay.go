@@ -13,21 +13,19 @@ import (
 
 // replay applies frames to a ledger that is being opened, under its mu.
 type replay struct {
-	l        *Ledger
-	j        *journal
-	f        *logFile
-	at       int64                         // the frame's offset in it
-	gens     map[uint64]*window.Generation // of the file; nil: left the window
-	ahead    map[uint64]window.Generation  // introduced in it, and not used yet
-	complete bool                          // the file's snapshot was complete
-	needed   []fileEnding                  // the files before it that the last complete snapshot lists
-	check    logCheck
+	l     *Ledger
+	j     *journal
+	f     *logFile
+	at    int64                         // the frame's offset in it
+	gens  map[uint64]*window.Generation // of the file; nil: left the window
+	ahead map[uint64]window.Generation  // introduced in it, and not used yet
+	check logCheck
 
 	claimed map[hapax.Fingerprint]bool // claims of the snapshot
 }
 
 func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
-	r.f, r.gens, r.complete = f, make(map[uint64]*window.Generation), false
+	r.f, r.gens = f, make(map[uint64]*window.Generation)
 	r.ahead, r.claimed = make(map[uint64]window.Generation), make(map[hapax.Fingerprint]bool)
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
 	return segment.Scan(r.j.fs, f.path, o, r.frame)
@@ -59,7 +57,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		return r.snapshotSource(b)
 	case frameClaim:
 		f, h := readClaim(b)
-		if !r.complete {
+		if !r.check.complete {
 			r.claimed[f] = true
 		}
 		return r.claim(f, h)
@@ -89,7 +87,7 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		}
 		l.gens.SkipTo(s.newest)
 		l.ended(l.gens.Advance(s.watermark), false)
-		r.complete, r.needed = true, s.needed
+		r.check.snapshot(s)
 		r.j.begun = r.at
 		r.dropClaims()
 	case frameReceipt:

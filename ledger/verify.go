@@ -52,15 +52,13 @@ type verifier struct {
 	dir    string
 	report Report
 
+	check     logCheck
 	producers *window.Sequences // checks what the log remembers of them; nil before the first
 	disorder  uint64            // their window
 
 	// Of the file of the log that is read.
-	gens     map[uint64]bool // introduced
-	number   uint64          // its own
-	complete bool            // its snapshot is
-	needed   []fileEnding    // the files before it that the last complete snapshot lists
-	check    logCheck
+	gens   map[uint64]bool // introduced
+	number uint64          // its own
 }
 
 func (v *verifier) run() error {
@@ -151,7 +149,7 @@ func (v *verifier) meta(d directory) error {
 
 // log checks a file of the log and every frame of it.
 func (v *verifier) log(f *logFile, mustBeSealed bool) error {
-	v.gens, v.number, v.complete = make(map[uint64]bool), f.number, false
+	v.gens, v.number = make(map[uint64]bool), f.number
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
 	report, err := segment.Scan(v.fs, f.path, o, func(frame segment.Frame) error {
 		if err := v.frame(frame); err != nil {
@@ -166,7 +164,7 @@ func (v *verifier) log(f *logFile, mustBeSealed bool) error {
 	v.report.Files++
 	v.report.Frames += report.Frames
 	v.report.Torn += report.Torn
-	return v.check.next(f, report, v.complete, v.needed)
+	return v.check.next(f, report)
 }
 
 // frame checks a frame as replay does, and what replay takes for granted.
@@ -204,8 +202,7 @@ func (v *verifier) frame(f segment.Frame) error {
 	case frameSnapshot:
 		s := readSnapshot(b, v.number)
 		checkTime(b, s.watermark, v.report.Info.Window)
-		v.needed = s.needed
-		v.complete = true
+		v.check.snapshot(s)
 	case frameReceipt:
 		b.fingerprint()
 		b.string("receipt")
