@@ -10,8 +10,8 @@ import (
 // ahead is how many entries' lines are loaded before the first is looked at.
 const ahead = 64
 
-// admission is one batch as it is admitted under all locks, its entries in their
-// order.
+// admission is one batch as it is admitted, its entries in their order, under the
+// ledger's mu: makeRoomFor comes first, and all other methods under all stripes too.
 type admission struct {
 	l   *Ledger
 	src *source // whose positions the entries have; nil: they have none
@@ -99,7 +99,7 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 		a.event(e)
 	}
 	seen, fresh := a.src.seen(e.Offset)
-	known := seen && l.known(k)
+	known := seen && a.known(k)
 	switch {
 	case e.Offset > a.src.confirmed && !known:
 		if err := a.admitEntry(e, k, s); err != nil {
@@ -121,6 +121,16 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 		return a.again(e, k)
 	}
 	return nil
+}
+
+// known tells whether the identity is remembered.
+func (a *admission) known(k window.Key) bool {
+	l := a.l
+	if _, was := l.hot.table.Find(k); was != window.Claimed && l.stripes.of(k).live[was] {
+		return true
+	}
+	_, _, ok, _ := l.cold.find(k) // an error comes again when it is admitted
+	return ok
 }
 
 // again gives the verdict on a position that was a copy when it was first

@@ -92,15 +92,16 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	k := window.KeyOf(f)
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
+	a := admission{l: l, now: now}
 	p, was := l.hot.table.Find(k)
-	if was != window.Claimed && l.known(k) {
+	if was != window.Claimed && a.known(k) {
 		c, err = l.claimCopy(c, now)
 		return c, 0, err
 	}
 	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
 		c.Deadline = time.Unix(0, held.Deadline)
 		e := Entry{Digest: r.Digest}
-		(&admission{l: l, now: now}).claimed(&e, held)
+		a.claimed(&e, held)
 		c.Verdict = e.Verdict
 		return c, 0, nil
 	}

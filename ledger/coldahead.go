@@ -47,33 +47,33 @@ const (
 
 // askCold asks the cold files about entries that are not in the table. It must
 // hold mu, which it lets go of while it reads.
-func (l *Ledger) askCold(entries []Entry) error {
-	c := &l.cold
+func (a *admission) askCold(entries []Entry) error {
+	l, c := a.l, &a.l.cold
 	if c.none() {
 		return nil
 	}
-	a := c.spare
+	q := c.spare
 	c.spare = coldAhead{}
-	a.asked, a.hits, a.next, a.epoch = a.asked[:0], a.hits[:0], 0, c.epoch
+	q.asked, q.hits, q.next, q.epoch = q.asked[:0], q.hits[:0], 0, c.epoch
 	for len(entries) > 0 {
 		n := min(len(entries), ahead)
-		a.add(&l.hot, entries[:n])
+		q.add(&l.hot, entries[:n])
 		entries = entries[n:]
 	}
-	for i := range a.asked {
-		q := &a.asked[i]
-		q.from = int32(len(a.hits))
-		a.hits = c.locate(q.key, a.hits)
-		q.to = int32(len(a.hits))
+	for i := range q.asked {
+		k := &q.asked[i]
+		k.from = int32(len(q.hits))
+		q.hits = c.locate(k.key, q.hits)
+		k.to = int32(len(q.hits))
 	}
-	if len(a.hits) > 0 {
+	if len(q.hits) > 0 {
 		c.readers++
 		l.mu.Unlock()
-		readHits(a.hits)
+		readHits(q.hits)
 		l.mu.Lock()
 		c.endRead()
 	}
-	c.spare, c.ahead = c.ahead, a
+	c.spare, c.ahead = c.ahead, q
 	return l.ready()
 }
 

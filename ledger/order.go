@@ -1,10 +1,6 @@
 package ledger
 
-import (
-	"fmt"
-
-	"github.com/hapaxmq/hapax/window"
-)
+import "fmt"
 
 // admitInOrder admits a batch under mu: verdicts, frame and positions are one
 // step. What is given beside the batch receives the first verdict.
@@ -46,7 +42,8 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if l.concurrent {
 		l.settle()
 	}
-	if err := l.makeRoomFor(b.Entries); err != nil {
+	a := admission{l: l, now: now}
+	if err := a.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}
 	if err := l.hot.fit(len(b.Entries)); err != nil {
@@ -55,8 +52,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if err := l.roll(); err != nil {
 		return 0, err
 	}
-	src, err := l.sources.forBatch(b.Source, len(b.Entries))
-	if err == nil {
+	if a.src, err = l.sources.forBatch(b.Source, len(b.Entries)); err == nil {
 		err = b.checkOffsets()
 	}
 	if err != nil {
@@ -65,7 +61,6 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	l.frame.begin(now, b.Source)
 	l.stripes.lockAll()
 	l.deal()
-	a := admission{l: l, src: src, now: now}
 	err = a.admit(b.Entries)
 	l.deal()
 	l.stripes.unlockAll()
@@ -112,13 +107,4 @@ func (l *Ledger) roll() error {
 		return l.fail(err)
 	}
 	return nil
-}
-
-// known tells whether the identity is remembered.
-func (l *Ledger) known(k window.Key) bool {
-	if _, was := l.hot.table.Find(k); was != window.Claimed && l.stripes.of(k).live[was] {
-		return true
-	}
-	_, _, ok, _ := l.cold.find(k) // an error comes again when it is admitted
-	return ok
 }

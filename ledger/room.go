@@ -35,8 +35,9 @@ func (l *Ledger) makeRoom(n int) error {
 
 // makeRoomFor is makeRoom for the entries that are not known yet, who alone need
 // any. It asks the cold files about all of them.
-func (l *Ledger) makeRoomFor(entries []Entry) error {
-	if err := l.askCold(entries); err != nil {
+func (a *admission) makeRoomFor(entries []Entry) error {
+	l := a.l
+	if err := a.askCold(entries); err != nil {
 		return err
 	}
 	if l.hot.live.Load()+int64(len(entries)) <= int64(chillAt*float64(l.hot.most())) && l.o.MaxDisk == 0 {
@@ -45,7 +46,7 @@ func (l *Ledger) makeRoomFor(entries []Entry) error {
 	fresh := 0
 	l.stripes.lockAll()
 	for i := range entries {
-		if !l.known(window.KeyOf(entries[i].Fingerprint)) {
+		if !a.known(window.KeyOf(entries[i].Fingerprint)) {
 			fresh++
 		}
 	}
