@@ -8,14 +8,9 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
-const (
-	// hotShare is the part of MaxMemory that a ledger with cold files gives to its
-	// table; the rest is for their filters.
-	hotShare = 0.35
-	// chillAt is the part of what the table may take at which the oldest
-	// generations begin to move to a cold file.
-	chillAt = 0.8
-)
+// chillAt is the part of what the table may take at which the oldest generations
+// begin to move to a cold file.
+const chillAt = 0.8
 
 // wantChill asks maintain to move the oldest generations to a cold file, if
 // there are any and the filters' budget has room. It must hold mu.
@@ -24,11 +19,7 @@ func (l *Ledger) wantChill() {
 		return
 	}
 	_, keys := l.hot.coldest(l.current)
-	budget := l.o.MaxMemory - int64(hotShare*float64(l.o.MaxMemory))
-	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > budget {
-		return
-	}
-	if !l.diskHolds(keys) {
+	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > l.o.coldMemory() || !l.diskHolds(keys) {
 		return
 	}
 	l.cold.wanted = true
@@ -38,7 +29,7 @@ func (l *Ledger) wantChill() {
 // diskHolds tells whether there is room for a cold file of so many keys while
 // what it replaces is still there.
 func (l *Ledger) diskHolds(keys int64) bool {
-	return l.o.MaxDisk == 0 || l.journal.size()+l.cold.size()+cold.Length(keys, l.o.Digests) <= l.o.MaxDisk
+	return l.o.MaxDisk == 0 || l.disk()+cold.Length(keys, l.o.Digests) <= l.o.MaxDisk
 }
 
 // chill moves the oldest generations to a cold file, beside whatever else is

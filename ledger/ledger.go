@@ -28,6 +28,8 @@ import (
 //	hidden   what is forgotten of cold files
 //
 // A ledger in memory whose window needs no order admits under stripes alone.
+//
+// What its parts can do alone is theirs; here is what takes several of them.
 type Ledger struct {
 	o      Options
 	dir    string
@@ -102,11 +104,7 @@ func (l *Ledger) open() error {
 		l.hot.recency = window.NewRecency()
 	}
 	var err error
-	budget := l.o.MaxMemory
-	if l.o.keepsCold(l.dir) {
-		budget = int64(hotShare * float64(budget))
-	}
-	if l.hot.mem, err = newMemory(budget, l.o.Digests || l.hot.recency != nil, l.o.Growth); err != nil {
+	if l.hot.mem, err = newMemory(l.o.hotMemory(l.dir), l.o.Digests || l.hot.recency != nil, l.o.Growth); err != nil {
 		return err
 	}
 	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)
@@ -259,7 +257,7 @@ func (l *Ledger) publishLocked() {
 	}
 	for i := range l.stripes {
 		st := &l.stripes[i]
-		l.flushAges(st)
+		l.stats.countAges(st, l.gens, l.o.Window.Time)
 		st.live, st.number = live, number
 	}
 	l.deal()

@@ -197,3 +197,20 @@ func (o *Options) chills() bool {
 
 // keepsCold tells whether the ledger in dir gives part of its memory to cold files.
 func (o *Options) keepsCold(dir string) bool { return dir != "" && o.chills() }
+
+// hotShare is the part of MaxMemory that a ledger with cold files gives to its
+// table; the rest is for their filters, and for producers.
+const hotShare = 0.35
+
+// hotMemory is what the table of the ledger in dir may take.
+func (o *Options) hotMemory(dir string) int64 {
+	if !o.keepsCold(dir) {
+		return o.MaxMemory
+	}
+	return int64(hotShare * float64(o.MaxMemory))
+}
+
+// coldMemory is what it leaves to others in a ledger with cold files.
+func (o *Options) coldMemory() int64 {
+	return o.MaxMemory - int64(hotShare*float64(o.MaxMemory))
+}

@@ -68,15 +68,15 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 	}
 	const margin = 64 << 10 // frames' headers, snapshots, a seal
 	most := l.o.MaxDisk - frames - l.sequences.lapBytes() - margin
-	if l.journal.size()+l.cold.size() > most {
+	if l.disk() > most {
 		if err := errors.Join(l.journal.dropFor(l.sequences), l.cold.clean()); err != nil {
 			return l.fail(err)
 		}
 	}
-	for l.journal.size()+l.cold.size() > most {
+	for l.disk() > most {
 		if !l.o.Evict || len(l.gens.List()) < 2 {
 			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict or Sequences.Idle",
-				hapax.ErrFull, l.journal.size()+l.cold.size(), l.o.MaxDisk)
+				hapax.ErrFull, l.disk(), l.o.MaxDisk)
 		}
 		if err := l.evict(); err != nil {
 			return err
@@ -87,6 +87,9 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 	}
 	return nil
 }
+
+// disk is the bytes of the ledger's files.
+func (l *Ledger) disk() int64 { return l.journal.size() + l.cold.size() }
 
 // evict lets the oldest generation go before its time. Where it was cold, that
 // makes no room in the table: once its file is empty, the filters have some for

@@ -54,7 +54,7 @@ func (l *Ledger) roomForProducers(rows int64, producers int) error {
 			_, keys := l.hot.coldest(l.current)
 			filters += cold.Cost(keys)
 		}
-		ok = filters+n <= l.o.MaxMemory-int64(hotShare*float64(l.o.MaxMemory))
+		ok = filters+n <= l.o.coldMemory()
 	}
 	if ok {
 		l.sequences.held = n

@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"sync/atomic"
 	"time"
+
+	"github.com/hapaxmq/hapax/window"
 )
 
 // Stats are counters since open, and gauges of now.
@@ -44,17 +46,17 @@ func (s *stats) countAge(ns, n int64) {
 	s.ages[min(bucket, len(s.ages)-1)].Add(n)
 }
 
-// flushAges counts a stripe's duplicates by age. It must hold mu and the stripe.
-func (l *Ledger) flushAges(st *stripe) {
+// countAges counts a stripe's duplicates by age. It must hold mu and the stripe.
+func (s *stats) countAges(st *stripe, gens *window.Generations, longest time.Duration) {
 	for number, n := range &st.ages {
 		if n == 0 {
 			continue
 		}
 		st.ages[number] = 0
-		if gen := l.gens.ByNumber(uint8(number)); gen != nil {
-			l.stats.countAge(l.gens.Watermark()-gen.Start, int64(n))
+		if gen := gens.ByNumber(uint8(number)); gen != nil {
+			s.countAge(gens.Watermark()-gen.Start, int64(n))
 		} else {
-			l.stats.countAge(int64(l.o.Window.Time), int64(n))
+			s.countAge(int64(longest), int64(n))
 		}
 	}
 }
@@ -85,7 +87,7 @@ func (l *Ledger) Stats() Stats {
 		s.Memory += l.sequences.rows.Bytes()
 	}
 	if l.journal != nil {
-		s.Disk = l.journal.size() + l.cold.size()
+		s.Disk = l.disk()
 	}
 	return s
 }

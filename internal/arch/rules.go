@@ -160,10 +160,12 @@ func sizes(t *tree) (found []string) {
 	return found
 }
 
-// wide are the types that may have more methods, each with its reason.
-func wide() map[string]string {
-	return map[string]string{
-		"ledger: type Ledger": "one lock guards all it does; its files are its rooms",
+// wide are the types that may have more methods, and how many.
+func wide() map[string]int {
+	return map[string]int{
+		// Eighteen public calls, most with a step under its lock and one behind it,
+		// and what takes several of its parts at once.
+		"ledger: type Ledger": 90,
 	}
 }
 
@@ -179,11 +181,12 @@ func methods(t *tree) (found []string) {
 				return
 			}
 			name := s.dir + ": type " + receiver(f.Recv.List[0].Type)
-			if _, ok := wide()[name]; ok {
-				return
+			most := maxMethods
+			if n, ok := wide()[name]; ok {
+				most = n
 			}
-			if count[name]++; count[name] == maxMethods+1 {
-				found = append(found, fmt.Sprintf("%s has more than %d methods: it is two types", name, maxMethods))
+			if count[name]++; count[name] == most+1 {
+				found = append(found, fmt.Sprintf("%s has more than %d methods: it is two types", name, most))
 			}
 		})
 	}
