@@ -84,6 +84,8 @@ func (s *source) noteVerdict(offset int64, fresh bool) {
 	s.highest = max(s.highest, offset)
 	if fresh {
 		c.fresh[word] |= bit
+	} else {
+		c.fresh[word] &^= bit // its message was another one's copy when it came again
 	}
 }
 

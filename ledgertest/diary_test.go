@@ -220,8 +220,11 @@ func (d *diary) judge(source string, e ledger.Entry) hapax.Verdict {
 		return hapax.Redelivered
 	}
 	v := d.judgeNew(e)
-	if v == hapax.Fresh || d.bug == "redelivers duplicates" {
+	switch {
+	case v == hapax.Fresh || d.bug == "redelivers duplicates":
 		r.fresh[e.Offset] = e.Fingerprint
+	case v != hapax.InFlight:
+		delete(r.fresh, e.Offset)
 	}
 	return v
 }

@@ -168,7 +168,8 @@ func (m *Model) take(name string, e ledger.Entry) {
 	}
 	first, met := src.admitted[e.Offset]
 	told := met && (first.verdict == hapax.Duplicate || first.verdict == hapax.Conflict)
-	if !told || e.Verdict == hapax.Fresh {
+	waits := met && e.Verdict == hapax.InFlight // what it was told before counts when it comes again
+	if !told && !waits || e.Verdict == hapax.Fresh {
 		src.admitted[e.Offset] = admission{e.Fingerprint, e.Verdict}
 	}
 }

@@ -14,6 +14,8 @@ func positionChecks() []admitCheck {
 	return []admitCheck{
 		{name: "a position met again before it is confirmed is redelivered", run: redelivered},
 		{name: "a position that was a duplicate at first is one again", run: duplicateAgain},
+		{name: "a position whose message came again as a conflict is one", run: conflictAgain},
+		{name: "a position whose message is in flight is told so, and runs later", run: inFlightAgain},
 		{name: "a copy at another position is a duplicate, confirmed or not", run: otherPosition},
 		{name: "a confirmed position is done", run: confirmedIsDone},
 		{name: "sources do not share positions", run: sourcesApart},
@@ -74,6 +76,43 @@ func duplicateAgain(tb testing.TB, f AdmitFactory) {
 	t.read("s", placed(2, 1, 3, 2, 1), D, R, D, D)
 	t.read("s", placed(6, 3, 4), D, F)
 	t.read("s", placed(2, 1, 3, 2, 1, 3, 4), D, R, D, D, D, R)
+	t.agree()
+}
+
+// fingerprint is what a claim of the id asks about.
+func (t *trial) fingerprint(id string) hapax.Fingerprint {
+	c := t.claim(id, 0, time.Minute)
+	t.end(c, false)
+	return c.Fingerprint
+}
+
+// conflictAgain: an identity has left its window before its position was confirmed,
+// and somebody else claims it for another payload.
+func conflictAgain(tb testing.TB, f AdmitFactory) {
+	o := anHour()
+	o.Digests = true
+	t := sit(tb, f, o)
+	e := ledger.Entry{Fingerprint: t.fingerprint("order"), Offset: 5, Digest: 1}
+	t.read("s", []ledger.Entry{e}, hapax.Fresh)
+	t.pass(3 * time.Hour)
+	c := t.claim("order", 2, time.Minute)
+	t.read("s", []ledger.Entry{e}, hapax.Conflict)
+	t.end(c, true)
+	t.read("s", []ledger.Entry{e}, hapax.Conflict)
+	t.agree()
+}
+
+func inFlightAgain(tb testing.TB, f AdmitFactory) {
+	t := sit(tb, f, anHour())
+	e := ledger.Entry{Fingerprint: t.fingerprint("order"), Offset: 5}
+	t.read("s", []ledger.Entry{e}, hapax.Fresh)
+	t.pass(3 * time.Hour)
+	c := t.claim("order", 0, time.Minute)
+	t.read("s", []ledger.Entry{e}, hapax.InFlight)
+	t.end(c, true)
+	t.read("s", []ledger.Entry{e}, hapax.Redelivered)
+	t.confirm("s", 5)
+	t.read("s", []ledger.Entry{e}, hapax.Duplicate)
 	t.agree()
 }
 
