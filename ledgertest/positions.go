@@ -80,7 +80,7 @@ func duplicateAgain(tb testing.TB, f AdmitFactory) {
 }
 
 // fingerprint is what a claim of the id asks about.
-func (t *trial) fingerprint(id string) hapax.Fingerprint {
+func fingerprint(t *trial, id string) hapax.Fingerprint {
 	c := t.claim(id, 0, time.Minute)
 	t.end(c, false)
 	return c.Fingerprint
@@ -92,7 +92,7 @@ func conflictAgain(tb testing.TB, f AdmitFactory) {
 	o := anHour()
 	o.Digests = true
 	t := sit(tb, f, o)
-	e := ledger.Entry{Fingerprint: t.fingerprint("order"), Offset: 5, Digest: 1}
+	e := ledger.Entry{Fingerprint: fingerprint(t, "order"), Offset: 5, Digest: 1}
 	t.read("s", []ledger.Entry{e}, hapax.Fresh)
 	t.pass(3 * time.Hour)
 	c := t.claim("order", 2, time.Minute)
@@ -104,7 +104,7 @@ func conflictAgain(tb testing.TB, f AdmitFactory) {
 
 func inFlightAgain(tb testing.TB, f AdmitFactory) {
 	t := sit(tb, f, anHour())
-	e := ledger.Entry{Fingerprint: t.fingerprint("order"), Offset: 5}
+	e := ledger.Entry{Fingerprint: fingerprint(t, "order"), Offset: 5}
 	t.read("s", []ledger.Entry{e}, hapax.Fresh)
 	t.pass(3 * time.Hour)
 	c := t.claim("order", 0, time.Minute)
