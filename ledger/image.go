@@ -67,27 +67,39 @@ func (l *Ledger) blockBytes(layout window.Layout) int64 {
 	return int64(per) * int64(layout.Block)
 }
 
-// quickStart makes the image that a sound ledger is closed with, if replaying its
-// log would take more than a moment: nil if there is to be none, or can be none.
-// It must hold mu. An exact count window's order is not in the table.
-func (l *Ledger) quickStart() *image {
-	if l.failed != nil || l.o.ReadOnly || l.journal == nil || l.journal.w == nil || l.hot.recency != nil ||
-		l.o.QuickStart < 0 || l.hot.live.Load() < l.o.QuickStart {
-		return nil
-	}
+// endLog ends the log, and marks a sound one as closed: with an image of the table
+// if replaying the log would take more than a moment. It must hold mu, of a ledger
+// that admits nothing any more.
+func (l *Ledger) endLog() error {
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
-	l.hot.finish()
-	if err := l.journal.empty(l.sequences); err != nil {
-		_ = l.fail(err)
-		return nil
+	quick := l.wantsImage()
+	if quick {
+		l.hot.finish()
+		if err := l.journal.empty(l.sequences); err != nil {
+			_ = l.fail(err)
+		}
 	}
-	m, err := l.writeImage()
-	if err != nil || l.failed != nil {
+	c, err := l.journal.close(l.failed == nil)
+	if c == nil {
+		return err
+	}
+	c.Cold = l.cold.numbers()
+	if quick {
+		text, err := l.writeImage(*c)
+		if err == nil {
+			return vfs.Replace(l.o.FS, filepath.Join(l.dir, cleanName), text)
+		}
 		l.o.Logger.Warn("there is no image of the table: the next open reads the log", "dir", l.dir, "error", err)
-		return nil
 	}
-	return m
+	return writeText(l.o.FS, l.dir, cleanName, *c)
+}
+
+// wantsImage tells whether there is to be an image. An exact count window has none:
+// its order is not in the table.
+func (l *Ledger) wantsImage() bool {
+	return l.failed == nil && l.journal.w != nil && l.hot.recency == nil &&
+		l.o.QuickStart >= 0 && l.hot.live.Load() >= l.o.QuickStart
 }
 
 // empty makes the newest file one without identities, that says all of producers.
@@ -104,10 +116,10 @@ func (j *journal) empty(s *sequences) error {
 	return s.goOn(j, math.MaxInt64)
 }
 
-// writeImage writes the table's image. It must hold all locks of a ledger that
-// admits nothing any more, no sweep on, whose newest file of the log holds no
-// identity.
-func (l *Ledger) writeImage() (*image, error) {
+// writeImage writes the table's image, and returns the text of the file clean that
+// tells of it. It must hold all locks, no sweep on; the newest file of the log, which
+// is closed, holds no identity.
+func (l *Ledger) writeImage(c clean) (text []byte, err error) {
 	m := &image{
 		Order: nativeOrder(), Layout: l.hot.table.Layout(), Size: l.blockBytes(l.hot.table.Layout()),
 		Watermark: l.gens.Watermark(), Newest: l.gens.Newest(),
@@ -119,42 +131,52 @@ func (l *Ledger) writeImage() (*image, error) {
 	for _, f := range files[:len(files)-1] {
 		m.Logs = append(m.Logs, imageLog{Number: f.number, Size: f.size, Live: slices.Sorted(maps.Keys(f.gens)), Ends: f.ends})
 	}
-	text, err := textOf(clean{Image: m})
-	if err != nil {
+	behind := l.behindBlocks(m)
+	if l.failed != nil { // not all of the table could be read
+		return nil, l.failed
+	}
+	c.Image = m
+	if text, err = textOf(c); err != nil {
 		return nil, err
 	}
-	if len(text) > maxText/2 { // clean tells of more than the image
-		return nil, fmt.Errorf("to say what is in it takes %d bytes, at most %d", len(text), maxText/2)
+	if len(text) > maxText {
+		return nil, fmt.Errorf("to say what is in it the file %s would take %d bytes, at most %d", cleanName, len(text), maxText)
 	}
 	path := filepath.Join(l.dir, imageName)
-	err = vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m) })
-	return m, err
+	return text, vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m, behind) })
 }
 
-func (l *Ledger) writeBlocks(f vfs.File, m *image) error {
-	var sums []byte
+// behindBlocks is what is behind the blocks of an image, which it completes.
+func (l *Ledger) behindBlocks(m *image) []byte {
+	var behind []byte
 	for i := range m.Layout.Blocks() {
 		lines, sides := l.hot.table.Raw(i)
-		head, tail := bytesOf(lines), bytesOf(sides)
-		sums = binary.LittleEndian.AppendUint32(sums, blockSum(head, tail))
+		behind = binary.LittleEndian.AppendUint32(behind, blockSum(bytesOf(lines), bytesOf(sides)))
+	}
+	l.hot.table.Spilled(func(k window.Key, number uint8, side uint64) {
+		fp := k.Fingerprint()
+		behind = append(append(behind, fp[:]...), number)
+		behind = binary.LittleEndian.AppendUint64(behind, side)
+		m.Spilled++
+	})
+	m.Sum = crc32.Checksum(behind, castagnoli())
+	return behind
+}
+
+func (l *Ledger) writeBlocks(f vfs.File, m *image, behind []byte) error {
+	for i := range m.Layout.Blocks() {
+		lines, sides := l.hot.table.Raw(i)
 		at := int64(i) * m.Size
-		if _, err := f.WriteAt(head, at); err != nil {
+		if _, err := f.WriteAt(bytesOf(lines), at); err != nil {
 			return err
 		}
-		if len(tail) > 0 {
-			if _, err := f.WriteAt(tail, at+int64(len(head))); err != nil {
+		if len(sides) > 0 {
+			if _, err := f.WriteAt(bytesOf(sides), at+int64(len(bytesOf(lines)))); err != nil {
 				return err
 			}
 		}
 	}
-	l.hot.table.Spilled(func(k window.Key, number uint8, side uint64) {
-		fp := k.Fingerprint()
-		sums = append(append(sums, fp[:]...), number)
-		sums = binary.LittleEndian.AppendUint64(sums, side)
-		m.Spilled++
-	})
-	m.Sum = crc32.Checksum(sums, castagnoli())
-	_, err := f.WriteAt(sums, int64(m.Layout.Blocks())*m.Size)
+	_, err := f.WriteAt(behind, int64(m.Layout.Blocks())*m.Size)
 	return err
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -65,6 +67,38 @@ func TestQuickStart(t *testing.T) {
 	l = open(t, "d", Options{Window: o.Window, Digests: true, FS: disk.KillCopy()})
 	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
 		t.Errorf("killed after a quick start: %v", got)
+	}
+}
+
+// A crash before any step of a close with an image forgets nothing, and leaves
+// nothing that cannot be opened.
+func TestCrashWhileImageIsWritten(t *testing.T) {
+	o := quick()
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem, nil)
+	o.FS = fault
+	l := open(t, "d", o)
+	admit(t, l, batch(l, 0, imaged))
+	var left []*vfs.Mem
+	var steps []string
+	fault.SetHook(func(op vfs.Op, name string) error {
+		last := fmt.Sprintf("%v %s", op, filepath.Base(name))
+		if op.Changes() && (len(steps) == 0 || steps[len(steps)-1] != last) {
+			left, steps = append(left, mem.KillCopy()), append(steps, last)
+		}
+		return nil
+	})
+	must(t, l.Close())
+	if !slices.Contains(steps, "rename image.new") {
+		t.Fatalf("an image is none of the steps %q", steps)
+	}
+	for i, disk := range left {
+		if _, err := Verify(disk, "d"); err != nil {
+			t.Fatalf("crash before %s: %v", steps[i], err)
+		}
+		if askAll(t, disk, -1) {
+			t.Fatalf("crash before %s: the ledger fails", steps[i])
+		}
 	}
 }
 

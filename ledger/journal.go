@@ -118,38 +118,38 @@ func (j *journal) size() int64 {
 }
 
 // close ends the work of the background, which is over, seals the newest file if
-// the log is sound, closes it, and marks the close as clean: these were the files,
-// the cold files, and the table's image.
-func (j *journal) close(sound bool, cold []uint64, table *image) error {
+// the log is sound, and closes it. It returns what is to be said of a log that was
+// closed so, else nil.
+func (j *journal) close(sound bool) (*clean, error) {
 	if j.w == nil {
-		return nil
+		return nil, nil
 	}
 	err := j.finishRolls(j.newestNumber() + 1)
 	if !sound || err != nil {
 		// Nothing more may be written: the file before may not be durable.
 		abandoned := j.w.Abandon()
 		if !sound {
-			return nil // they say again what failed
+			return nil, nil // they say again what failed
 		}
-		return errors.Join(err, abandoned)
+		return nil, errors.Join(err, abandoned)
 	}
 	if err := j.w.Seal(); err != nil {
-		return err
+		return nil, err
 	}
 	j.over()
 	if err := j.w.Close(); err != nil {
-		return err
+		return nil, err
 	}
 	if j.removed { // else a name may come back that clean does not know
 		if err := j.fs.SyncDir(j.dir); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	c := clean{Newest: j.newestNumber(), Size: j.w.Size(), Cold: cold, Image: table}
+	c := &clean{Newest: j.newestNumber(), Size: j.w.Size()}
 	for _, f := range j.files {
 		c.Files = append(c.Files, f.number)
 	}
-	return writeText(j.fs, j.dir, cleanName, c)
+	return c, nil
 }
 
 // snapshot appends everything that is neither an identity nor a producer, for a

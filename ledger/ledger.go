@@ -318,8 +318,7 @@ func (l *Ledger) Close() error {
 func (l *Ledger) shut() error {
 	var err error
 	if l.journal != nil {
-		image := l.quickStart()
-		err = l.journal.close(l.failed == nil, l.cold.numbers(), image)
+		err = l.endLog()
 	}
 	err = errors.Join(err, l.cold.close(), l.picture.close())
 	if l.hot.mem != nil {
