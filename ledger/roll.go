@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"syscall"
 
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -182,7 +181,7 @@ func (r *roller) makeNext(to chan<- nextFile, number uint64, reserve int64) func
 // it is made again without: its frames may still fit.
 func (r *roller) reserve(w *segment.Writer, size int64) (*segment.Writer, error) {
 	err := w.Reserve(size)
-	if !errors.Is(err, syscall.ENOSPC) {
+	if !vfs.IsFull(err) {
 		return w, err
 	}
 	if err := errors.Join(w.Abandon(), r.fs.Remove(w.Path())); err != nil {

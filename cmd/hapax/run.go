@@ -7,12 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/lines"
+	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/uniq"
 )
 
@@ -166,7 +166,7 @@ func advice(err error) string {
 		return " (--conflicts says what to do with such lines)"
 	case errors.Is(err, uniq.ErrStale):
 		return " (--stale says what to do with such lines)"
-	case errors.Is(err, syscall.ENOSPC):
+	case vfs.IsFull(err):
 		return " (make room and start again)"
 	case errors.Is(err, lines.ErrTooLong):
 		return " (--max-line says how long it may be)"

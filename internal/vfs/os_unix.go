@@ -35,6 +35,9 @@ func freeBytes(dir string) (int64, error) {
 	return int64(blocks * size), nil
 }
 
+// saysFull knows the system's number, beside ENOSPC.
+func saysFull(err error) bool { return errors.Is(err, unix.EDQUOT) }
+
 func lockFile(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

@@ -28,6 +28,13 @@ func freeBytes(dir string) (int64, error) {
 	return int64(min(free, math.MaxInt64)), nil
 }
 
+// saysFull knows the system's numbers: its ENOSPC is none of them, but package
+// syscall's own.
+func saysFull(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
+		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}
+
 func lockFile(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 )
 
 // FS is a file system. All methods may be called from several goroutines.
@@ -83,6 +84,10 @@ type File interface {
 // ErrLocked is what [FS.Lock] returns, with the file's name, for a lock that is
 // held.
 var ErrLocked = errors.New("locked by another process")
+
+// IsFull tells whether an error says that the disk is full, or the owner's share of
+// it: with room made, or fewer bytes, what failed may succeed.
+func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || saysFull(err) }
 
 func lockedError(name string) error {
 	return fmt.Errorf("lock %s: %w: stop that one first", name, ErrLocked)
