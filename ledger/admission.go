@@ -57,6 +57,10 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 		st.admit(l.hot.table, e, k, s, l.o.Digests)
 		switch e.Verdict {
 		case 0:
+		case hapax.Conflict:
+			l.stats.conflicts.Add(1)
+			a.note(e)
+			return true
 		case hapax.Fresh:
 			if l.journal != nil {
 				l.frame.key(l.current, e)
@@ -64,10 +68,6 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 			fallthrough
 		default:
 			a.unsettled = true
-			a.note(e)
-			return true
-		case hapax.Conflict:
-			l.stats.conflicts.Add(1)
 			a.note(e)
 			return true
 		}

@@ -3,40 +3,20 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
 )
 
-// hot is the identities in memory: the table, and the sweeps that make it larger
-// or clear it of what has expired, a block at a time. Callers pay for what they
-// admit; maintain is ahead of them if it can be. All of it is called under the
-// ledger's mu, but for what table does under a stripe.
+// hot is the identities in memory: a table that is swept, and the word that may
+// stand beside each entry, a digest or a place in the order of an exact count
+// window. All of it is called under the ledger's mu, but for what a stripe does with
+// the table.
 type hot struct {
-	table   *window.Table
-	mem     *memory
-	gens    *window.Generations // the ledger's
-	stripes *stripeSet          // the ledger's
-	nudge   func()              // wakes maintain
-	o       *Options            // the ledger's
-	recency *window.Recency     // of an exact count window, else nil
-
-	ahead      atomic.Pointer[window.Ahead] // where the lines are, for who holds no lock
-	live       counter                      // identities in generations of the table that are live
-	rate       int64                        // lines that callers owe a sweep for each identity admitted
-	debt       int64                        // lines owed
-	prefaulted int                          // lines that maintain is to get memory for
-	backed     int                          // lines that have it
-	frozen     bool                         // no sweep may begin: keys are being copied to a cold file
-}
-
-// newTable makes room for so many identities, as far as memory allows.
-func (h *hot) newTable(expect int64) (err error) {
-	most := int64(float64(h.mem.limit) * 3.2)
-	h.table, err = window.NewTable(h.mem, int(min(expect, most)))
-	return err
+	sweptTable
+	o       *Options        // the ledger's
+	recency *window.Recency // of an exact count window, else nil
 }
 
 // most is how many identities the table may take within its budget.
@@ -54,7 +34,11 @@ func (h *hot) insert(k window.Key, s window.Spot, number uint8) (window.Place, e
 		if !errors.Is(err, window.ErrCrowded) {
 			return p, err
 		}
-		if err := h.growNow(); err != nil {
+		grew, err := h.growNow()
+		if err == nil && !grew {
+			err = h.full()
+		}
+		if err != nil {
 			return p, err
 		}
 		s = h.table.Spot(k)

@@ -1,0 +1,107 @@
+package ledger
+
+import (
+	"errors"
+	"math"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/window"
+)
+
+// turn moves time on, ends the generations that are over and makes the current
+// one ready for what arrives now. It must hold mu.
+func (l *Ledger) turn(now int64) error {
+	l.stripes.lockAll()
+	defer l.stripes.unlockAll()
+	l.settleLocked()
+	if l.timed {
+		l.gens.Hold(now)
+	}
+	if !l.o.Window.EventTime {
+		l.ended(l.gens.Advance(now), false)
+		var err error
+		if l.current, err = l.generation(0, 0); err != nil {
+			return err
+		}
+	}
+	l.publishLocked()
+	return nil
+}
+
+// turnIfDue is turn if the generations have something to do by now. It must
+// hold mu.
+func (l *Ledger) turnIfDue(now int64) error {
+	if now < l.deadline.Load() && (l.current != nil || l.o.Window.EventTime) {
+		return nil
+	}
+	return l.turn(now)
+}
+
+// generation is gens.At, with a sweep where it needs one. A tumbling window ends
+// with the beginning of the next. What changes is yet to be published. It must
+// hold all locks.
+func (l *Ledger) generation(t, size int64) (*window.Generation, error) {
+	gen, err := l.gens.At(t, size)
+	if !errors.Is(err, window.ErrNumbers) {
+		l.hot.wantScrub()
+		if w := l.o.Window; w.Kind == hapax.Tumbling && w.Count+w.Bytes != 0 && gen != l.current {
+			for err == nil && len(l.gens.List()) > 1 {
+				l.ended([]*window.Generation{l.gens.Evict()}, false)
+			}
+		}
+		return gen, err
+	}
+	l.publishLocked() // the sweeps must know what has just ended
+	l.hot.finish()
+	l.hot.beginScrub()
+	l.hot.finish()
+	return l.gens.At(t, size)
+}
+
+// ended notes that generations have left the window.
+func (l *Ledger) ended(gone []*window.Generation, early bool) {
+	if len(gone) == 0 {
+		return
+	}
+	for _, gen := range gone {
+		if gen.Number != 0 {
+			l.hot.live.Add(-gen.Count)
+		} else {
+			l.cold.live -= gen.Count
+		}
+		if early {
+			l.stats.evictedLive.Add(gen.Count)
+		}
+	}
+	if l.journal != nil {
+		l.journal.ended(gone)
+	}
+}
+
+// publish tells the stripes which generations are live and what is current. It
+// must hold mu.
+func (l *Ledger) publish() {
+	l.stripes.lockAll()
+	l.publishLocked()
+	l.stripes.unlockAll()
+}
+
+// publishLocked is publish for who holds the stripes.
+func (l *Ledger) publishLocked() {
+	live := l.gens.Live()
+	number := uint8(0)
+	if l.current != nil {
+		number = l.current.Number
+	}
+	for i := range l.stripes {
+		st := &l.stripes[i]
+		l.stats.countAges(st, l.gens, l.o.Window.Time)
+		st.live, st.number = live, number
+	}
+	l.deal()
+	if l.o.Window.EventTime {
+		l.deadline.Store(math.MaxInt64)
+	} else {
+		l.deadline.Store(l.gens.Next())
+	}
+}
