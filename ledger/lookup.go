@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"io/fs"
 	"time"
@@ -110,12 +109,12 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 		}
 	}
 	l.mu.Unlock()
-	x := explainer{fs: l.o.FS, s: s}
+	x := explainer{s}
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		err := x.scan(f, w)
+		err := x.scan(l.o.FS, f, w)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -142,13 +141,10 @@ func scanOpen(w *segment.Writer, visit func(segment.Frame) error) (at int64, err
 }
 
 // explainer looks for one identity in the frames of a log.
-type explainer struct {
-	fs vfs.FS
-	s  *Sighting
-}
+type explainer struct{ s *Sighting }
 
 // scan reads a file of the log, the one that is being written by w too.
-func (x *explainer) scan(f logFile, w *segment.Writer) error {
+func (x *explainer) scan(fsys vfs.FS, f logFile, w *segment.Writer) error {
 	o := segment.ScanOptions{Kind: logKind, End: f.size}
 	from := int64(segment.FirstFrame)
 	if w != nil && w.Path() == f.path {
@@ -158,7 +154,7 @@ func (x *explainer) scan(f logFile, w *segment.Writer) error {
 		}
 		o.End = 0 // the log went on in another file meanwhile, and this one was closed
 	}
-	_, err := segment.Scan(x.fs, f.path, o, func(f segment.Frame) error {
+	_, err := segment.Scan(fsys, f.path, o, func(f segment.Frame) error {
 		if f.Offset < from {
 			return nil
 		}
@@ -218,84 +214,4 @@ func nthFresh(source string, runs []run, n int) hapax.Position {
 		}
 	}
 	return hapax.Position{}
-}
-
-// Forget makes an identity as if it had never been seen, and ends a claim on it.
-// It tells whether there was anything to forget. It is durable on return, by
-// [Options.Durability]. [hapax.ErrFull] says that 1,048,576 identities of cold files
-// are forgotten already, which count until their file is merged or expires; nothing
-// has changed then.
-func (l *Ledger) Forget(ctx context.Context, f hapax.Fingerprint) (bool, error) {
-	if err := ctx.Err(); err != nil {
-		return false, err
-	}
-	end, ok, err := l.forget(f)
-	if err != nil || !ok || l.journal == nil {
-		return ok, err
-	}
-	return true, l.settled(l.journal.wait(end))
-}
-
-func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	defer func() { err = l.sound(err) }()
-	if _, err := l.beginClaim(); err != nil {
-		return 0, false, err
-	}
-	if err := l.cold.mayForget(f); err != nil {
-		return 0, false, err
-	}
-	gen, ok := l.forgetInTable(f)
-	hidden := uint64(0)
-	switch {
-	case !ok:
-		if gen, err = l.cold.forget(f); gen != nil {
-			hidden, ok = l.cold.number, true
-			l.receipts.drop(f)
-		}
-	case gen != nil && l.cold.keeps(f, gen):
-		hidden = l.cold.number
-		l.cold.hidden.put(f, hidden)
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	if !ok || l.journal == nil {
-		return 0, ok, nil
-	}
-	if gen != nil { // the file must live as long as the frame that it undoes
-		if err := l.journal.use(gen); err != nil {
-			return 0, true, l.fail(err)
-		}
-	}
-	if err := l.journal.append(frameForget, binary.AppendUvarint(f[:], hidden)); err != nil {
-		return 0, true, l.fail(err)
-	}
-	return l.journal.end(), true, nil
-}
-
-// forgetInTable takes an identity or a claim out of the table and returns the
-// generation it was in. It must hold mu.
-func (l *Ledger) forgetInTable(f hapax.Fingerprint) (*window.Generation, bool) {
-	k := window.KeyOf(f)
-	st := l.stripes.of(k)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	p, was := l.hot.table.Find(k)
-	if was == 0 || !st.live[was] {
-		return nil, false
-	}
-	if l.hot.recency != nil && was != window.Claimed {
-		l.hot.recency.Remove(l.hot.recencyAt(k, p))
-	}
-	l.hot.table.Mark(k, p, 0)
-	l.claims.Drop(f)
-	l.receipts.drop(f)
-	gen := l.gens.ByNumber(was)
-	if gen != nil {
-		l.gens.Remove(gen, 1, 0)
-		l.hot.live.Add(-1)
-	}
-	return gen, true
 }

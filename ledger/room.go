@@ -69,7 +69,7 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 	const margin = 64 << 10 // frames' headers, snapshots, a seal
 	most := l.o.MaxDisk - frames - l.sequences.lapBytes() - margin
 	if l.disk() > most {
-		if err := errors.Join(l.journal.dropFor(l.sequences), l.cold.clean()); err != nil {
+		if err := errors.Join(l.sequences.dropLogs(l.journal), l.cold.clean()); err != nil {
 			return l.fail(err)
 		}
 	}
@@ -81,7 +81,7 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 		if err := l.evict(); err != nil {
 			return err
 		}
-		if err := errors.Join(l.journal.dropFor(l.sequences), l.cold.clean()); err != nil {
+		if err := errors.Join(l.sequences.dropLogs(l.journal), l.cold.clean()); err != nil {
 			return l.fail(err)
 		}
 	}

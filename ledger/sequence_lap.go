@@ -59,10 +59,10 @@ func (s *sequences) repeat(j *journal) (int64, error) {
 	return s.lapBytes(), nil
 }
 
-// dropFor deletes the files of the log that hold nothing live. If producers
+// dropLogs deletes the files of the log that hold nothing live. If producers
 // alone keep files that hold much more than a lap takes, it repeats them all at
-// once: MaxDisk is reached, and there is no time to wait for a lap.
-func (j *journal) dropFor(s *sequences) error {
+// once: MaxDisk is reached, and there is no time to wait for a lap. There may be none.
+func (s *sequences) dropLogs(j *journal) error {
 	if j.lappedBehind() {
 		return j.rollNow()
 	}
