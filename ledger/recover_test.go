@@ -9,6 +9,7 @@ import (
 	"math/rand"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -91,15 +92,19 @@ func TestFilesGoByTheirSnapshot(t *testing.T) {
 			l := open(t, "d", o)
 			l.gens.LimitGeneration(20)
 			rng := rand.New(rand.NewSource(1))
+			var one sync.Mutex // the ledger's background changes files too
 			fault.SetHook(func(op vfs.Op, name string) error {
 				if !op.Changes() || op == vfs.OpSync {
 					return nil
 				}
-				o.FS = disk.KillCopy()
+				one.Lock()
+				defer one.Unlock()
+				crashed := o
+				crashed.FS = disk.KillCopy()
 				if rng.Intn(2) == 0 {
-					o.FS = disk.PowerLoss(rng)
+					crashed.FS = disk.PowerLoss(rng)
 				}
-				if err := reopens(o); err != nil {
+				if err := reopens(crashed); err != nil {
 					return fmt.Errorf("crash before %v %s: %w", op, name, err)
 				}
 				return nil
