@@ -153,6 +153,7 @@ func (r *replay) run(left ending) error {
 	if !l.o.Window.EventTime {
 		l.gens.Advance(l.now())
 	}
+	l.publish() // the places of claims are taken, whatever comes before the first generation
 	if err := (&coldOpening{l: l}).run(); err != nil {
 		return err
 	}
