@@ -1,8 +1,6 @@
 package ledger
 
 import (
-	"errors"
-
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/window"
 )
@@ -123,105 +121,90 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 	return nil
 }
 
+// found is where an identity is remembered.
+type found struct {
+	gen    *window.Generation // nil: it is not
+	digest hapax.Digest
+	cold   bool // in a cold file, and not in the table
+}
+
+// find looks an identity up that stands in the table under a number, 0 if it does
+// not, and is not claimed.
+func (a *admission) find(k window.Key, p window.Place, was uint8) (f found, err error) {
+	l := a.l
+	if l.stripes.of(k).live[was] {
+		return found{gen: l.gens.ByNumber(was), digest: l.hot.digest(k, p)}, nil
+	}
+	gen, d, ok, err := l.cold.find(k)
+	if err != nil || !ok {
+		return found{}, err
+	}
+	return found{gen, d, true}, nil
+}
+
 // known tells whether the identity is remembered.
 func (a *admission) known(k window.Key) bool {
-	l := a.l
-	if _, was := l.hot.table.Find(k); was != window.Claimed && l.stripes.of(k).live[was] {
-		return true
+	p, was := a.l.hot.table.Find(k)
+	if was == window.Claimed {
+		return false
 	}
-	_, _, ok, _ := l.cold.find(k) // an error comes again when it is admitted
-	return ok
+	f, _ := a.find(k, p, was) // an error comes again when it is admitted
+	return f.gen != nil
 }
 
 // again gives the verdict on a position that was a copy when it was first
 // admitted, of an identity that is remembered.
 func (a *admission) again(e *Entry, k window.Key) error {
-	l := a.l
-	p, was := l.hot.table.Find(k)
-	hot := l.stripes.of(k).live[was]
-	first := l.gens.ByNumber(was)
-	var d hapax.Digest
-	if hot {
-		d = l.hot.digest(k, p)
-	} else {
-		var err error
-		if first, d, _, err = l.cold.find(k); err != nil {
-			return err
-		}
-	}
-	if differ(d, e.Digest) {
-		e.Verdict = hapax.Conflict
-		l.stats.conflicts.Add(1)
-		return nil
-	}
-	e.Verdict = hapax.Duplicate
-	l.stats.duplicates.Add(1)
-	if l.o.Window.Kind != hapax.Renewed {
-		return nil
-	}
-	gen, err := a.generationOf(e)
+	p, was := a.l.hot.table.Find(k)
+	f, err := a.find(k, p, was)
 	if err != nil {
 		return err
 	}
-	if !hot {
-		return a.rewarm(e, k, d, first, gen)
-	}
-	a.renew(e, k, p, first, gen)
-	return nil
+	a.judge(e, f.digest)
+	return a.sighted(e, k, f)
 }
 
 // admitEntry gives the verdict on one entry, remembers it if it is fresh and
 // adds it to the frame. It must hold mu and all stripes, after turn.
 func (a *admission) admitEntry(e *Entry, k window.Key, s window.Spot) error {
 	l := a.l
-	epoch := l.hot.table.Epoch()
-	gen, err := a.generationOf(e)
-	if err != nil {
-		if !errors.Is(err, window.ErrLate) {
-			return err
-		}
+	if l.o.Window.EventTime && l.gens.Late(a.event(e)) {
 		e.Verdict = hapax.Late
 		l.stats.late.Add(1)
 		return nil
 	}
-	if l.hot.table.Epoch() != epoch {
-		s = l.hot.table.Spot(k)
-	}
 	p, was := l.hot.table.FindAt(k, s)
-	live := &l.stripes.of(k).live
-	switch {
-	case was == window.Claimed:
+	if was == window.Claimed {
 		if held, ok := l.claims.Get(e.Fingerprint, a.now); ok {
 			a.claimed(e, held)
 			return nil
 		}
 		l.claims.Drop(e.Fingerprint)
-		l.hot.table.Mark(k, p, gen.Number)
-		a.remember(e, k, p, gen)
-		return nil
-	case live[was]:
-		a.copyOf(e, l.hot.digest(k, p), l.gens.ByNumber(was))
-		if e.Verdict == hapax.Duplicate && l.o.Window.Kind == hapax.Renewed {
-			a.renew(e, k, p, l.gens.ByNumber(was), gen)
-		}
-		return nil
+		return a.enter(e, k)
 	}
-	if first, d, ok, err := l.cold.find(k); ok || err != nil {
-		if err != nil {
-			return err
-		}
-		a.copyOf(e, d, first)
-		if e.Verdict == hapax.Duplicate && l.o.Window.Kind == hapax.Renewed {
-			return a.rewarm(e, k, d, first, gen)
-		}
-		return nil
+	f, err := a.find(k, p, was)
+	switch {
+	case err != nil:
+		return err
+	case f.gen == nil:
+		return a.enter(e, k)
 	}
+	a.copyOf(e, f)
+	return a.sighted(e, k, f)
+}
+
+// enter remembers an identity that is not live. It is looked up again: the next
+// generation, if it takes one, ends others and may end a growth.
+func (a *admission) enter(e *Entry, k window.Key) error {
+	l := a.l
+	gen, err := a.generationOf(e)
+	if err != nil {
+		return err
+	}
+	p, was := l.hot.table.Find(k)
 	if was != 0 {
 		l.hot.table.Mark(k, p, gen.Number)
-		a.remember(e, k, p, gen)
-		return nil
-	}
-	if p, err = l.hot.insert(k, s, gen.Number); err != nil {
+	} else if p, err = l.hot.insert(k, l.hot.table.Spot(k), gen.Number); err != nil {
 		return err
 	}
 	a.remember(e, k, p, gen)
@@ -308,33 +291,56 @@ func (a *admission) count(gen *window.Generation, n, size int64) {
 	}
 }
 
-// copyOf is the verdict on a copy of an identity of generation first, kept
-// with digest d.
-func (a *admission) copyOf(e *Entry, d hapax.Digest, first *window.Generation) {
+// copyOf is the verdict on a copy of an identity that is remembered.
+func (a *admission) copyOf(e *Entry, f found) {
 	l := a.l
-	if differ(d, e.Digest) {
-		e.Verdict = hapax.Conflict
-		l.stats.conflicts.Add(1)
+	if a.judge(e, f.digest); e.Verdict != hapax.Duplicate {
 		return
 	}
-	e.Verdict = hapax.Duplicate
-	l.stats.duplicates.Add(1)
-	l.stats.age(a.now - first.Start)
+	l.stats.age(a.now - f.gen.Start)
 	if l.o.Details && l.journal != nil {
-		l.frame.copied(first, e)
+		l.frame.copied(f.gen, e)
 	}
 }
 
+// judge tells a copy from a conflict by the digest that is kept of the first.
+func (a *admission) judge(e *Entry, d hapax.Digest) {
+	if differ(d, e.Digest) {
+		e.Verdict = hapax.Conflict
+		a.l.stats.conflicts.Add(1)
+		return
+	}
+	e.Verdict = hapax.Duplicate
+	a.l.stats.duplicates.Add(1)
+}
+
+// sighted makes the window of an identity run anew by a duplicate, if it is of the
+// kind that is renewed.
+func (a *admission) sighted(e *Entry, k window.Key, f found) error {
+	if e.Verdict != hapax.Duplicate || a.l.o.Window.Kind != hapax.Renewed {
+		return nil
+	}
+	gen, err := a.generationOf(e)
+	if err != nil {
+		return err
+	}
+	if f.cold {
+		return a.rewarm(e, k, f, gen)
+	}
+	a.renew(e, k, f.gen, gen)
+	return nil
+}
+
 // renew makes the window of an identity run anew. Its bytes came when it did.
-func (a *admission) renew(e *Entry, k window.Key, p window.Place, first, gen *window.Generation) {
-	l := a.l
-	w := l.o.Window
+func (a *admission) renew(e *Entry, k window.Key, first, gen *window.Generation) {
+	l, w := a.l, a.l.o.Window
 	if gen.End < first.End || gen.End == first.End && gen.ID <= first.ID {
 		if l.hot.recency == nil && (!w.EventTime || w.Count+w.Bytes == 0) {
 			return
 		}
 		gen = first // an older event is a sight all the same
 	}
+	p, _ := l.hot.table.Find(k)
 	if l.hot.recency != nil {
 		l.hot.recency.Touch(l.hot.recencyAt(k, p))
 	}
@@ -351,7 +357,7 @@ func (a *admission) renew(e *Entry, k window.Key, p window.Place, first, gen *wi
 }
 
 // rewarm puts an identity of a cold file into the table: its window runs anew.
-func (a *admission) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *window.Generation) (err error) {
+func (a *admission) rewarm(e *Entry, k window.Key, f found, gen *window.Generation) (err error) {
 	l := a.l
 	p, was := l.hot.table.Find(k)
 	if was != 0 { // from before it was cold
@@ -359,11 +365,11 @@ func (a *admission) rewarm(e *Entry, k window.Key, d hapax.Digest, first, gen *w
 	} else if p, err = l.hot.insert(k, l.hot.table.Spot(k), gen.Number); err != nil {
 		return err
 	}
-	l.hot.setSide(k, p, e.Fingerprint, d)
-	l.gens.Remove(first, 1, 0)
+	l.hot.setSide(k, p, e.Fingerprint, f.digest)
+	l.gens.Remove(f.gen, 1, 0)
 	l.cold.live--
 	l.hot.live.Add(1)
-	l.frame.renewed(gen, e, d)
+	l.frame.renewed(gen, e, f.digest)
 	a.count(gen, 1, 0)
 	return nil
 }

@@ -156,9 +156,11 @@ const (
 	coarseTime = time.Second
 )
 
-// exact tells whether identities are counted one by one.
+// exact tells whether identities are counted one by one, in the order of their
+// last sight. Where events come in another order than they leave in, one that has
+// left could count twice.
 func (o *Options) exact() bool {
-	return o.Window.Count != 0 && o.Window.Count <= exactCount && o.Window.Kind != hapax.Tumbling
+	return o.Window.Count != 0 && o.Window.Count <= exactCount && o.Window.Kind != hapax.Tumbling && !o.Window.EventTime
 }
 
 // unordered tells whether nothing depends on the order of entries in different

@@ -19,6 +19,10 @@ func (l *Ledger) turn(now int64) error {
 	}
 	if !l.o.Window.EventTime {
 		l.ended(l.gens.Advance(now), false)
+		if l.awaitsNext() {
+			l.publishLocked()
+			return nil
+		}
 		var err error
 		if l.current, err = l.generation(0, 0); err != nil {
 			return err
@@ -26,6 +30,14 @@ func (l *Ledger) turn(now int64) error {
 	}
 	l.publishLocked()
 	return nil
+}
+
+// awaitsNext tells whether a tumbling window, full or not, goes on until an
+// identity comes that begins the next: that one is in the log, and so is then the
+// end of those before it.
+func (l *Ledger) awaitsNext() bool {
+	w := l.o.Window
+	return w.Kind == hapax.Tumbling && w.Count+w.Bytes != 0 && l.current != nil && l.gens.ByID(l.current.ID) == l.current
 }
 
 // turnIfDue is turn if the generations have something to do by now. It must

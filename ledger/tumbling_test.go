@@ -1,0 +1,48 @@
+package ledger
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+// A tumbling window that is full goes on until an identity comes that it does not
+// know. Until then its identities are duplicates: to Claim, which would otherwise
+// call fresh what nobody holds, and after a crash.
+func TestFullTumblingWindow(t *testing.T) {
+	ctx := context.Background()
+	disk := vfs.NewMem()
+	o := Options{Window: hapax.Window{Count: 2, Kind: hapax.Tumbling}, FS: disk, Clock: goldenClock}
+	l := open(t, "d", o)
+	order := hapax.Request{Identity: hapax.Identity("order"), Lease: time.Minute}
+	claim := func(want hapax.Verdict) hapax.Claim {
+		t.Helper()
+		c, err := l.Claim(ctx, order)
+		if err != nil || c.Verdict != want || (c.Token != 0) != (want == hapax.Fresh) {
+			t.Fatalf("%v with token %d, want %v: %v", c.Verdict, c.Token, want, err)
+		}
+		return c
+	}
+	other := batch(l, 0, 1)
+	admit(t, l, other)
+	if err := l.Commit(ctx, claim(hapax.Fresh), nil); err != nil {
+		t.Fatal(err)
+	}
+	if live := l.Stats().Live; live != 2 {
+		t.Fatalf("%d identities are live in a window of two", live)
+	}
+	claim(hapax.Duplicate)
+	if ok, err := l.Forget(ctx, other.Entries[0].Fingerprint); !ok || err != nil {
+		t.Fatal("the first identity was not remembered any more:", err)
+	}
+	o.FS = disk.KillCopy()
+	l = open(t, "d", o)
+	claim(hapax.Duplicate)
+	if got := admit(t, l, batch(l, 0, 2)); got[hapax.Fresh] != 2 {
+		t.Errorf("%v, want two that are fresh", got)
+	}
+	claim(hapax.Fresh) // the second of them began another window
+}
