@@ -82,6 +82,9 @@ func (o *Options) setDefaults() {
 	}
 }
 
+// ahead is how many chunks may have verdicts and not be written yet.
+const ahead = 4
+
 // Run writes each line of the inputs once, in order. Inputs whose Origin is a
 // [*Source] have checkpoints in the ledger.
 //
@@ -98,7 +101,7 @@ func Run(ctx context.Context, inputs iter.Seq2[*lines.Input, error], o Options) 
 	reading := lines.Options{Workers: runtime.GOMAXPROCS(0), MaxLine: o.MaxLine}
 	r := lines.Start(ctx, inputs, reading, namer.Name)
 	defer r.Close()
-	judged := make(chan verdicts, reading.Workers)
+	judged := make(chan verdicts, ahead)
 	stop, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
