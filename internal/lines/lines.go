@@ -98,7 +98,9 @@ type Reader[T any] struct {
 // must not keep it; its error is Next's when the chunk's turn comes.
 func Start[T any](ctx context.Context, inputs iter.Seq2[*Input, error], o Options, work func(*Chunk[T]) error) *Reader[T] {
 	workers := max(o.Workers, 1)
-	chunks := workers + 9 // being read, carried over to, and in hand; the others wait between two steps, so that no step does
+	// One is being read, one carried over to, one in hand; the others wait between
+	// two steps, so that no step has to.
+	chunks := workers + 9
 	r := &Reader[T]{
 		work: work, maxLine: o.MaxLine,
 		free: make(chan *Chunk[T], chunks), grown: make(chan struct{}, maxGrown),
