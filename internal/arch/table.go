@@ -25,6 +25,9 @@ func table() []row {
 		{path: "internal/arena"},
 		{path: "internal/lines"},
 		{path: "internal/vfs", files: true},
+		{path: "broker/code", pure: true},
+		{path: "broker/batch", may: list("broker/code")},
+		{path: "broker/producer", may: list("broker/code"), pure: true},
 
 		// Floor 2: the framed file.
 		{path: "internal/segment", may: list(".", "internal/vfs")},
