@@ -92,7 +92,7 @@ func (m *move) write() (*cold.File, error) {
 		}
 	}
 	// What the file remembers must not outlive the log that made it so.
-	if err := m.l.journal.sync(m.l.journal.end()); err != nil {
+	if err := m.l.journal.Sync(m.l.journal.End()); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Finish()

@@ -44,7 +44,7 @@ func (s *claims) log(j *journal, f hapax.Fingerprint, h window.Held) error {
 		if err := j.append(frameTokens, binary.AppendUvarint(nil, s.reserved)); err != nil {
 			return err
 		}
-		s.reservedAt = j.end()
+		s.reservedAt = j.End()
 	}
 	return j.append(frameClaim, appendClaim(nil, f, h))
 }
@@ -63,11 +63,11 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 	if err != nil || l.journal == nil {
 		return c, err
 	}
-	end := l.journal.end()
+	end := l.journal.End()
 	if c.Verdict == hapax.Duplicate {
 		err = l.journal.wait(end)
-	} else if err = l.journal.flush(end); err == nil {
-		err = l.journal.sync(reserved)
+	} else if err = l.journal.Flush(end); err == nil {
+		err = l.journal.Sync(reserved)
 	}
 	if err != nil {
 		return hapax.Claim{}, l.settled(err)
@@ -187,7 +187,7 @@ func (l *Ledger) Extend(ctx context.Context, c hapax.Claim, d time.Duration) (ha
 	if l.journal == nil {
 		return c, nil
 	}
-	return c, l.settled(l.journal.flush(l.journal.end()))
+	return c, l.settled(l.journal.Flush(l.journal.End()))
 }
 
 func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
@@ -276,7 +276,7 @@ func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	if err := l.release(c); err != nil || l.journal == nil {
 		return err
 	}
-	return l.settled(l.journal.wait(l.journal.end()))
+	return l.settled(l.journal.wait(l.journal.End()))
 }
 
 func (l *Ledger) release(c hapax.Claim) (err error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // held runs f on a ledger whose disk syncs its log no more until the function
@@ -19,7 +20,7 @@ func held(t *testing.T, f func(l *Ledger, release func())) {
 		var closed atomic.Bool
 		goOn := make(chan struct{})
 		disk := vfs.NewFault(vfs.NewMem(), func(op vfs.Op, name string) error {
-			if op == vfs.OpSync && strings.HasSuffix(name, logSuffix) && closed.Load() {
+			if op == vfs.OpSync && strings.HasSuffix(name, wal.Suffix) && closed.Load() {
 				<-goOn
 			}
 			return nil

@@ -60,7 +60,7 @@ func (l *Ledger) forget(f hapax.Fingerprint) (end int64, ok bool, err error) {
 	if err := l.journal.append(frameForget, binary.AppendUvarint(f[:], hidden)); err != nil {
 		return 0, true, l.fail(err)
 	}
-	return l.journal.end(), true, nil
+	return l.journal.End(), true, nil
 }
 
 // forgetInTable takes an identity or a claim out of the table and returns the

@@ -10,6 +10,7 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // fuzzOptions are those of the ledgers that the fuzz tests open.
@@ -83,7 +84,7 @@ func emptyLedger(t testing.TB) *vfs.Mem {
 		err = l.Close()
 	}
 	if err == nil {
-		err = errors.Join(disk.Remove(logPath("d", 1)), writeText(disk, "d", cleanName, clean{}))
+		err = errors.Join(disk.Remove(wal.Path("d", 1)), writeText(disk, "d", cleanName, clean{}))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,7 @@ func emptyLedger(t testing.TB) *vfs.Mem {
 
 // writeFrames writes a log of a snapshot and the frames of an input.
 func writeFrames(fsys vfs.FS, input []byte) error {
-	w, err := segment.Create(fsys, logPath("d", 1), segment.Header{Kind: logKind, Sequence: 1}, segment.Options{})
+	w, err := segment.Create(fsys, wal.Path("d", 1), segment.Header{Kind: logKind, Sequence: 1}, segment.Options{})
 	if err != nil {
 		return err
 	}

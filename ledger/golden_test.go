@@ -17,6 +17,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden files under testdata")
@@ -259,7 +260,7 @@ func TestNewerFormat(t *testing.T) {
 			writeAll(t, disk, "d/ledger", withSum([]byte(text)))
 		},
 		"log": func(t *testing.T, disk *vfs.Mem) {
-			path := logPath("d", 1)
+			path := wal.Path("d", 1)
 			b := readAll(t, disk, path)
 			copy(b[8:], header)
 			sum := crc32.Checksum(b[:60], crc32.MakeTable(crc32.Castagnoli))

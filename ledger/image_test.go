@@ -16,6 +16,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 const imaged = 3000 // identities
@@ -49,7 +50,7 @@ func TestQuickStart(t *testing.T) {
 	disk := imagedLedger(t, o)
 	var opened atomic.Bool
 	o.FS = vfs.NewFault(disk, func(op vfs.Op, name string) error {
-		if op == vfs.OpOpen && name == logPath("d", 1) {
+		if op == vfs.OpOpen && name == wal.Path("d", 1) {
 			opened.Store(true)
 		}
 		return nil

@@ -3,10 +3,10 @@ package ledger
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"path/filepath"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/window"
 )
 
@@ -15,16 +15,21 @@ import (
 // deleted once the generations in it have left the window and its producers have
 // been repeated behind it.
 //
-// All of it is called under the ledger's mu, but for the tail's waiting and what
-// the background does: see roll.go.
+// All of it is called under the ledger's mu, but for waiting ([wal.Tail]) and what the
+// background does: see roll.go.
 type journal struct {
 	snapshot func(*journal) error                  // appends the state that a new file begins with
 	repeat   func(*journal) (lap int64, err error) // appends some of what is remembered of producers
 	least    int64                                 // bytes of a file before another is begun
 
-	roller
-	files []*logFile // the last is the tail's
-	begun int64      // bytes of the snapshot that w begins with
+	*wal.Roller
+	dir        string
+	durability Durability
+
+	w      *segment.Writer // of the newest file
+	files  []*logFile      // the last is w's
+	begun  int64           // bytes of the snapshot that w begins with
+	opened int64           // bytes of the newest file when the ledger was opened; 0: it was begun since
 
 	lapped uint64 // from the next roll on, files before it are not needed for producers
 }
@@ -42,19 +47,14 @@ type logFile struct {
 }
 
 const (
-	logSuffix = ".log"
-	logKind   = 0x6c656467 // "ledg"
+	logKind = 0x6c656467 // "ledg"
 
 	minRoll = 1 << 20
 	maxRoll = 256 << 20
 )
 
-func logPath(dir string, number uint64) string {
-	return filepath.Join(dir, fmt.Sprintf("%016x%s", number, logSuffix))
-}
-
 func newLogFile(dir string, number uint64) *logFile {
-	return &logFile{number: number, path: logPath(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64)}
+	return &logFile{number: number, path: wal.Path(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64)}
 }
 
 // needed tells whether the file holds something live.
@@ -102,6 +102,14 @@ func (j *journal) moved(gens []*window.Generation, before uint64) {
 	}
 }
 
+// wait returns once the log up to end is as durable as promised.
+func (j *journal) wait(end int64) error {
+	if j.durability == Synced {
+		return j.Sync(end)
+	}
+	return j.Flush(end)
+}
+
 func (j *journal) newestNumber() uint64 { return j.files[len(j.files)-1].number }
 
 // size is the bytes of all files, zeros written ahead not counted. It must hold
@@ -124,7 +132,7 @@ func (j *journal) close(sound bool) (*clean, error) {
 	if j.w == nil {
 		return nil, nil
 	}
-	err := j.finishRolls(j.newestNumber() + 1)
+	err := j.FinishRolls(j.newestNumber() + 1)
 	if !sound || err != nil {
 		// Nothing more may be written: the file before may not be durable.
 		abandoned := j.w.Abandon()
@@ -136,14 +144,12 @@ func (j *journal) close(sound bool) (*clean, error) {
 	if err := j.w.Seal(); err != nil {
 		return nil, err
 	}
-	j.over()
+	j.Over()
 	if err := j.w.Close(); err != nil {
 		return nil, err
 	}
-	if j.removed { // else a name may come back that clean does not know
-		if err := j.fs.SyncDir(j.dir); err != nil {
-			return nil, err
-		}
+	if err := j.SyncRemoved(); err != nil { // else a name may come back that clean does not know
+		return nil, err
 	}
 	c := &clean{Newest: j.newestNumber(), Size: j.w.Size()}
 	for _, f := range j.files {

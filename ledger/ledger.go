@@ -181,7 +181,7 @@ func (l *Ledger) Sync(ctx context.Context) error {
 	if err != nil || l.journal == nil || l.o.ReadOnly {
 		return err
 	}
-	return l.settled(l.journal.sync(l.journal.end()))
+	return l.settled(l.journal.Sync(l.journal.End()))
 }
 
 // settled turns the failure of a write into the ledger's own.

@@ -55,7 +55,7 @@ func TestWaitBesideClose(t *testing.T) {
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.journal.wait(l.journal.end()); err != nil {
+		if err := l.journal.wait(l.journal.End()); err != nil {
 			t.Errorf("durability %v: %v", d, err)
 		}
 	}

@@ -96,7 +96,7 @@ func (s *Sighting) remember(g *window.Generation, gens *window.Generations) {
 // explain reads the log for the frame that first held the identity.
 func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 	if !l.o.ReadOnly {
-		if err := l.settled(l.journal.flush(l.journal.end())); err != nil {
+		if err := l.settled(l.journal.Flush(l.journal.End())); err != nil {
 			return err
 		}
 	}

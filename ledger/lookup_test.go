@@ -9,6 +9,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // lookedAt is a ledger whose log has frames of one key, the last of them in the
@@ -48,7 +49,7 @@ func TestLookupCannotRead(t *testing.T) {
 	broken := errors.New("the disk is broken")
 	key := batch(l, 7, 8).Entries[0].Fingerprint
 	for number := uint64(1); number <= 2; number++ {
-		onRead(fault, logPath("d", number), func() error { return broken })
+		onRead(fault, wal.Path("d", number), func() error { return broken })
 		if s, ok, err := l.Lookup(context.Background(), key); ok || !errors.Is(err, broken) {
 			t.Errorf("file %d cannot be read: %+v %v %v", number, s, ok, err)
 		}
@@ -64,7 +65,7 @@ func TestLookupWhileSealing(t *testing.T) {
 	key := batch(l, 7, 8).Entries[0].Fingerprint
 	reads := 0
 	fault.SetHook(func(op vfs.Op, name string) error {
-		if op == vfs.OpRead && filepath.Base(name) == filepath.Base(logPath("d", 2)) {
+		if op == vfs.OpRead && filepath.Base(name) == filepath.Base(wal.Path("d", 2)) {
 			if reads++; reads == 3 { // behind the first frames
 				rolled(t, l, (*journal).rollNow)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // A ledger's directory:
@@ -106,7 +107,7 @@ func thereIs(fsys vfs.FS, dir string) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if names, _ := fsys.List(dir); slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, logSuffix) }) {
+	if names, _ := fsys.List(dir); slices.ContainsFunc(names, func(name string) bool { return strings.HasSuffix(name, wal.Suffix) }) {
 		return errNoMeta()
 	}
 	return fmt.Errorf("there is no ledger: %w", err)

@@ -93,7 +93,7 @@ func (l *Ledger) logBatch() (end int64, err error) {
 			return 0, l.fail(err)
 		}
 	}
-	return l.journal.end(), nil
+	return l.journal.End(), nil
 }
 
 // roll begins a new file of the log where it is time to. It comes before the

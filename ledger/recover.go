@@ -6,12 +6,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/ledger/cold"
 )
 
@@ -32,9 +31,9 @@ func (l *Ledger) openDir() (err error) {
 	j := &journal{
 		snapshot: l.snapshot, least: l.o.leastLog(),
 		repeat: func(j *journal) (int64, error) { return l.sequences.repeat(j) }, // there may be none yet
-		roller: roller{fs: fsys, dir: l.dir, chores: make(chan func() error, maxChores)},
+		dir:    l.dir, durability: l.o.Durability,
+		Roller: wal.NewRoller(wal.RollerOptions{FS: fsys, Dir: l.dir, Kind: logKind, Zeros: l.o.Durability == Synced}),
 	}
-	j.init(l.o.Durability)
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
 	}
@@ -61,27 +60,14 @@ func (l *Ledger) openDir() (err error) {
 
 // listLogs returns the log's files, oldest first.
 func listLogs(fsys vfs.FS, dir string) ([]*logFile, error) {
-	names, err := fsys.List(dir)
+	found, err := wal.List(fsys, dir)
 	if err != nil {
 		return nil, err
 	}
 	var files []*logFile
-	for _, name := range names {
-		stem, ok := strings.CutSuffix(name, logSuffix)
-		if !ok {
-			continue
-		}
-		number, err := strconv.ParseUint(stem, 16, 64)
-		if err != nil || len(stem) != 16 {
-			return nil, fmt.Errorf("%w: %s is no name of a log file: move it away", hapax.ErrCorrupt, filepath.Join(dir, name))
-		}
-		f := newLogFile(dir, number)
-		if filepath.Base(f.path) != name { // such as one in capitals
-			return nil, fmt.Errorf("%w: %s is no name of a log file: call it %s, or move it away", hapax.ErrCorrupt, filepath.Join(dir, name), filepath.Base(f.path))
-		}
-		if f.size, err = fsys.Stat(f.path); err != nil {
-			return nil, err
-		}
+	for _, has := range found {
+		f := newLogFile(dir, has.Number)
+		f.size = has.Size
 		files = append(files, f)
 	}
 	return files, nil
@@ -93,7 +79,7 @@ func keysIn(files []*logFile, left ending) (keys int64) {
 	for i, f := range files {
 		size := f.size
 		if left == crashed && i >= len(files)-2 {
-			size = max(0, size-maxReserve)
+			size = max(0, size-wal.MaxReserve)
 		}
 		keys += size / 16
 	}
@@ -220,7 +206,7 @@ func (r *replay) reopen() error {
 	if c.unfinished != nil {
 		// It was made ahead, or the roll to it was cut off: it holds nothing, or
 		// repeats what is in the files before it.
-		if err := j.fs.Remove(c.unfinished.path); err != nil {
+		if err := r.l.o.FS.Remove(c.unfinished.path); err != nil {
 			return err
 		}
 	}
@@ -233,13 +219,13 @@ func (r *replay) reopen() error {
 	if err := r.unmarkClean(); err != nil {
 		return err
 	}
-	w, err := segment.OpenAppend(j.fs, c.newest.path, c.report, segment.Options{})
+	w, err := segment.OpenAppend(r.l.o.FS, c.newest.path, c.report, segment.Options{})
 	if err != nil {
 		return err
 	}
-	j.goOn(w)
-	j.opened = w.Size()
-	return j.tidy(c.needed)
+	j.GoOn(w)
+	j.w, j.opened = w, w.Size()
+	return j.tidy(r.l.o.FS, c.needed)
 }
 
 // logCheck finds out, file by file, whether a log is whole.
@@ -296,7 +282,7 @@ func (f *logFile) end(r segment.Report) {
 func (c *logCheck) whole(files []*logFile, left ending) error {
 	switch {
 	case left == crashed && len(files) == 0:
-		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(c.dir, "*"+logSuffix))
+		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(c.dir, "*"+wal.Suffix))
 	case left == crashed && c.newest == nil:
 		return fmt.Errorf("%w: %s was cut off: restore it from a backup", hapax.ErrCorrupt, c.unfinished.path)
 	case left == sealed && c.unfinished != nil:
@@ -329,12 +315,12 @@ func numbered(files []*logFile, number uint64) *logFile {
 }
 
 func missing(dir string, number uint64) error {
-	return fmt.Errorf("%w: %s is gone, and holds what is remembered: restore it from a backup", hapax.ErrCorrupt, logPath(dir, number))
+	return fmt.Errorf("%w: %s is gone, and holds what is remembered: restore it from a backup", hapax.ErrCorrupt, wal.Path(dir, number))
 }
 
 // tidy does what the background would have done had it not been stopped: it deletes
 // the files that the newest does not list, and cuts off zeros behind the others.
-func (j *journal) tidy(needed []fileEnding) error {
+func (j *journal) tidy(fsys vfs.FS, needed []fileEnding) error {
 	var kept, gone []*logFile
 	for i, f := range j.files {
 		listed := slices.ContainsFunc(needed, func(e fileEnding) bool { return e.number == f.number })
@@ -345,21 +331,21 @@ func (j *journal) tidy(needed []fileEnding) error {
 			gone = append(gone, f)
 		default:
 			kept = append(kept, f)
-			if err := j.cut(f); err != nil {
+			if err := f.cut(fsys); err != nil {
 				return err
 			}
 		}
 	}
 	j.files = kept
-	return j.remove(gone)
+	return j.Remove(pathsOf(gone))
 }
 
 // cut cuts off what is behind the frames of a file that is not the newest.
-func (r *roller) cut(f *logFile) error {
-	if size, err := r.fs.Stat(f.path); err != nil || size == f.size {
+func (f *logFile) cut(fsys vfs.FS) error {
+	if size, err := fsys.Stat(f.path); err != nil || size == f.size {
 		return err
 	}
-	file, err := r.fs.OpenRW(f.path)
+	file, err := fsys.OpenRW(f.path)
 	if err != nil {
 		return err
 	}

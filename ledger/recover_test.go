@@ -16,6 +16,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // rolled begins a new file of the log, or only if that lets one go, and waits until
@@ -33,7 +34,7 @@ func rolled(t *testing.T, l *Ledger, begin func(*journal) error) {
 // rest waits until the log's background has nothing to do.
 func rest(l *Ledger) {
 	done := make(chan struct{})
-	l.journal.chores <- func() error { close(done); return nil }
+	l.journal.Later(func() error { close(done); return nil })
 	<-done
 }
 
@@ -67,7 +68,7 @@ func TestMissingFile(t *testing.T) {
 	}
 	for number := uint64(1); number < files; number++ {
 		crashed := disk.KillCopy()
-		path := logPath("d", number)
+		path := wal.Path("d", number)
 		if err := crashed.Remove(path); err != nil {
 			t.Fatal(err)
 		}
@@ -265,7 +266,7 @@ func TestDirectoryErrors(t *testing.T) {
 	admit(t, l, batch(l, 100, 200))
 	killed := disk.KillCopy() // two files, not closed
 	must(l.Close())
-	first, second := logPath("d", 1), logPath("d", 2)
+	first, second := wal.Path("d", 1), wal.Path("d", 2)
 	for name, c := range map[string]struct {
 		from *vfs.Mem
 		do   func(disk *vfs.Mem)
@@ -278,7 +279,7 @@ func TestDirectoryErrors(t *testing.T) {
 		"the newest gone":        {disk, func(m *vfs.Mem) { must(m.Remove(second)) }, "0000000000000002.log is gone"},
 		"the newest cut": {disk, func(m *vfs.Mem) { b := readAll(t, m, second); writeAll(t, m, second, b[:len(b)-8]) },
 			"when the ledger was closed"},
-		"one more": {disk, func(m *vfs.Mem) { writeAll(t, m, logPath("d", 3), readAll(t, m, second)) },
+		"one more": {disk, func(m *vfs.Mem) { writeAll(t, m, wal.Path("d", 3), readAll(t, m, second)) },
 			"0000000000000003.log was not there when the ledger was closed: move it away"},
 		"two exchanged": {killed, func(m *vfs.Mem) {
 			must(m.Rename(first, "d/x"))
@@ -339,7 +340,7 @@ func TestOpenFailsToDelete(t *testing.T) {
 	admit(t, l, batch(l, 0, 100))
 	rolled(t, l, (*journal).rollNow)
 	admit(t, l, batch(l, 100, 300))
-	first := logPath("d", 1)
+	first := wal.Path("d", 1)
 	var left *vfs.Mem // a crash before the first file is deleted
 	fault.SetHook(func(op vfs.Op, name string) error {
 		if op == vfs.OpRemove && name == first {
@@ -372,7 +373,7 @@ func TestZerosTakeNoMemory(t *testing.T) {
 	o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Clock: goldenClock}
 	l := open(t, "d", o)
 	admit(t, l, batch(l, 0, 100))
-	o.FS = aheadOf(t, l, maxReserve)
+	o.FS = aheadOf(t, l, wal.MaxReserve)
 	if got, want := open(t, "d", o).hot.table.Layout().Lines(), l.hot.table.Layout().Lines(); got != want {
 		t.Errorf("the table has %d lines, and had %d", got, want)
 	}

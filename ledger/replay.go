@@ -28,7 +28,7 @@ func (r *replay) file(f *logFile, mustBeSealed bool) (segment.Report, error) {
 	r.f, r.gens = f, make(map[uint64]*window.Generation)
 	r.ahead, r.claimed = make(map[uint64]window.Generation), make(map[hapax.Fingerprint]bool)
 	o := segment.ScanOptions{Kind: logKind, Sequence: f.number, MustBeSealed: mustBeSealed}
-	return segment.Scan(r.j.fs, f.path, o, r.frame)
+	return segment.Scan(r.l.o.FS, f.path, o, r.frame)
 }
 
 func (r *replay) frame(f segment.Frame) error {

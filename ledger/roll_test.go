@@ -16,6 +16,7 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // callers admit, each identities of its own, into a log of tiny files.
@@ -161,7 +162,7 @@ func TestEndOfOlderFile(t *testing.T) {
 	l := open(t, "d", o)
 	admit(t, l, batch(l, 0, 100))
 	admit(t, l, batch(l, 100, 200))
-	first := logPath("d", 1)
+	first := wal.Path("d", 1)
 	ends := frameEnds(t, mem.KillCopy(), first)
 	made := aheadOf(t, l, minRoll)
 	rolled(t, l, (*journal).rollNow)
@@ -277,7 +278,7 @@ func TestTornBeforeUnfinishedSnapshot(t *testing.T) {
 	admit(t, l, batch(l, 100, 200))
 	rolled(t, l, (*journal).rollNow)
 	left := mem.KillCopy()
-	first, second := logPath("d", 1), logPath("d", 2)
+	first, second := wal.Path("d", 1), wal.Path("d", 2)
 	writeAll(t, left, second, readAll(t, left, second)[:frameEnds(t, left, second)[0]])
 	o.FS = left.KillCopy()
 	must(t, reopens(o))
@@ -291,7 +292,7 @@ func TestRollFailsInSnapshot(t *testing.T) {
 	broken := errors.New("no snapshot")
 	var closed atomic.Int64
 	fault := vfs.NewFault(vfs.NewMem(), func(op vfs.Op, name string) error {
-		if op == vfs.OpClose && name == logPath("d", 1) {
+		if op == vfs.OpClose && name == wal.Path("d", 1) {
 			closed.Add(1)
 		}
 		return nil
@@ -318,7 +319,7 @@ func TestNoRoomForZeros(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{Window: hapax.Window{Time: time.Hour}, Clock: goldenClock}
 	o.FS = vfs.NewFault(mem, func(op vfs.Op, name string) error {
-		if op == vfs.OpWrite && name == logPath("d", 2) && refused.Add(1) == 1 {
+		if op == vfs.OpWrite && name == wal.Path("d", 2) && refused.Add(1) == 1 {
 			return vfs.Short(100, syscall.ENOSPC)
 		}
 		return nil
@@ -347,7 +348,7 @@ func TestCloseWithoutTheNextFile(t *testing.T) {
 	mem := vfs.NewMem()
 	o := Options{Window: hapax.Window{Time: time.Hour}, Clock: goldenClock}
 	o.FS = vfs.NewFault(mem, func(op vfs.Op, name string) error {
-		if op == vfs.OpCreate && strings.HasPrefix(name, logPath("d", 2)) {
+		if op == vfs.OpCreate && strings.HasPrefix(name, wal.Path("d", 2)) {
 			return errors.New("no more files")
 		}
 		return nil

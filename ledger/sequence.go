@@ -187,7 +187,7 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 		}
 	}
 	if l.journal != nil {
-		end = l.journal.end()
+		end = l.journal.End()
 	}
 	a.count(&l.stats)
 	return end, a.refused, nil

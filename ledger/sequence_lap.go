@@ -42,7 +42,7 @@ func (s *sequences) repeat(j *journal) (int64, error) {
 	if s == nil {
 		return 0, nil
 	}
-	end := j.end()
+	end := j.End()
 	if s.lap.at == 0 {
 		s.lap.at = end - min(j.since(s.lap.found), lapFrame)
 	}
@@ -55,7 +55,7 @@ func (s *sequences) repeat(j *journal) (int64, error) {
 			return 0, err
 		}
 	}
-	s.lap.at = j.end()
+	s.lap.at = j.End()
 	return s.lapBytes(), nil
 }
 
@@ -82,8 +82,8 @@ func (s *sequences) wholeLap(j *journal) error {
 	}
 	s.lap.next = 0
 	for {
-		if err := errors.Join(s.goOn(j, lapFrame), j.flush(j.end())); err != nil || s.lap.next == 0 {
-			s.lap.at = j.end()
+		if err := errors.Join(s.goOn(j, lapFrame), j.Flush(j.End())); err != nil || s.lap.next == 0 {
+			s.lap.at = j.End()
 			return err
 		}
 	}

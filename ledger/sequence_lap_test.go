@@ -36,9 +36,9 @@ func newLapped(t *testing.T, window, producers int) *lapped {
 
 func (q *lapped) admit(b *SequenceBatch) {
 	q.t.Helper()
-	before := q.l.journal.end()
+	before := q.l.journal.End()
 	admitSequences(q.t, q.l, b, hapax.Fresh)
-	q.written += q.l.journal.end() - before
+	q.written += q.l.journal.End() - before
 }
 
 // batch has the next numbers of n producers.

@@ -241,7 +241,7 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 			return 0, l.fail(err)
 		}
 	}
-	return l.journal.end(), nil // what it is below of may not be durable yet
+	return l.journal.End(), nil // what it is below of may not be durable yet
 }
 
 // Checkpoint returns what was last confirmed of a source, if anything was. The

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 )
 
 // apart are positions so far apart that each takes a chunk of its own.
@@ -59,7 +60,7 @@ func TestSourceCutOff(t *testing.T) {
 	must(t, l.Confirm(ctx, Checkpoint{Source: "s", Offset: 0, Note: []byte("a")}))
 	must(t, l.Confirm(ctx, Checkpoint{Source: "s", Offset: 0, Note: []byte("b")}))
 	rolled(t, l, (*journal).rollNow)
-	second := logPath("d", 2)
+	second := wal.Path("d", 2)
 	ends := frameEnds(t, mem.KillCopy(), second)
 	if len(ends) != 5 { // three of the source, the tokens, the snapshot
 		t.Fatalf("%d frames", len(ends))

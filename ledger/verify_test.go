@@ -16,6 +16,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/ledger/cold"
 )
 
@@ -137,7 +138,7 @@ func TestVerifyChangesNothing(t *testing.T) {
 	l := open(t, "d", goldenOptions(disk))
 	admit(t, l, batch(l, 0, 10))
 	crashed := disk.KillCopy()
-	path := logPath("d", 2)
+	path := wal.Path("d", 2)
 	size := len(readAll(t, crashed, path))
 	writeAt(t, crashed, path, int64(size), bytes.Repeat([]byte{7}, 100)) // a torn end
 	before := files(t, crashed)
@@ -195,7 +196,7 @@ func TestVerifyErrors(t *testing.T) {
 			if err := writeFrames(disk, nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := disk.Rename(logPath("d", 1), logPath("d", 7)); err != nil {
+			if err := disk.Rename(wal.Path("d", 1), wal.Path("d", 7)); err != nil {
 				t.Fatal(err)
 			}
 		}, "0000000000000007.log was written as number 1"},

@@ -29,11 +29,12 @@ func table() []row {
 		{path: "broker/batch", may: list("broker/code")},
 		{path: "broker/producer", may: list("broker/code"), pure: true},
 
-		// Floor 2: the framed file.
+		// Floor 2: the framed file, and several of them as one log.
 		{path: "internal/segment", may: list(".", "internal/vfs")},
+		{path: "internal/wal", may: list(".", "internal/vfs", "internal/segment")},
 
 		// Floor 3: the durable ledger.
-		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment")},
+		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/wal")},
 
 		// Floor 4: what uses a ledger.
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
