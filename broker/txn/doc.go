@@ -54,6 +54,8 @@
 //   - Partitions that do not exist are refused before AddPartitionsToTxn gets
 //     here: those with UNKNOWN_TOPIC_OR_PARTITION, the others of the request with
 //     OPERATION_NOT_ATTEMPTED.
+//   - A partition whose topic was deleted meanwhile gets no marker; its offset in
+//     the end stays −1.
 //   - The offsets of a TxnOffsetCommit, and the group's own checks, are the group
 //     coordinator's. This package knows which groups take part.
 //   - now never goes back while running.
