@@ -29,6 +29,7 @@ func table() []row {
 		{path: "broker/batch", may: list("broker/code")},
 		{path: "broker/producer", may: list("broker/code"), pure: true},
 		{path: "broker/txn", may: list("broker/code"), pure: true},
+		{path: "broker/group", may: list("broker/code"), pure: true},
 
 		// Floor 2: the framed file, and several of them as one log.
 		{path: "internal/segment", may: list(".", "internal/vfs")},
