@@ -73,7 +73,8 @@
 // is by the versions that it uses.
 //
 // Where this differs from Apache Kafka 4: Init over an open transaction needs no
-// second request; a late copy of an answered Init is refused while the successor
-// transaction runs, and does not abort it; a fence raises the epoch once and not
-// twice; there are limits, and names are at most [MaxName] bytes.
+// second request; a late copy of an answered Init is refused while the next
+// transaction runs, and does not abort it; a client that names a producer for an
+// id that was forgotten is refused, and does not get a new one; there are limits,
+// and names are at most [MaxName] bytes.
 package txn

@@ -17,10 +17,15 @@ type EndRequest struct {
 // version 5 is for: each end raises the epoch, and the reply tells it. The same
 // end again, with the epoch that it was sent with, gets the same reply until the
 // new epoch is seen in use. An abort of nothing is granted, and raises the epoch
-// too: the client cannot know if its writes have arrived.
+// too: the client cannot know if its writes have arrived. If a timeout or an
+// operator was quicker, the client's own abort gets the epoch to go on with, and
+// its commit is refused as PRODUCER_FENCED, which programs know how to take.
 func (c *Coordinator) DecideEnd(r EndRequest, now int64) (Reply, *Event) {
 	bumps := r.Version >= 5
 	if e := c.ids[r.ID]; e != nil && bumps && e.isComplete() && e.repeats(r.Producer) {
+		if r.Commit && e.state == CompleteAbort {
+			return refuse(code.ProducerFenced), nil // the abort was not its own, or not its last word
+		}
 		return e.again(r.Commit), nil
 	}
 	e, refused := c.holder(r.ID, r.Producer)
@@ -54,10 +59,10 @@ func (e *entry) again(commit bool) Reply {
 }
 
 // DecideAbort aborts the open transaction of p for an operator, as when
-// kafka-transactions abort sends WriteTxnMarkers, and shuts p out. Where Kafka
-// writes a marker into the one partition named and leaves the coordinator alone,
-// the transaction ends here as a whole. That it has ended already is no error.
-// It looks at every open transaction.
+// kafka-transactions abort sends WriteTxnMarkers. Where Kafka writes a marker
+// into the one partition named and leaves the coordinator alone, the transaction
+// ends here as a whole. That it has ended already is no error. DecideAbort looks
+// at every open transaction.
 func (c *Coordinator) DecideAbort(p Producer, now int64) (code.Error, *Event) {
 	for id, e := range c.open {
 		switch {
@@ -71,10 +76,12 @@ func (c *Coordinator) DecideAbort(p Producer, now int64) (code.Error, *Event) {
 	return code.None, nil
 }
 
-// fence aborts the open transaction of e, whose client is not told the new epoch.
+// fence aborts the open transaction of e and raises the epoch, so that nothing of
+// it is written any more. Its client has not asked for that; if it asks for an
+// end or a new epoch and nobody else has meanwhile, it may go on.
 func (c *Coordinator) fence(id string, e *entry, by Cause, now int64) *Event {
 	event := e.end(id, End{Cause: by, Marker: e.producer.fence()}, now)
-	event.Producer = c.successor(e.producer)
+	event.Producer, event.Previous = c.successor(e.producer), e.producer
 	return event
 }
 

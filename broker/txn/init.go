@@ -23,7 +23,9 @@ func (c *Coordinator) DecideProducerID(now int64) (Reply, *Event) {
 //
 // A client that names the producer it has keeps the id only if it still is the
 // holder; if the holder is already what such a request made of it, it is told so
-// again. A client that names none takes the id over from whoever has it.
+// again. A client that names none takes the id over from whoever has it. If the
+// id is not known, whoever names a producer is refused: while the id was being
+// forgotten another may have held it, and gone further (KAFKA-18019).
 func (c *Coordinator) DecideInit(r InitRequest, now int64) (Reply, *Event) {
 	given := r.Producer
 	if r.Version < 3 {
@@ -36,10 +38,11 @@ func (c *Coordinator) DecideInit(r InitRequest, now int64) (Reply, *Event) {
 		return refuse(code.InvalidTransactionTimeout), nil
 	}
 	e := c.ids[r.ID]
-	if e == nil {
-		return c.newcomer(r, given, now)
-	}
 	switch {
+	case e == nil && given == NoProducer():
+		return c.newcomer(r, now)
+	case e == nil:
+		return refuse(understood(code.ProducerFenced, r.Version, 4)), nil
 	case e.repeats(given):
 		return welcome(e.producer), nil
 	case given != NoProducer() && given != e.producer:
@@ -54,14 +57,13 @@ func (c *Coordinator) DecideInit(r InitRequest, now int64) (Reply, *Event) {
 	return welcome(next), event
 }
 
-// newcomer answers for an id that is not known. That the client names a producer
-// is no hindrance: its id was forgotten, and so was whoever it could displace.
-func (c *Coordinator) newcomer(r InitRequest, given Producer, now int64) (Reply, *Event) {
+// newcomer answers for an id that is not known.
+func (c *Coordinator) newcomer(r InitRequest, now int64) (Reply, *Event) {
 	if len(c.ids) >= c.settings.IDs {
 		return refuse(code.PolicyViolation), nil
 	}
 	p := Producer{ID: c.nextID}
-	return welcome(p), held(r, p, given, now)
+	return welcome(p), held(r, p, NoProducer(), now)
 }
 
 func held(r InitRequest, p, previous Producer, now int64) *Event {

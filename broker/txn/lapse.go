@@ -22,8 +22,8 @@ func (c *Coordinator) TimedOut(now int64) []string {
 	return ids
 }
 
-// DecideTimeout aborts the id's transaction if it is open for too long, and
-// shuts its producer out. It returns nil if there is nothing to do.
+// DecideTimeout aborts the id's transaction if it is open for too long. It
+// returns nil if there is nothing to do.
 func (c *Coordinator) DecideTimeout(id string, now int64) *Event {
 	e := c.open[id]
 	if e == nil || e.overdue(now) < 0 {

@@ -30,11 +30,10 @@ type logged struct {
 
 // view is what the model knows of an id.
 type view struct {
-	lives    int // how often it was forgotten
 	known    bool
 	holder   Producer
 	previous Producer // may ask again
-	owner    *client  // whose the holder is; nil after a fence
+	owner    *client  // whose the holder is
 	last     string   // how the last transaction under the holder's init ended
 	open     bool
 	opener   *message
@@ -59,7 +58,7 @@ func (v *view) read(l logged) {
 	v.updated = e.Time
 	switch e.Kind {
 	case Held:
-		*v = view{lives: v.lives, known: true, holder: e.Producer, previous: NoProducer(), updated: e.Time}
+		*v = view{known: true, holder: e.Producer, previous: NoProducer(), updated: e.Time}
 	case Added:
 		if !v.open {
 			v.open, v.opener, v.started = true, l.by, e.Time
@@ -68,17 +67,19 @@ func (v *view) read(l logged) {
 		v.previous = NoProducer()
 		return
 	case Ended:
-		last := map[bool]string{true: "commit", false: "abort"}[e.End.Commit]
+		holder, last := v.holder, map[bool]string{true: "commit", false: "abort"}[e.End.Commit]
 		*v = view{
-			lives: v.lives, known: true, holder: e.Producer, previous: NoProducer(),
+			known: true, holder: e.Producer, previous: NoProducer(),
 			owner: v.owner, last: last, updated: e.Time,
 		}
+		if l.by == nil {
+			v.previous = holder
+		}
 	case Forgotten:
-		*v = view{lives: v.lives + 1, holder: NoProducer(), previous: NoProducer()}
+		*v = view{holder: NoProducer(), previous: NoProducer()}
 	}
 	switch {
 	case l.by == nil:
-		v.owner = nil
 	case l.by.api == "init":
 		v.owner, v.last, v.previous = l.by.from, "", l.by.producer
 	case l.by.version >= 5:
@@ -98,6 +99,9 @@ func (v *view) answer(m *message) answer {
 	case "init":
 		return v.init(m, again)
 	case "end":
+		if again && m.version >= 5 && v.last == "abort" && m.commit {
+			return answer{code.ProducerFenced, false}
+		}
 		if again && m.version >= 5 && v.last != "" {
 			return v.endAgain(m)
 		}
@@ -123,7 +127,7 @@ func (v *view) init(m *message, again bool) answer {
 	switch {
 	case again:
 		return answer{code.None, false}
-	case v.known && m.producer != NoProducer() && m.producer != v.holder:
+	case m.producer != NoProducer() && m.producer != v.holder:
 		return answer{code.ProducerFenced, false}
 	}
 	return answer{code.None, true}

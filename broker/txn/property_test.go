@@ -45,7 +45,6 @@ type pending struct {
 	to    *message
 	reply Reply
 	after int // the length of the log that it needs
-	lives int // how often the id was forgotten before
 }
 
 // TestProperty: clients of both generations, their zombies, retries and late
@@ -192,7 +191,7 @@ func (w *world) deliver() {
 		}
 		w.append(event, m)
 	}
-	w.replies = append(w.replies, pending{m, reply, len(w.log), v.lives})
+	w.replies = append(w.replies, pending{m, reply, len(w.log)})
 }
 
 func (w *world) decide(m *message) (Reply, *Event) {
@@ -257,7 +256,7 @@ func (w *world) append(event *Event, by *message) {
 
 // sync makes the log durable, and sends the replies that waited. Some are lost.
 func (w *world) sync() {
-	w.synced += w.r.IntN(len(w.log)-w.synced+1)
+	w.synced += w.r.IntN(len(w.log) - w.synced + 1)
 	w.replies = slices.DeleteFunc(w.replies, func(p pending) bool {
 		if p.after > w.synced {
 			return false
@@ -278,7 +277,7 @@ func (w *world) tell(p pending) {
 		}
 		w.told[r.Producer] = c
 		if p.to.producer != NoProducer() { // what names a producer may be asked again
-			request := fmt.Sprintf("%p %s %v %v %d", c, p.to.api, p.to.producer, p.to.commit, p.lives)
+			request := fmt.Sprintf("%p %s %v %v", c, p.to.api, p.to.producer, p.to.commit)
 			if before, asked := w.answers[request]; asked && before != r.Producer {
 				w.failf("%+v was told %v, and now %v", p.to, before, r.Producer)
 			}
