@@ -69,9 +69,10 @@ type Marker struct {
 	Offset    int64
 }
 
-// GroupOffsets are the offsets that take effect with a commit, in the group
-// coordinator's own form. They are for the shell to fill in; this package does
-// not look inside.
+// GroupOffsets are a group that took part, and the offsets that take effect with
+// a commit, in the group coordinator's own form. This package does not look
+// inside. The shell leaves them empty if the group coordinator knows them from
+// events of its own that are before this one in the log.
 type GroupOffsets struct {
 	Group   string
 	Offsets []byte
