@@ -4,11 +4,13 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -84,7 +86,7 @@ func emptyLedger(t testing.TB) *vfs.Mem {
 		err = l.Close()
 	}
 	if err == nil {
-		err = errors.Join(disk.Remove(wal.Path("d", 1)), writeText(disk, "d", cleanName, clean{}))
+		err = errors.Join(disk.Remove(wal.Path("d", 1)), textfile.Write(disk, filepath.Join("d", cleanName), clean{}))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -125,10 +127,10 @@ func FuzzMeta(f *testing.F) {
 		}
 		var c clean
 		var secret string
-		_ = parseText("clean", text, &c)
-		_ = parseText("secret", text, &secret)
+		_ = textfile.Decode("clean", text, &c)
+		_ = textfile.Decode("secret", text, &secret)
 		var m meta
-		if parseText("ledger", text, &m) != nil {
+		if textfile.Decode("ledger", text, &m) != nil {
 			return
 		}
 		info, err := m.info()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -51,13 +52,13 @@ func playGolden(t testing.TB, fsys vfs.FS, dir string) {
 	}
 	o := goldenOptions(fsys)
 	check(fsys.MkdirAll(dir))
-	check(writeText(fsys, dir, secretName, goldenSecret))
+	check(textfile.Write(fsys, filepath.Join(dir, secretName), goldenSecret))
 	h, err := directory{fsys, dir}.secret()
 	check(err)
 	m := metaOf(&o, goldenClock())
 	m.Key = keyOf(h)
-	check(writeText(fsys, dir, cleanName, clean{}))
-	check(writeText(fsys, dir, metaName, m))
+	check(textfile.Write(fsys, filepath.Join(dir, cleanName), clean{}))
+	check(textfile.Write(fsys, filepath.Join(dir, metaName), m))
 	l, err := Open(dir, o)
 	check(err)
 	defer func() { check(l.Close()) }()
@@ -241,10 +242,10 @@ func writeAll(t testing.TB, fsys vfs.FS, path string, b []byte) {
 	}
 }
 
-// withSum puts the checksum behind a text, as writeText does.
+// withSum puts the checksum behind a text, as textfile.Write does.
 func withSum(text []byte) []byte {
 	body, _, _ := bytes.Cut(text, []byte("crc32c "))
-	return fmt.Appendf(slices.Clip(body), "crc32c %s\n", textSum(body))
+	return fmt.Appendf(slices.Clip(body), "crc32c %s\n", textfile.Sum(body))
 }
 
 // A format that only a newer version reads is refused, and said to be newer: of

@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/window"
 )
@@ -92,7 +93,7 @@ func (l *Ledger) endLog() error {
 		}
 		l.o.Logger.Warn("there is no image of the table: the next open reads the log", "dir", l.dir, "error", err)
 	}
-	return writeText(l.o.FS, l.dir, cleanName, *c)
+	return textfile.Write(l.o.FS, filepath.Join(l.dir, cleanName), *c)
 }
 
 // wantsImage tells whether there is to be an image. An exact count window has none:
@@ -136,11 +137,11 @@ func (l *Ledger) writeImage(c clean) (text []byte, err error) {
 		return nil, l.failed
 	}
 	c.Image = m
-	if text, err = textOf(c); err != nil {
+	if text, err = textfile.Encode(c); err != nil {
 		return nil, err
 	}
-	if len(text) > maxText {
-		return nil, fmt.Errorf("to say what is in it the file %s would take %d bytes, at most %d", cleanName, len(text), maxText)
+	if len(text) > textfile.MaxSize {
+		return nil, fmt.Errorf("to say what is in it the file %s would take %d bytes, at most %d", cleanName, len(text), textfile.MaxSize)
 	}
 	path := filepath.Join(l.dir, imageName)
 	return text, vfs.ReplaceBy(l.o.FS, path, func(f vfs.File) error { return l.writeBlocks(f, m, behind) })

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -233,9 +234,9 @@ func TestForeignImage(t *testing.T) {
 	o := quick()
 	disk := imagedLedger(t, o)
 	var c clean
-	must(t, readText(disk, "d/"+cleanName, &c))
+	must(t, textfile.Read(disk, "d/"+cleanName, &c))
 	c.Image.Order++
-	must(t, writeText(disk, "d", cleanName, c))
+	must(t, textfile.Write(disk, filepath.Join("d", cleanName), c))
 	var told bytes.Buffer
 	o.FS, o.Logger = disk, slog.New(slog.NewTextHandler(&told, nil))
 	l := open(t, "d", o)

@@ -1,13 +1,10 @@
 package ledger
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -205,7 +203,7 @@ func (d directory) open(o *Options, logs int, now func() int64) (h identity.Hash
 // meta reads what the ledger is.
 func (d directory) meta() (m meta, err error) {
 	path := filepath.Join(d.path, metaName)
-	if err = readText(d.fs, path, &m); err == nil && m.Format > format {
+	if err = textfile.Read(d.fs, path, &m); err == nil && m.Format > format {
 		err = newer(path, m.Format)
 	}
 	return m, err
@@ -214,7 +212,7 @@ func (d directory) meta() (m meta, err error) {
 // secret reads what the ledger's fingerprints are made with.
 func (d directory) secret() (h identity.Hasher, err error) {
 	var text string
-	err = readText(d.fs, filepath.Join(d.path, secretName), &text)
+	err = textfile.Read(d.fs, filepath.Join(d.path, secretName), &text)
 	if errors.Is(err, fs.ErrNotExist) {
 		return h, fmt.Errorf("%w: its file %q is gone, and no fingerprint can be made without it: restore it from a backup", hapax.ErrCorrupt, secretName)
 	}
@@ -242,71 +240,13 @@ func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hash
 	}
 	secret := newSecret()
 	h = identity.NewHasher(secret)
-	if err := writeText(d.fs, d.path, secretName, hex.EncodeToString(secret[:])); err != nil {
+	if err := textfile.Write(d.fs, filepath.Join(d.path, secretName), hex.EncodeToString(secret[:])); err != nil {
 		return h, err
 	}
-	if err := writeText(d.fs, d.path, cleanName, clean{}); err != nil {
+	if err := textfile.Write(d.fs, filepath.Join(d.path, cleanName), clean{}); err != nil {
 		return h, err
 	}
 	m := metaOf(o, time.Unix(0, now()))
 	m.Key = keyOf(h)
-	return h, writeText(d.fs, d.path, metaName, m)
-}
-
-// writeText replaces a file by a value as JSON, with a checksum behind it.
-// On return the file and its name are durable.
-func writeText(fsys vfs.FS, dir, name string, value any) error {
-	text, err := textOf(value)
-	if err != nil {
-		return err
-	}
-	return vfs.Replace(fsys, filepath.Join(dir, name), text)
-}
-
-func textOf(value any) ([]byte, error) {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	text = append(text, '\n')
-	return fmt.Appendf(text, "crc32c %s\n", textSum(text)), nil
-}
-
-// textSum is the checksum of a text, as it stands in its last line.
-func textSum(body []byte) string {
-	return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli()))
-}
-
-// maxText bounds the files that readText reads.
-const maxText = 1 << 20
-
-func readText(fsys vfs.FS, path string, value any) error {
-	f, err := fsys.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close() //nolint:errcheck // it was only read
-	size, err := f.Size()
-	if err != nil {
-		return err
-	}
-	if size > maxText {
-		return fmt.Errorf("%w: %s has %d bytes", hapax.ErrCorrupt, path, size)
-	}
-	text := make([]byte, size)
-	if _, err := f.ReadAt(text, 0); err != nil && size > 0 {
-		return fmt.Errorf("read %s: %w", path, err)
-	}
-	return parseText(path, text, value)
-}
-
-func parseText(path string, text []byte, value any) error {
-	body, sum, ok := bytes.Cut(text, []byte("crc32c "))
-	if !ok || string(sum) != textSum(body)+"\n" {
-		return fmt.Errorf("%w: %s does not match its checksum: restore it from a backup", hapax.ErrCorrupt, path)
-	}
-	if err := json.Unmarshal(body, value); err != nil {
-		return fmt.Errorf("%w: read %s: %w", hapax.ErrCorrupt, path, err)
-	}
-	return nil
+	return h, textfile.Write(d.fs, filepath.Join(d.path, metaName), m)
 }

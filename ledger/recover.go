@@ -9,6 +9,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/ledger/cold"
@@ -100,7 +101,7 @@ const (
 func (d directory) left(files []*logFile) (ending, *image, error) {
 	var c clean
 	path := filepath.Join(d.path, cleanName)
-	err := readText(d.fs, path, &c)
+	err := textfile.Read(d.fs, path, &c)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return crashed, nil, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
+	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/ledger/cold"
 	"github.com/hapaxmq/hapax/window"
@@ -124,7 +125,7 @@ func (v *verifier) image(m *image) error {
 func (v *verifier) meta(d directory) error {
 	var m meta
 	path := filepath.Join(v.dir, metaName)
-	if err := readText(v.fs, path, &m); err != nil {
+	if err := textfile.Read(v.fs, path, &m); err != nil {
 		return err
 	}
 	if m.Format > format {

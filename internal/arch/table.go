@@ -33,10 +33,11 @@ func table() []row {
 
 		// Floor 2: the framed file, and several of them as one log.
 		{path: "internal/segment", may: list(".", "internal/vfs")},
-		{path: "internal/wal", may: list(".", "internal/vfs", "internal/segment")},
+		{path: "internal/textfile", may: list(".", "internal/vfs")},
+		{path: "internal/wal", may: list(".", "internal/vfs", "internal/segment", "internal/textfile")},
 
 		// Floor 3: the durable ledger.
-		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/wal")},
+		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/textfile", "internal/wal")},
 
 		// Floor 4: what uses a ledger.
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
