@@ -49,6 +49,8 @@ const (
 
 	// FirstFrame is the offset of a file's first frame.
 	FirstFrame = headerSize
+	// PayloadAt is where a frame's payload begins in it.
+	PayloadAt = frameHeader
 )
 
 // castagnoli returns the table whose checksums processors compute.

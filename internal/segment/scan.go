@@ -52,6 +52,10 @@ type Report struct {
 // Ending is where the frames end and which they are, the seal not counted.
 func (r Report) Ending() Ending { return r.tally.ending(r.End) }
 
+// Synced is the highest offset of which a frame says that all before it was
+// durable: the edge of a frame. What is behind it may have been durable too.
+func (r Report) Synced() int64 { return r.synced }
+
 // Scan reads a file from its beginning and hands each frame to visit, in order.
 // The payload is visit's until it returns. An error of visit ends the scan and
 // is returned as it is.

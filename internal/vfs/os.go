@@ -21,6 +21,18 @@ type osFS struct{}
 
 type osFile struct{ *os.File }
 
+// SystemFile is the operating system's file that f is, or nil if f is none: for
+// what the system does with whole files, as sendfile.
+func SystemFile(f File) *os.File {
+	switch f := f.(type) {
+	case osFile:
+		return f.File
+	case *faultFile:
+		return SystemFile(f.File)
+	}
+	return nil
+}
+
 // Sync hides the one of os.File, which also waits for the times of the file.
 func (f osFile) Sync() error { return syncData(f.File) }
 

@@ -3,6 +3,7 @@
 //
 //	Tail    the end of the log: one sync for all who wait
 //	Roller  files are made ahead, ended and removed beside the callers
+//	Log     a log whose owner reads frames by their positions; the broker's
 //
 // Two things stay in order, and opening relies on both:
 //

@@ -16,7 +16,8 @@ type RollerOptions struct {
 	Kind uint32 // of the files: see [segment.Header]
 	// Zeros tells whether they are written ahead into a file before it is begun: of
 	// use where frames are synced.
-	Zeros bool
+	Zeros   bool
+	Segment segment.Options
 }
 
 // Roller makes, ends and removes the files of a log while nobody waits for it:
@@ -69,7 +70,7 @@ func NewRoller(o RollerOptions) *Roller {
 // Create makes the file with a number, empty.
 func (r *Roller) Create(number uint64) (*segment.Writer, error) {
 	h := segment.Header{Kind: r.o.Kind, Sequence: number}
-	return segment.Create(r.o.FS, Path(r.o.Dir, number), h, segment.Options{})
+	return segment.Create(r.o.FS, Path(r.o.Dir, number), h, r.o.Segment)
 }
 
 // Asked tells whether the next file is made, or being made.

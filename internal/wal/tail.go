@@ -12,6 +12,8 @@ import (
 // them all. Offsets are of the log: they go on over its files, and begin at zero
 // when it is opened. All methods may be called by several goroutines at once.
 type Tail struct {
+	done func() // called after each sync, must not wait; nil: nobody asked
+
 	mu      sync.Mutex
 	syncing bool       // a caller of Sync is at it
 	synced  *sync.Cond // it is done
@@ -129,6 +131,25 @@ func (t *Tail) Sync(end int64) error {
 	return t.settleLocked(end)
 }
 
+// Synced is the offset before which all of the log is durable.
+func (t *Tail) Synced() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.durable()
+}
+
+// expect counts in one who waits for the log up to end by other means than Sync, and
+// tells whether there is anything to wait for.
+func (t *Tail) expect(end int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.durable() >= end {
+		return false
+	}
+	t.crowd.enter()
+	return true
+}
+
 // Settle returns once the log up to end is durable. One caller syncs for all who
 // wait; those whose frames its sync covered go on, and of the others one is next.
 func (t *Tail) Settle(end int64) error {
@@ -158,6 +179,9 @@ func (t *Tail) settleLocked(end int64) error {
 		t.syncing = false
 		t.settleLast()
 		t.synced.Broadcast()
+		if t.done != nil {
+			t.done()
+		}
 		if err != nil && t.durable() < end {
 			return err
 		}
