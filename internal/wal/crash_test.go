@@ -111,7 +111,7 @@ func TestKillWhileOpening(t *testing.T) {
 			s, err := openShelf(vfs.NewFault(m, vfs.FailFrom(op, errCrash, changes()...)), Options{}, keep)
 			what := fmt.Sprintf("keep %d, operation %d", keep, op)
 			wantShelf(t, what+", kill", m.KillCopy(), keep, n, n)
-			for seed := range int64(6) {
+			for seed := range int64(3) {
 				lost := m.PowerLoss(rand.New(rand.NewSource(seed)))
 				least := acked
 				if err == nil {
@@ -119,14 +119,14 @@ func TestKillWhileOpening(t *testing.T) {
 				}
 				wantShelf(t, fmt.Sprintf("%s, power loss with seed %d", what, seed), lost, keep, least, n)
 			}
-			for second := range 12 {
+			for second := op % 5; second < 25; second += 5 {
 				again := m.KillCopy()
-				if s, err := openShelf(vfs.NewFault(again, vfs.FailFrom(second*2, errCrash, changes()...)), Options{}, keep); err == nil {
+				if s, err := openShelf(vfs.NewFault(again, vfs.FailFrom(second, errCrash, changes()...)), Options{}, keep); err == nil {
 					_ = s.log.Close()
 				}
-				wantShelf(t, fmt.Sprintf("%s, then %d", what, second*2), again.KillCopy(), keep, n, n)
+				wantShelf(t, fmt.Sprintf("%s, then %d", what, second), again.KillCopy(), keep, n, n)
 				lost := again.PowerLoss(rand.New(rand.NewSource(int64(op))))
-				wantShelf(t, fmt.Sprintf("%s, then %d, power loss", what, second*2), lost, keep, acked, n)
+				wantShelf(t, fmt.Sprintf("%s, then %d, power loss", what, second), lost, keep, acked, n)
 			}
 			if err == nil {
 				_ = s.log.Close()
@@ -138,7 +138,7 @@ func TestKillWhileOpening(t *testing.T) {
 
 // Lives follow each other on one disk, each ended by a kill or a power loss.
 func TestManyLives(t *testing.T) {
-	for seed := range int64(60) {
+	for seed := range int64(30) {
 		rng := rand.New(rand.NewSource(seed))
 		m, keep, least := vfs.NewMem(), rng.Intn(60), uint64(0)
 		for n := range 6 {

@@ -73,7 +73,8 @@ func TestSyncOverFiles(t *testing.T) {
 				for was := acked.Load(); was < mine && !acked.CompareAndSwap(was, mine); was = acked.Load() {
 				}
 				if mine%50 == 0 {
-					wantCounted(t, mem.PowerLoss(nil), acked.Load())
+					least := acked.Load()
+					wantCounted(t, mem.PowerLoss(nil), least)
 					wantCounted(t, mem.PowerLoss(rand.New(rand.NewSource(int64(mine)))), 0)
 				}
 			}
