@@ -105,15 +105,6 @@ func (g *group) allJoined() bool {
 	return g.members.joining == len(g.members.order) && len(g.pending) == 0
 }
 
-func (g *group) allSynced() bool {
-	for _, m := range g.members.order {
-		if m.unsynced {
-			return false
-		}
-	}
-	return true
-}
-
 // drop removes a member, and hands the lead to who came next.
 func (g *group) drop(m *member) {
 	g.members.remove(m)

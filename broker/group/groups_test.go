@@ -173,3 +173,38 @@ func TestManyGroups(t *testing.T) {
 		t.Errorf("%d of 100 answered", answered)
 	}
 }
+
+// TestAwaySinceItJoined: a static member that joined, never synced, and is away
+// for the next generation has its session, and not the wait for that one's syncs.
+func TestAwaySinceItJoined(t *testing.T) {
+	set := Defaults()
+	set.InitialDelay = 0
+	s := New(set)
+	join := func(ticket Ticket, member, instance string, now int64) {
+		r := joinRequest()
+		r.Member, r.Instance, r.SessionTimeout, r.RebalanceTimeout = member, instance, 100_000, 5_000
+		s.Join(ticket, r, now)
+	}
+	members := func() (ids []string) {
+		for _, m := range s.Describe(theGroup).Members {
+			ids = append(ids, m.ID)
+		}
+		return ids
+	}
+	join(1, "", "a", 0)
+	join(2, "", "b", 0)
+	join(3, "a-1", "a", 0) // both are in generation 2, and b goes away
+	join(4, "a-1", "a", 1_000)
+	s.Sync(5, SyncRequest{Group: theGroup, Member: "a-1", Generation: 2}, 1_000)
+	join(6, "a-1", "a", 1_000)
+	s.Tick(6_000) // a is in generation 3
+	s.Sync(7, SyncRequest{Group: theGroup, Member: "a-1", Generation: 3}, 6_000)
+	s.Tick(99_999)
+	if got := fmt.Sprint(s.Describe(theGroup).State, members()); got != "Stable [a-1 b-1]" {
+		t.Error(got)
+	}
+	s.Tick(100_000)
+	if got := fmt.Sprint(members()); got != "[a-1]" {
+		t.Error(got)
+	}
+}

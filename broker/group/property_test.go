@@ -1,6 +1,7 @@
 package group
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"testing"
@@ -21,7 +22,8 @@ type process struct {
 	id, instance string
 	generation   int32
 	leads        bool
-	members      []string
+	members      []JoinedMember
+	synced       bool // has its assignment of this generation
 }
 
 // wait is a request that was not answered yet.
@@ -60,16 +62,16 @@ func TestMembershipHolds(t *testing.T) {
 			t: t, groups: New(settings()), waits: map[Ticket]wait{}, fenced: map[string]bool{},
 			assigned: map[int32]map[string]string{},
 		}
-		for _, instance := range []string{"", "", "", "i1", "i1", "i2"} {
+		for _, instance := range []string{"", "", "i1", "i2", "i3", "i1"} {
 			w.processes = append(w.processes, &process{instance: instance, generation: -1})
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"":        func(*rapid.T) { w.check() },
 			"join":    func(t *rapid.T) { w.join(w.one(t)) },
-			"join 2":  func(t *rapid.T) { w.join(w.one(t)) },
-			"join 3":  func(t *rapid.T) { w.join(w.one(t)) },
+			"live":    func(t *rapid.T) { w.live(t) },
+			"live 2":  func(t *rapid.T) { w.live(t) },
+			"live 3":  func(t *rapid.T) { w.live(t) },
 			"sync":    func(t *rapid.T) { w.sync(w.one(t)) },
-			"sync 2":  func(t *rapid.T) { w.sync(w.one(t)) },
 			"beat":    func(t *rapid.T) { w.beat(w.one(t)) },
 			"commit":  func(t *rapid.T) { w.commit(w.one(t)) },
 			"leave":   func(t *rapid.T) { w.leave(w.one(t)) },
@@ -87,6 +89,35 @@ func TestMembershipHolds(t *testing.T) {
 	})
 }
 
+// live has some of the processes do what clients do, for a while.
+func (w *world) live(t *rapid.T) {
+	some := rapid.Permutation(w.processes).Draw(t, "processes")[:rapid.IntRange(1, 4).Draw(t, "how many")]
+	for range rapid.IntRange(1, 12).Draw(t, "rounds") {
+		for _, p := range some {
+			w.act(p)
+		}
+		w.wait(rapid.SampledFrom([]int64{0, 0, 400}).Draw(t, "pause"))
+	}
+}
+
+// act is what a client does next: it waits for its answer, or joins, or syncs, or
+// heartbeats.
+func (w *world) act(p *process) {
+	for _, at := range w.waits {
+		if at.of == p {
+			return
+		}
+	}
+	switch {
+	case p.generation < 0:
+		w.join(p)
+	case !p.synced:
+		w.sync(p)
+	default:
+		w.beat(p)
+	}
+}
+
 func (w *world) one(t *rapid.T) *process { return rapid.SampledFrom(w.processes).Draw(t, "process") }
 
 func (w *world) ticket(p *process, join bool) Ticket {
@@ -99,7 +130,7 @@ func (w *world) join(p *process) {
 	before := w.holder(p.instance)
 	ticket := w.ticket(p, true)
 	var protocols []Protocol
-	for _, name := range rapid.SampledFrom([][]string{{"range"}, {"range", "sticky"}, {"sticky", "range"}, {"other"}}).Draw(w.t, "protocols") {
+	for _, name := range rapid.SampledFrom([][]string{{"range"}, {"range"}, {"range", "sticky"}, {"sticky", "range"}, {"other"}}).Draw(w.t, "protocols") {
 		protocols = append(protocols, Protocol{name, []byte(name)})
 	}
 	step := w.groups.Join(ticket, JoinRequest{
@@ -110,8 +141,24 @@ func (w *world) join(p *process) {
 	}, w.now)
 	if after := w.holder(p.instance); before != "" && after != "" && before != after {
 		w.fenced[before] = true
+		w.mustFence(before, ticket, step)
 	}
 	w.take(step)
+}
+
+// mustFence: when a static member is replaced, what it has waiting ends there and
+// then.
+func (w *world) mustFence(id string, by Ticket, step Step) {
+	for ticket, at := range w.waits {
+		if at.as != id || ticket == by {
+			continue
+		}
+		if !slices.ContainsFunc(step.Replies, func(r Reply) bool {
+			return r.Ticket == ticket && (at.join && r.Join.Code == code.FencedInstanceID || !at.join && r.Sync.Code == code.FencedInstanceID)
+		}) {
+			w.t.Fatalf("%s was replaced, and ticket %d is answered by %+v", id, ticket, step.Replies)
+		}
+	}
 }
 
 // holder is the id that an instance goes by.
@@ -126,20 +173,19 @@ func (w *world) holder(instance string) string {
 
 func (w *world) sync(p *process) {
 	r := SyncRequest{Group: theGroup, Member: p.id, Instance: p.instance, Generation: p.generation}
+	seats := map[string]string{}
 	if p.leads {
-		for _, id := range p.members {
-			if rapid.Bool().Draw(w.t, "gets") {
-				r.Assignments = append(r.Assignments, Assignment{id, fmt.Appendf(nil, "%s in %d by %d", id, p.generation, w.fresh)})
+		for _, m := range p.members {
+			if rapid.IntRange(0, 3).Draw(w.t, "gets") > 0 {
+				what := fmt.Sprintf("%s in %d by %d", m.ID, p.generation, w.fresh)
+				r.Assignments = append(r.Assignments, Assignment{m.ID, []byte(what)})
+				seats[cmp.Or(m.Instance, m.ID)] = what
 			}
 		}
 	}
 	before := w.groups.Describe(theGroup)
 	step := w.groups.Sync(w.ticket(p, false), r, w.now)
 	if before.State == CompletingRebalance && w.groups.Describe(theGroup).State == Stable {
-		seats := map[string]string{}
-		for _, a := range r.Assignments {
-			seats[w.seat(a.Member)] = string(a.Bytes)
-		}
 		w.assigned[p.generation] = seats
 	}
 	w.take(step)
@@ -159,6 +205,9 @@ func (w *world) beat(p *process) {
 	c := w.groups.Heartbeat(HeartbeatRequest{Group: theGroup, Member: p.id, Instance: p.instance, Generation: p.generation}, w.now)
 	if d := w.groups.Describe(theGroup); c == code.None && (p.generation != d.Generation || d.State != Stable && d.State != CompletingRebalance) {
 		w.t.Fatalf("a heartbeat of generation %d goes well in %v %d", p.generation, d.State, d.Generation)
+	}
+	if c != code.None {
+		p.told(c)
 	}
 	if c == code.None && w.fenced[p.id] {
 		w.t.Fatalf("%s was replaced and heartbeats", p.id)
@@ -280,24 +329,32 @@ func (w *world) joined(at wait, r *JoinReply) {
 		if w.fenced[r.Member] {
 			w.t.Fatalf("%s was replaced and joins", r.Member)
 		}
-		if r.Generation != w.groups.Describe(theGroup).Generation {
-			w.t.Fatalf("%s joins generation %d of long ago", r.Member, r.Generation)
+		if d := w.groups.Describe(theGroup); r.Generation != d.Generation || d.State == PreparingRebalance {
+			w.t.Fatalf("%s joins generation %d in %v %d", r.Member, r.Generation, d.State, d.Generation)
 		}
-		p.id, p.generation, p.leads, p.members = r.Member, r.Generation, r.Leader == r.Member, nil
-		for _, m := range r.Members {
-			p.members = append(p.members, m.ID)
-		}
+		p.id, p.generation, p.leads, p.members = r.Member, r.Generation, r.Leader == r.Member, r.Members
+		p.synced = false
 	case code.MemberIDRequired:
 		p.id, p.generation = r.Member, -1
-	case code.UnknownMemberID, code.FencedInstanceID:
-		p.id, p.generation, p.leads = "", -1, false
+	default:
+		p.told(r.Code)
+	}
+}
+
+// told is what a client does with an error: it joins, as a new member if need be.
+func (p *process) told(c code.Error) {
+	p.generation = -1
+	if c == code.UnknownMemberID || c == code.FencedInstanceID || c == code.GroupMaxSizeReached {
+		p.id = ""
 	}
 }
 
 func (w *world) synced(at wait, r *SyncReply) {
 	if r.Code != code.None {
+		at.of.told(r.Code)
 		return
 	}
+	at.of.synced = true
 	if w.fenced[at.as] {
 		w.t.Fatalf("%s was replaced and gets an assignment", at.as)
 	}

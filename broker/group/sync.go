@@ -49,18 +49,24 @@ func (t *turn) sync(m *member, ticket Ticket, r SyncRequest) {
 	m.unsynced = false
 	t.parkSync(m, ticket)
 	if leads {
-		for _, a := range r.Assignments {
-			if to := g.members.byID[a.Member]; to != nil {
-				g.members.assign(to, bytes.Clone(a.Bytes))
-			}
-		}
+		g.assign(r.Assignments)
 		g.state = Stable
 	}
 	if g.state == Stable {
 		t.giveAssignments()
 	}
-	if g.allSynced() {
-		g.timer = never
+}
+
+// assign gives each member what the leader says, which is nothing if it says
+// nothing.
+func (g *group) assign(assignments []Assignment) {
+	for _, m := range g.members.order {
+		g.members.assign(m, nil)
+	}
+	for _, a := range assignments {
+		if to := g.members.byID[a.Member]; to != nil {
+			g.members.assign(to, bytes.Clone(a.Bytes))
+		}
 	}
 }
 

@@ -97,9 +97,6 @@ func (t *turn) rebalance() {
 func (t *turn) prepare() {
 	g := t.g
 	for _, m := range g.members.order {
-		if g.state == CompletingRebalance {
-			g.members.assign(m, nil)
-		}
 		t.answerSync(m, &SyncReply{Code: code.RebalanceInProgress})
 		m.unsynced = false
 	}
@@ -138,7 +135,7 @@ func (t *turn) complete() {
 		t.empty()
 		return
 	case !g.elect():
-		t.wait(g.members.patience())
+		t.wait(max(g.members.patience(), nobodyCame))
 		return
 	}
 	g.protocol = g.members.vote()
@@ -152,6 +149,10 @@ func (t *turn) complete() {
 		}
 	}
 }
+
+// nobodyCame is how long, in ms, a group at least waits on if none of its members
+// joined: static ones are away, and have no patience.
+const nobodyCame = 1_000
 
 func (t *turn) empty() {
 	g := t.g
@@ -204,7 +205,7 @@ func (t *turn) tick() {
 	}
 }
 
-// expelUnsynced ends the wait for syncs.
+// expelUnsynced ends the wait for syncs. Mostly there is nobody left to wait for.
 func (t *turn) expelUnsynced() {
 	t.g.timer = never
 	late := false
