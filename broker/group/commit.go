@@ -52,8 +52,10 @@ func (s *Groups) DecideCommit(r CommitRequest, now int64) ([]code.Error, Event) 
 func (s *Groups) checkCommit(r CommitRequest, now int64) code.Error {
 	transaction := r.Producer >= 0
 	g := s.byName[r.Group]
+	// Outside of transactions "" is a group's id too: readers used it before there
+	// were groups.
 	switch {
-	case r.Group == "" && transaction:
+	case r.Group == "" && transaction || len(r.Group) > s.set.MaxGroupName:
 		return code.InvalidGroupID
 	case g == nil && r.Generation >= 0 && !transaction && r.Version >= unknownGroup:
 		return code.GroupIDNotFound

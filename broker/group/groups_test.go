@@ -23,6 +23,7 @@ func TestJoinIsRefused(t *testing.T) {
 		want code.Error
 	}{
 		{"no group", func(r *JoinRequest, _ *Settings) { r.Group = "" }, code.InvalidGroupID},
+		{"a group's id too long", func(r *JoinRequest, set *Settings) { r.Group, set.MaxGroupName = "hh", 1 }, code.InvalidGroupID},
 		{"a session too short", func(r *JoinRequest, _ *Settings) { r.SessionTimeout = 5_999 }, code.InvalidSessionTimeout},
 		{"a session too long", func(r *JoinRequest, _ *Settings) { r.SessionTimeout = 1_800_001 }, code.InvalidSessionTimeout},
 		{"a member of no group", func(r *JoinRequest, _ *Settings) { r.Group, r.Member = "h", "m" }, code.UnknownMemberID},

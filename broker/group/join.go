@@ -20,7 +20,7 @@ func (s *Groups) Join(ticket Ticket, r JoinRequest, now int64) Step {
 		return Step{Replies: []Reply{refusedJoin(ticket, r.Member, c)}}
 	}
 	switch {
-	case r.Group == "":
+	case r.Group == "" || len(r.Group) > s.set.MaxGroupName:
 		return refuse(code.InvalidGroupID)
 	case r.SessionTimeout < s.set.MinSession || r.SessionTimeout > s.set.MaxSession:
 		return refuse(code.InvalidSessionTimeout)

@@ -180,7 +180,7 @@ func TestOffsetsAreWhatTheLogSays(t *testing.T) {
 
 func TestCommitIsRefused(t *testing.T) {
 	set := Defaults()
-	set.MaxGroups, set.MaxOffsetMetadata = 1, 3
+	set.MaxGroups, set.MaxGroupName, set.MaxOffsetMetadata = 1, 1, 3
 	s := New(set)
 	offset := func(text string) Offset { return Offset{Offset: 5, LeaderEpoch: 2, Metadata: text} }
 	codes, e := s.DecideCommit(CommitRequest{Group: "g", Generation: -1, Producer: NoProducer, Retention: -1,
@@ -198,6 +198,7 @@ func TestCommitIsRefused(t *testing.T) {
 		want code.Error
 	}{
 		{"only text that is too long", CommitRequest{Group: "g", Generation: -1, Producer: NoProducer, Offsets: []Offset{offset("four")}}, code.OffsetMetadataTooLarge},
+		{"a group's id too long", CommitRequest{Group: "hh", Generation: -1, Producer: NoProducer}, code.InvalidGroupID},
 		{"one group too many", CommitRequest{Group: "h", Generation: -1, Producer: NoProducer}, code.PolicyViolation},
 		{"no such group, version 8", CommitRequest{Version: 8, Group: "h", Generation: 1, Producer: NoProducer}, code.IllegalGeneration},
 		{"no such group, version 9", CommitRequest{Version: 9, Group: "h", Generation: 1, Producer: NoProducer}, code.GroupIDNotFound},
@@ -290,5 +291,33 @@ func TestDeleteOffsets(t *testing.T) {
 	s.Join(3, other, 0)
 	if c, _, _ := s.DecideDeleteOffsets(DeleteOffsets{Group: "w"}); c != code.NonEmptyGroup {
 		t.Errorf("a group of another kind: %v", c)
+	}
+}
+
+// TestSnapshotInParts: no event of a snapshot is large, and a reader may stop.
+func TestSnapshotInParts(t *testing.T) {
+	s := New(Defaults())
+	for n := range int32(2*snapshotPart + 1) {
+		s.Apply(Committed{Group: "g", Producer: NoProducer, Offsets: []Offset{{Partition: Partition{Index: n}, Offset: int64(n)}}})
+	}
+	s.Apply(Committed{Group: "g", Producer: 1, Offsets: []Offset{{Offset: 9}}})
+	again, events := New(Defaults()), 0
+	for e := range s.Snapshot() {
+		events++
+		if c, ok := e.(Committed); ok && len(c.Offsets) > snapshotPart {
+			t.Errorf("%d offsets in one event", len(c.Offsets))
+		}
+		again.Apply(e)
+	}
+	if events != 6 || !slices.Equal(again.FetchAll("g", true), s.FetchAll("g", true)) || len(again.FetchAll("g", false)) != 2*snapshotPart+1 {
+		t.Errorf("%d events: %v", events, again.FetchAll("g", true))
+	}
+	for most := range events {
+		seen := 0
+		for range s.Snapshot() {
+			if seen++; seen > most {
+				break
+			}
+		}
 	}
 }

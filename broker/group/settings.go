@@ -8,18 +8,19 @@ type Settings struct {
 	NewMemberTimeout       int32 // how long a new member's first join may stay parked: it cannot heartbeat yet
 	MaxMembers             int   // group.max.size: members of a group, and as many that were given an id and have not come back
 	MaxGroups              int   // groups of the node, those that are only offsets included
+	MaxGroupName           int   // a group's id
 	MaxGroupBytes          int   // what the members of a group say and are assigned
 	MaxOffsetMetadata      int   // offset.metadata.max.bytes
 	OffsetRetention        int64 // offsets.retention.minutes, in milliseconds
 }
 
 // Defaults are Kafka's, where Kafka has one. Kafka bounds neither the members of
-// a group nor what they say nor the number of groups.
+// a group nor what they say, nor the number of groups and the length of their ids.
 func Defaults() Settings {
 	return Settings{
 		MinSession: 6_000, MaxSession: 1_800_000,
 		InitialDelay: 3_000, NewMemberTimeout: 300_000,
-		MaxMembers: 4_096, MaxGroups: 100_000, MaxGroupBytes: 64 << 20,
+		MaxMembers: 4_096, MaxGroups: 100_000, MaxGroupName: 1_024, MaxGroupBytes: 64 << 20,
 		MaxOffsetMetadata: 4_096, OffsetRetention: 7 * 24 * 3_600_000,
 	}
 }
