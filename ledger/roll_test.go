@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -257,6 +258,7 @@ func TestRollFails(t *testing.T) {
 			var err error
 			for i := 0; err == nil && i < 1000; i++ {
 				err = l.Admit(context.Background(), batch(l, 20*i, 20*i+20))
+				runtime.Gosched() // the background's turn
 			}
 			if !errors.Is(err, broken) {
 				t.Errorf("got %v", err)

@@ -9,15 +9,25 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
-// benched is a log on the system's disk, which holds nothing to be remembered.
-func benched(b *testing.B, o Options) *Log {
+// benched is a log on the system's disk, which holds nothing to be remembered. When
+// it is closed, it reports how many frames a sync took.
+func benched(b *testing.B, o Options) (l *Log, finish func()) {
 	b.Helper()
 	o.Kind, o.Snapshot = testKind, func(Add) error { return nil }
-	l, err := Open(nil, b.TempDir(), o, func(Frame) error { return nil })
+	fault := vfs.NewFault(vfs.OS(), nil)
+	l, err := Open(fault, b.TempDir(), o, func(Frame) error { return nil })
 	must(b, err)
-	return l
+	before := fault.Count(vfs.OpSync)
+	b.ResetTimer()
+	return l, func() {
+		b.StopTimer()
+		b.ReportMetric(float64(b.N)/float64(max(fault.Count(vfs.OpSync)-before, 1)), "frames/sync")
+		must(b, l.Close())
+	}
 }
 
 // each has so many callers do b.N in all.
@@ -44,10 +54,9 @@ func BenchmarkSync(b *testing.B) {
 	for _, size := range []int{200, 1 << 20} {
 		for _, callers := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("%dB/%d", size, callers), func(b *testing.B) {
-				l := benched(b, Options{})
 				frame := make([]byte, size)
 				b.SetBytes(int64(size))
-				b.ResetTimer()
+				l, finish := benched(b, Options{})
 				each(b, callers, func(int) error {
 					p, err := l.Append(1, frame)
 					if err == nil {
@@ -55,8 +64,7 @@ func BenchmarkSync(b *testing.B) {
 					}
 					return err
 				})
-				b.StopTimer()
-				must(b, l.Close())
+				finish()
 			})
 		}
 	}
@@ -69,14 +77,13 @@ func BenchmarkWant(b *testing.B) {
 			var mu sync.Mutex
 			told := sync.NewCond(&mu)
 			synced := int64(0)
-			l := benched(b, Options{Committed: func(end int64, _ error) {
+			l, finish := benched(b, Options{Committed: func(end int64, _ error) {
 				mu.Lock()
 				synced = end
 				mu.Unlock()
 				told.Broadcast()
 			}})
 			frame := make([]byte, 200)
-			b.ResetTimer()
 			each(b, callers, func(int) error {
 				p, err := l.Append(1, frame)
 				l.Want(p.End)
@@ -87,15 +94,14 @@ func BenchmarkWant(b *testing.B) {
 				mu.Unlock()
 				return err
 			})
-			b.StopTimer()
-			must(b, l.Close())
+			finish()
 		})
 	}
 }
 
 // BenchmarkAppend appends only; now and then somebody wants it synced.
 func BenchmarkAppend(b *testing.B) {
-	l := benched(b, Options{})
+	l, finish := benched(b, Options{})
 	frame := make([]byte, 200)
 	b.ReportAllocs()
 	n := 0
@@ -106,7 +112,7 @@ func BenchmarkAppend(b *testing.B) {
 			l.Want(p.End)
 		}
 	}
-	must(b, l.Close())
+	finish()
 }
 
 // BenchmarkBare is a loop of write and fdatasync: over a file that was written
@@ -140,5 +146,55 @@ func BenchmarkBare(b *testing.B) {
 				must(b, f.Close())
 			})
 		}
+	}
+}
+
+// kill ends a log as the end of its process does.
+func (l *Log) kill() {
+	close(l.stop)
+	l.rolling.Wait()
+	close(l.stopSync)
+	l.syncing.Wait()
+	_ = l.w.Abandon() // it was only killed
+	l.files.closeAll()
+}
+
+// BenchmarkOpen opens a log of 1 GiB in frames of 1 KiB, all needed, after a clean
+// close and after a kill when the newest file is nearly full.
+func BenchmarkOpen(b *testing.B) {
+	for _, killed := range []bool{false, true} {
+		b.Run(fmt.Sprintf("killed=%t", killed), func(b *testing.B) {
+			dir, frame := b.TempDir(), make([]byte, 1000)
+			o := Options{Kind: testKind, Snapshot: func(Add) error { return nil }, Needed: func(uint64) bool { return true }}
+			open := func() (l *Log, replayed int) {
+				l, err := Open(nil, dir, o, func(Frame) error { replayed++; return nil })
+				must(b, err)
+				return l, replayed
+			}
+			fill := func(l *Log, size int64) {
+				for begin := l.End(); l.End() < begin+size; {
+					_, err := l.Append(1, frame)
+					must(b, err)
+				}
+				must(b, l.Sync(l.End()))
+			}
+			l, _ := open()
+			fill(l, 900<<20)
+			must(b, l.Close())
+			for b.Loop() {
+				b.StopTimer()
+				if killed {
+					l, _ = open()
+					fill(l, 124<<20)
+					l.kill()
+				}
+				b.StartTimer()
+				l, replayed := open()
+				b.StopTimer()
+				b.ReportMetric(float64(replayed), "frames")
+				must(b, l.Close())
+				b.StartTimer()
+			}
+		})
 	}
 }

@@ -29,7 +29,7 @@ type Options struct {
 	// MaxFrame bounds the payload of one frame in bytes (default 64 MiB).
 	MaxFrame int
 	// MaxBuffered is how many bytes of frames gather in memory before an Append
-	// writes them out itself (default 4 MiB).
+	// writes them out itself (default 2 MiB).
 	MaxBuffered int
 	// MustExist makes an empty directory an error: its log is gone.
 	MustExist bool
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 		o.FileSize = 128 << 20
 	}
 	if o.MaxBuffered <= 0 {
-		o.MaxBuffered = 4 << 20
+		o.MaxBuffered = 2 << 20
 	}
 	if o.Hold == nil {
 		o.Hold = func(f func() error) error { return f() }

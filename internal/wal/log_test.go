@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/hapaxmq/hapax"
@@ -323,4 +324,41 @@ func TestSnapshotFails(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantShelf(t, "afterwards", mem, 1000, 5, 5)
+}
+
+// After a failed sync the next life leaves what was durable where it stands, and
+// copies what was not into a new file.
+func TestTailIsCopied(t *testing.T) {
+	mem := vfs.NewMem()
+	fault := vfs.NewFault(mem, nil)
+	s := filled(t, fault, 1000, 10)
+	sure, newest := s.standing(), s.log.Newest()
+	fault.SetHook(vfs.FailNth(0, syscall.EIO, vfs.OpSync))
+	for range 5 {
+		_, _, err := s.add()
+		must(t, err)
+	}
+	if err := s.log.Sync(s.log.End()); !errors.Is(err, syscall.EIO) {
+		t.Fatal(err)
+	}
+	if err := s.log.Close(); !errors.Is(err, ErrReadOnly) {
+		t.Error(err)
+	}
+	again, err := openShelf(mem, Options{}, 1000)
+	must(t, err)
+	must(t, again.check(15, 15))
+	for i, p := range again.standing() {
+		switch {
+		case i < len(sure) && p != sure[i]:
+			t.Errorf("record %d was at %v, is at %v", i, sure[i], p)
+		case i >= len(sure) && p.file <= newest:
+			t.Errorf("record %d is still in file %d", i, p.file)
+		}
+	}
+	older := again.log.Older()
+	last := older[len(older)-1]
+	if size, err := mem.Stat(Path("d", newest)); err != nil || last.Number != newest || size != last.End {
+		t.Errorf("file %d has %d bytes, %v: %v", newest, size, last, err)
+	}
+	must(t, again.log.Close())
 }

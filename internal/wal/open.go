@@ -48,7 +48,9 @@ func Open(fsys vfs.FS, dir string, o Options, replay func(Frame) error) (*Log, e
 		}
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
-	l.r.done = func() { poke(l.syncs) }
+	if o.Committed != nil {
+		l.r.done = func() { poke(l.syncs) }
+	}
 	l.call()
 	if l.w.Size() >= l.next {
 		poke(l.calls)
