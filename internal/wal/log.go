@@ -257,9 +257,10 @@ func (l *Log) commit() {
 }
 
 // Close syncs everything, begins a file with nothing but a snapshot, so that opening
-// is quick, and marks the log as closed. Nobody may be appending. Files that are
-// being read stay open until they are released. It returns the failure of a log that
-// has failed, of which nothing more is written.
+// is quick, and marks the log as closed. Nobody may be appending, and the caller
+// holds nothing that Hold waits for. Files that are being read stay open until they
+// are released. It returns the failure of a log that has failed, of which nothing more
+// is written.
 func (l *Log) Close() error {
 	if l.over.Swap(true) {
 		return nil

@@ -362,3 +362,36 @@ func TestTailIsCopied(t *testing.T) {
 	}
 	must(t, again.log.Close())
 }
+
+// After a clean close every byte of every file counts, and Verify finds it.
+func TestVerify(t *testing.T) {
+	mem := vfs.NewMem()
+	s := filled(t, mem, 1000, 60)
+	must(t, Verify(mem.KillCopy(), "d", Options{Kind: testKind}))
+	must(t, s.log.Close())
+	must(t, Verify(mem, "d", Options{Kind: testKind, MustExist: true}))
+	if err := Verify(mem, "e", Options{MustExist: true}); err == nil {
+		t.Error("there is none")
+	}
+	for _, number := range numbers(t, mem) {
+		file, err := mem.OpenRW(Path("d", number))
+		must(t, err)
+		size, err := file.Size()
+		must(t, err)
+		var b [1]byte
+		for at := int64(0); at < size; at += 3 {
+			_, err := file.ReadAt(b[:], at)
+			must(t, err)
+			b[0] ^= 1 << (at % 8)
+			_, err = file.WriteAt(b[:], at)
+			must(t, err)
+			if err := Verify(mem, "d", Options{Kind: testKind}); err == nil {
+				t.Errorf("byte %d of file %d is another, and nothing is said", at, number)
+			}
+			b[0] ^= 1 << (at % 8)
+			_, err = file.WriteAt(b[:], at)
+			must(t, err)
+		}
+		must(t, file.Close())
+	}
+}

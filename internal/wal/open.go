@@ -76,11 +76,30 @@ type opening struct {
 	unfinished []Listed // files behind it, which have none
 }
 
-func (op *opening) run() (err error) {
-	l := op.l
-	if err := l.fs.MkdirAll(l.dir); err != nil {
+func (op *opening) run() error {
+	if err := op.l.fs.MkdirAll(op.l.dir); err != nil {
 		return err
 	}
+	err := op.survey()
+	switch {
+	case err != nil:
+		return err
+	case op.newest == nil:
+		return op.create()
+	case op.closed != nil:
+		err = op.goOn()
+	default:
+		err = op.recover()
+	}
+	if err != nil {
+		return err
+	}
+	return op.tidy()
+}
+
+// survey finds out what there is, and whether all of it is. It changes nothing.
+func (op *opening) survey() (err error) {
+	l := op.l
 	if op.found, err = List(l.fs, l.dir); err != nil {
 		return err
 	}
@@ -90,24 +109,10 @@ func (op *opening) run() (err error) {
 	if err := op.find(); err != nil {
 		return err
 	}
-	switch {
-	case op.newest == nil && (l.o.MustExist || op.closed != nil):
+	if op.newest == nil && (l.o.MustExist || op.closed != nil) {
 		return fmt.Errorf("%w: the log is gone: restore the files %s from a backup", hapax.ErrCorrupt, filepath.Join(l.dir, "*"+Suffix))
-	case op.newest == nil:
-		return op.create()
 	}
-	if err := op.checkOlder(); err != nil {
-		return err
-	}
-	if op.closed != nil {
-		err = op.goOn()
-	} else {
-		err = op.recover()
-	}
-	if err != nil {
-		return err
-	}
-	return op.tidy()
+	return op.checkOlder()
 }
 
 // readMark reads whether the log was closed, and as what.
