@@ -87,13 +87,13 @@ func TestCrashWhileRolling(t *testing.T) {
 				o := Options{Window: window, FS: fault, Clock: goldenClock, Durability: durability}
 				c := &callers{l: open(t, "d", o)}
 				c.l.journal.least = 1 << 11
-				images := crashes(c, mem, fault)
+				end := crashes(c, mem, fault)
 				c.run(t, 60)
-				fault.SetHook(nil)
+				images := end()
 				if got, has := int(c.l.journal.newestNumber()), len(c.l.journal.files); got < 5 || window.Count > 0 == (has == got) {
 					t.Errorf("%d files were begun, %d are left", got, has)
 				}
-				for _, d := range *images {
+				for _, d := range images {
 					if window.Count > 0 {
 						d.acked = [3]int64{} // they may have left: it is whole, and opens
 					}
@@ -104,11 +104,12 @@ func TestCrashWhileRolling(t *testing.T) {
 	}
 }
 
-// crashes takes a disk before some of the operations that change it.
-func crashes(c *callers, mem *vfs.Mem, fault *vfs.Fault) *[]disk {
+// crashes takes a disk before some of the operations that change it, until end,
+// which returns them.
+func crashes(c *callers, mem *vfs.Mem, fault *vfs.Fault) (end func() []disk) {
 	rng := rand.New(rand.NewSource(1))
 	var images []disk
-	beforeOneIn(6, fault, rng, func(what string) {
+	stop := beforeOneIn(6, fault, rng, func(what string) {
 		d := disk{what: "crash before " + what}
 		for i := range c.acked {
 			d.acked[i] = c.acked[i].Load()
@@ -119,12 +120,15 @@ func crashes(c *callers, mem *vfs.Mem, fault *vfs.Fault) *[]disk {
 		}
 		images = append(images, d)
 	})
-	return &images
+	return func() []disk {
+		stop()
+		return images
+	}
 }
 
 // beforeOneIn calls take before one in n of the operations that change the disk, by
-// chance, one at a time.
-func beforeOneIn(n int, fault *vfs.Fault, rng *rand.Rand, take func(what string)) {
+// chance, one at a time, until end, behind which it takes no more.
+func beforeOneIn(n int, fault *vfs.Fault, rng *rand.Rand, take func(what string)) (end func()) {
 	var mu sync.Mutex
 	fault.SetHook(func(op vfs.Op, name string) error {
 		mu.Lock()
@@ -134,6 +138,11 @@ func beforeOneIn(n int, fault *vfs.Fault, rng *rand.Rand, take func(what string)
 		}
 		return nil
 	})
+	return func() {
+		fault.SetHook(nil)
+		mu.Lock() // one may be under way
+		defer mu.Unlock()
+	}
 }
 
 // Of a log that is only written, a power loss leaves what it may, which opens.
@@ -145,11 +154,11 @@ func TestPowerLossOfWritten(t *testing.T) {
 	c.l.journal.least = 1 << 11
 	rng := rand.New(rand.NewSource(2))
 	var images []disk
-	beforeOneIn(2, fault, rng, func(what string) {
+	end := beforeOneIn(2, fault, rng, func(what string) {
 		images = append(images, disk{left: mem.PowerLoss(rng), what: "power lost before " + what})
 	})
 	c.run(t, 60)
-	fault.SetHook(nil)
+	end()
 	for _, d := range images {
 		d.check(t, o)
 	}
