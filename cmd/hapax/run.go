@@ -42,6 +42,7 @@ type commands struct {
 	Uniq    uniqCommand    `cmd:"" help:"Let each line through once."`
 	Audit   auditCommand   `cmd:"" help:"Report what duplicates there are, and what it takes to catch them. Changes nothing."`
 	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`
+	Serve   serveCommand   `cmd:"" help:"Be a Kafka broker that keeps what it acknowledged."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`

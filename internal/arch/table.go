@@ -39,12 +39,15 @@ func table() []row {
 		// Floor 3: the durable ledger.
 		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/textfile", "internal/wal")},
 
-		// Floor 4: what uses a ledger.
+		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
+
+		// Floor 4: what uses a ledger, and the node.
+		{path: "broker", may: list(".", "broker/code", "broker/batch", "broker/txn", "broker/group", "broker/partition", "internal/vfs", "internal/textfile", "internal/wal")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
 		// Floor 6: the binary.
-		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq"), files: true},
+		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker"), files: true},
 
 		// Beside: exams, tools and this package.
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs")},

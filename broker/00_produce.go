@@ -1,0 +1,119 @@
+package broker
+
+import (
+	"context"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
+)
+
+// Produce (0), versions 3 to 13: appends a batch to each of some partitions. It is
+// answered when all of them are durable, whatever acks says; with acks 0 it is not
+// answered at all.
+//
+//	5   log start offset
+//	8   errors by record, messages
+//	9   flexible
+//	10  where the leader is now, if not here
+//	12  a transaction takes the partition in by itself (KIP-890)
+//	13  topic ids
+//
+// Versions 0 to 2 are announced and not served: their message formats are gone
+// (KIP-896), but librdkafka before 2.11 takes their absence for a broker that
+// cannot decompress.
+func (c *conn) produce(_ context.Context, req *kmsg.ProduceRequest) answer {
+	resp := req.ResponseKind().(*kmsg.ProduceResponse)
+	p := producing{b: c.b, acks: req.Acks, now: c.b.clock()}
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		t := c.b.topics.find(asked.Topic, asked.TopicID, req.Version >= 13)
+		done := kmsg.NewProduceResponseTopic()
+		done.Topic, done.TopicID = strings.Clone(asked.Topic), asked.TopicID
+		for j := range asked.Partitions {
+			done.Partitions = append(done.Partitions, p.append(t, &asked.Partitions[j], req.Version >= 13))
+		}
+		resp.Topics = append(resp.Topics, done)
+	}
+	if req.Acks == 0 {
+		resp = nil
+	}
+	return p.answer(resp)
+}
+
+// producing is one request as it is carried out.
+type producing struct {
+	b    *Broker
+	acks int16
+	now  int64 // Unix ms
+	end  int64 // of the log: what the answer waits for
+}
+
+func (p *producing) append(t *topic, asked *kmsg.ProduceRequestTopicPartition, byID bool) kmsg.ProduceResponseTopicPartition {
+	done := kmsg.NewProduceResponseTopicPartition()
+	done.Partition = asked.Partition
+	appended, err := p.appendTo(t, asked, byID)
+	if err != nil {
+		done.ErrorCode, done.BaseOffset = int16(codeOf(err)), -1
+		done.ErrorMessage = messageOf(err)
+		return done
+	}
+	p.end = max(p.end, appended.LogEnd)
+	done.BaseOffset, done.LogStartOffset = appended.Base, appended.Start
+	return done
+}
+
+func (p *producing) appendTo(t *topic, asked *kmsg.ProduceRequestTopicPartition, byID bool) (a partition.Appended, err error) {
+	if p.acks < -1 || p.acks > 1 {
+		return a, refuse(code.InvalidRequiredAcks, "acks %d", p.acks)
+	}
+	to, err := partitionOf(t, asked.Partition, byID)
+	if err != nil {
+		return a, err
+	}
+	if len(asked.Records) > p.b.settings.maxBatch {
+		return a, refuse(code.MessageTooLarge, "a batch of %d bytes, and message.max.bytes allows %d", len(asked.Records), p.b.settings.maxBatch)
+	}
+	h, err := batch.Validate(asked.Records)
+	if err != nil {
+		return a, err
+	}
+	p.b.log.Begin()
+	defer p.b.log.End()
+	return to.Append(asked.Records, h, p.now)
+}
+
+// answer is sent when the batches are durable. If they cannot be, none is
+// acknowledged.
+func (p *producing) answer(resp *kmsg.ProduceResponse) answer {
+	if p.end == 0 { // nothing was appended
+		if resp == nil {
+			return answer{}
+		}
+		return ready(resp)
+	}
+	if resp == nil {
+		p.b.wal.Want(p.end)
+		return answer{}
+	}
+	return answer{response: resp, wait: func(context.Context) error {
+		if err := p.b.wal.Sync(p.end); err != nil {
+			failProduce(resp, err)
+		}
+		return nil
+	}}
+}
+
+func failProduce(resp *kmsg.ProduceResponse, err error) {
+	for i := range resp.Topics {
+		for j := range resp.Topics[i].Partitions {
+			d := &resp.Topics[i].Partitions[j]
+			if d.ErrorCode == 0 {
+				d.ErrorCode, d.BaseOffset, d.ErrorMessage = int16(code.KafkaStorageError), -1, messageOf(err)
+			}
+		}
+	}
+}

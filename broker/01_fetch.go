@@ -1,0 +1,174 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
+)
+
+// Fetch (1), versions 4 to 18: reads batches, and waits until there are enough.
+//
+//	5   log start offset
+//	7   sessions (KIP-227): none is ever begun, as a broker may choose
+//	9   leader epoch
+//	12  flexible
+//	13  topic ids
+//
+// Only what is durable is shown, and to a reader of committed records only what
+// lies below the last stable offset, with the transactions in it that were aborted.
+func (c *conn) fetch(_ context.Context, req *kmsg.FetchRequest) answer {
+	resp := req.ResponseKind().(*kmsg.FetchResponse)
+	if req.SessionID != 0 {
+		resp.ErrorCode = int16(code.FetchSessionIDNotFound)
+		return ready(resp)
+	}
+	f := c.b.newFetch(req)
+	if f.enough() {
+		f.fill(resp)
+		return ready(resp)
+	}
+	return answer{response: resp, wait: func(ctx context.Context) error {
+		f.await(ctx)
+		f.fill(resp)
+		return nil
+	}}
+}
+
+// fetching is one request. It owns what it keeps of it.
+type fetching struct {
+	b         *Broker
+	least     int // bytes that are enough
+	most      int
+	until     time.Time
+	committed bool
+	asked     []fetchTopic
+}
+
+type fetchTopic struct {
+	name       string
+	id         [16]byte
+	partitions []fetchPartition
+}
+
+type fetchPartition struct {
+	partition *partition.Partition
+	err       error // there is none
+	number    int32
+	offset    int64
+	most      int
+}
+
+func (b *Broker) newFetch(req *kmsg.FetchRequest) *fetching {
+	f := &fetching{
+		b: b, least: int(req.MinBytes), most: min(int(req.MaxBytes), b.settings.maxFetch),
+		until: time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond), committed: req.IsolationLevel == 1,
+	}
+	byID := req.Version >= 13
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		t := b.topics.find(asked.Topic, asked.TopicID, byID)
+		ft := fetchTopic{name: strings.Clone(asked.Topic), id: asked.TopicID}
+		for j := range asked.Partitions {
+			a := &asked.Partitions[j]
+			fp := fetchPartition{number: a.Partition, offset: a.FetchOffset, most: int(a.PartitionMaxBytes)}
+			fp.partition, fp.err = partitionOf(t, a.Partition, byID)
+			ft.partitions = append(ft.partitions, fp)
+		}
+		f.asked = append(f.asked, ft)
+	}
+	return f
+}
+
+// enough tells whether there is nothing to wait for: enough bytes, or an error.
+func (f *fetching) enough() bool {
+	if f.least <= 0 {
+		return true
+	}
+	bytes := 0
+	for i := range f.asked {
+		for j := range f.asked[i].partitions {
+			p := &f.asked[i].partitions[j]
+			if p.err != nil {
+				return true
+			}
+			n, err := p.partition.Available(p.offset, min(p.most, f.least), f.committed)
+			if bytes += n; err != nil || bytes >= f.least {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// await returns when there is enough, or it is time.
+func (f *fetching) await(ctx context.Context) {
+	wake := make(chan struct{}, 1)
+	f.each(func(p *partition.Partition) { p.Watch(wake) })
+	defer f.each(func(p *partition.Partition) { p.Unwatch(wake) })
+	timer := time.NewTimer(time.Until(f.until))
+	defer timer.Stop()
+	for !f.enough() { // once more, now that it is watched
+		select {
+		case <-wake:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// each calls do for the partitions that there are.
+func (f *fetching) each(do func(*partition.Partition)) {
+	for i := range f.asked {
+		for j := range f.asked[i].partitions {
+			if p := f.asked[i].partitions[j].partition; p != nil {
+				do(p)
+			}
+		}
+	}
+}
+
+// fill reads what there is, up to what was asked for. The first batch is given
+// whatever its size (KIP-74).
+func (f *fetching) fill(resp *kmsg.FetchResponse) {
+	left := f.most
+	for i := range f.asked {
+		ft := &f.asked[i]
+		done := kmsg.NewFetchResponseTopic()
+		done.Topic, done.TopicID = ft.name, ft.id
+		for j := range ft.partitions {
+			d := f.read(&ft.partitions[j], left, left == f.most)
+			left -= len(d.RecordBatches)
+			done.Partitions = append(done.Partitions, d)
+		}
+		resp.Topics = append(resp.Topics, done)
+	}
+}
+
+func (f *fetching) read(p *fetchPartition, left int, first bool) kmsg.FetchResponseTopicPartition {
+	d := kmsg.NewFetchResponseTopicPartition()
+	d.Partition, d.RecordBatches = p.number, []byte{} // null means corrupt to librdkafka
+	d.HighWatermark, d.LastStableOffset, d.LogStartOffset = -1, -1, -1
+	err := p.err
+	if err == nil {
+		var r partition.Reading
+		r, err = p.partition.Read(p.offset, min(p.most, left), first, f.committed)
+		d.HighWatermark, d.LastStableOffset, d.LogStartOffset = r.High, r.Stable, r.Start
+		for _, a := range r.Aborted {
+			t := kmsg.NewFetchResponseTopicPartitionAbortedTransaction()
+			t.ProducerID, t.FirstOffset = a.Producer, a.First
+			d.AbortedTransactions = append(d.AbortedTransactions, t)
+		}
+		if err == nil {
+			d.RecordBatches, err = f.b.records.load(r.Extents)
+		}
+	}
+	d.ErrorCode = int16(codeOf(err))
+	return d
+}

@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hapaxmq/hapax/broker/group"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/txn"
+	"github.com/hapaxmq/hapax/internal/textfile"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/internal/wal"
+)
+
+// logKind is that of a node's log.
+const logKind = 0x62726b72 // "brkr"
+
+// leaderEpoch is every partition's.
+const leaderEpoch = partition.LeaderEpoch
+
+// Broker is one node on one directory.
+type Broker struct {
+	options  Options
+	settings settings
+	apis     map[int16]api
+	identity identity
+	lock     io.Closer // on the directory
+
+	wal *wal.Log
+	log partition.Log
+
+	records records
+	topics  *topics
+	txns    transactions
+	groups  groups
+
+	listeners []*listener
+}
+
+// identity is what a node's directory is, for good.
+type identity struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"` // its id, as clients are told
+}
+
+const identityName = "node"
+
+// Open opens the node in dir, which it makes if there is none, and its ports. What
+// was acknowledged before is there on return. Serve is next.
+func Open(dir string, o Options) (*Broker, error) {
+	if o.FS == nil {
+		o.FS = vfs.OS()
+	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if len(o.Listeners) == 0 {
+		o.Listeners = []Listener{{Address: "127.0.0.1:9092"}}
+	}
+	b := &Broker{options: o, settings: defaults(), apis: apis()}
+	b.topics = newTopics(&b.log)
+	b.txns.b, b.txns.c = b, txn.New(txn.Settings{})
+	b.groups.init(b, group.Defaults())
+	if err := b.open(dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
+	}
+	return b, nil
+}
+
+func (b *Broker) open(dir string) (err error) {
+	if err := b.options.FS.MkdirAll(dir); err != nil {
+		return err
+	}
+	if b.lock, err = b.options.FS.Lock(filepath.Join(dir, "lock")); err != nil {
+		return err
+	}
+	known, err := b.readIdentity(filepath.Join(dir, identityName))
+	if err != nil {
+		return err
+	}
+	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, "log"), wal.Options{
+		Kind: logKind, MustExist: known,
+		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed,
+	}, b.replay)
+	if err != nil {
+		return err
+	}
+	b.log.Use(b.wal)
+	b.records.wal = b.wal
+	b.topics.sync = b.wal.Sync
+	b.groups.g.Recovered(b.clock())
+	for _, l := range b.options.Listeners {
+		opened, err := listen(l.Address, l.Advertise)
+		if err != nil {
+			return err
+		}
+		b.listeners = append(b.listeners, opened)
+	}
+	return nil
+}
+
+// Serve answers clients until ctx ends, and returns when the last connection is
+// over.
+func (b *Broker) Serve(ctx context.Context) {
+	var serving sync.WaitGroup
+	serving.Go(func() { b.groups.run(ctx) })
+	for _, l := range b.listeners {
+		serving.Go(func() { b.accept(ctx, l) })
+	}
+	serving.Wait()
+}
+
+// Addresses are those of the ports, in the order of the listeners.
+func (b *Broker) Addresses() (all []string) {
+	for _, l := range b.listeners {
+		all = append(all, l.net.Addr().String())
+	}
+	return all
+}
+
+// Close makes everything durable and lets go of the directory. Serve has returned.
+func (b *Broker) Close() error {
+	var errs []error
+	for _, l := range b.listeners {
+		_ = l.net.Close() // it may be closed
+	}
+	if b.wal != nil {
+		errs = append(errs, b.wal.Close())
+	}
+	if b.lock != nil {
+		errs = append(errs, b.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// clock is now in Unix ms.
+func (b *Broker) clock() int64 { return b.options.Clock().UnixMilli() }
+
+// committed is wal.Options.Committed: it wakes who waits for records.
+func (b *Broker) committed(_ int64, err error) {
+	if err != nil {
+		b.options.Logger.Error("the log has failed: nothing is appended until the node is started again", "error", err)
+	}
+	b.log.Committed()
+}
+
+func (b *Broker) readIdentity(path string) (known bool, err error) {
+	err = textfile.Read(b.options.FS, path, &b.identity)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
+	}
+	id := newID()
+	b.identity = identity{Format: 1, Cluster: base64.RawURLEncoding.EncodeToString(id[:])}
+	return false, textfile.Write(b.options.FS, path, b.identity)
+}

@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// node is a broker under test, which can be stopped and started again.
+type node struct {
+	*testing.T
+	dir  string
+	stop func() error
+	addr string
+}
+
+func start(t *testing.T) *node {
+	n := &node{T: t, dir: t.TempDir()}
+	n.start()
+	t.Cleanup(func() {
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return n
+}
+
+func (n *node) start() {
+	n.Helper()
+	b, err := Open(n.dir, Options{
+		Listeners: []Listener{{Address: "127.0.0.1:0"}},
+		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
+	})
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.addr = b.Addresses()[0]
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Serve(ctx) }()
+	n.stop = func() error {
+		cancel()
+		<-done
+		return b.Close()
+	}
+}
+
+func (n *node) restart() {
+	n.Helper()
+	if err := n.stop(); err != nil {
+		n.Fatal(err)
+	}
+	n.start()
+}
+
+func (n *node) client(opts ...kgo.Opt) *kgo.Client {
+	n.Helper()
+	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(n.addr), kgo.AllowAutoTopicCreation()}, opts...)...)
+	if err != nil {
+		n.Fatal(err)
+	}
+	n.Cleanup(c.Close)
+	return c
+}
+
+// What was acknowledged is read, in order, from the offsets that were told, by a
+// group that goes on where it was, over a restart.
+func TestProduceAndConsume(t *testing.T) {
+	n := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	const count = 1000
+	produce := func(from int) {
+		c := n.client()
+		for i := range count {
+			r := &kgo.Record{Topic: "orders", Value: fmt.Append(nil, from+i)}
+			c.Produce(ctx, r, func(r *kgo.Record, err error) {
+				if err != nil || r.Offset != int64(from+i) {
+					t.Errorf("record %d at offset %d: %v", from+i, r.Offset, err)
+				}
+			})
+		}
+		if err := c.Flush(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	consume := func(from, to int) {
+		c := n.client(kgo.ConsumerGroup("billing"), kgo.ConsumeTopics("orders"), kgo.DisableAutoCommit(),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		for at := from; at < to; {
+			fetches := c.PollFetches(ctx)
+			if err := fetches.Err(); err != nil {
+				t.Fatal(err)
+			}
+			fetches.EachRecord(func(r *kgo.Record) {
+				if string(r.Value) != fmt.Sprint(at) || r.Offset != int64(at) {
+					t.Fatalf("record %q at offset %d, want %d", r.Value, r.Offset, at)
+				}
+				at++
+			})
+		}
+		if err := c.CommitUncommittedOffsets(ctx); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	produce(0)
+	consume(0, count)
+	n.restart()
+	produce(count)
+	consume(count, 2*count)
+}

@@ -1,0 +1,173 @@
+package broker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// maxAnswers is how many requests of one connection may wait for their answers
+// before the next is read. Clients have five under way as a rule.
+const maxAnswers = 64
+
+// answer is what a handler gives: a response, once wait has returned.
+type answer struct {
+	response kmsg.Response // nil: none is to be sent
+	wait     func(ctx context.Context) error
+}
+
+// ready is an answer that waits for nothing.
+func ready(r kmsg.Response) answer { return answer{response: r} }
+
+// conn is one client's connection. Its reader runs handlers; its writer sends the
+// answers in order, and waits for what they wait for.
+type conn struct {
+	b      *Broker
+	net    net.Conn
+	listen *listener // whose name clients are told
+	client string    // the id of its last request
+
+	answers chan queued
+	behind  atomic.Int32 // answers that the writer has not sent
+	out     []byte
+}
+
+type queued struct {
+	answer
+	correlation int32
+}
+
+// serve answers requests until the client goes, sends what is no request, or ctx
+// ends: what was read then is answered still.
+func (c *conn) serve(ctx context.Context) error {
+	c.answers = make(chan queued, maxAnswers)
+	written := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		err := c.writeAll(ctx)
+		cancel()
+		_ = c.net.Close() // the reader may be waiting in it
+		written <- err
+	}()
+	err := c.readAll(ctx)
+	close(c.answers)
+	if wrote := <-written; wrote != nil {
+		err = wrote
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	return err
+}
+
+func (c *conn) readAll(ctx context.Context) error {
+	r := bufio.NewReaderSize(c.net, 64<<10)
+	var buf []byte
+	for {
+		frame, err := readFrame(r, buf, c.b.settings.maxRequest)
+		if err != nil {
+			return err
+		}
+		h, rest, err := readHeader(frame)
+		if err != nil {
+			return err
+		}
+		a, err := c.handle(ctx, h, rest)
+		if err != nil {
+			return err
+		}
+		if err := c.put(ctx, queued{a, h.correlation}); err != nil {
+			return err
+		}
+		if buf = frame; cap(buf) > maxSpareRequest {
+			buf = nil
+		}
+	}
+}
+
+// maxSpareRequest is how much memory a connection keeps for its next request.
+const maxSpareRequest = 2 << 20
+
+// handle decodes a request and runs its handler, which must not keep any of its
+// bytes beyond the call.
+func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error) {
+	api, known := c.b.apis[h.key]
+	switch {
+	case !known && h.key != keyAPIVersions:
+		return answer{}, errFrame
+	case h.version < api.min || h.version > api.max:
+		if h.key == keyAPIVersions {
+			return ready(c.b.unsupportedAPIVersions()), nil
+		}
+		return answer{}, errFrame
+	}
+	req, err := readRequest(h, rest)
+	if err != nil {
+		return answer{}, err
+	}
+	c.client = h.client
+	return api.handle(c, ctx, req), nil
+}
+
+// put hands an answer to the writer. With none behind it, and nothing to wait for,
+// it is the reader's to send: that saves a switch between goroutines.
+func (c *conn) put(ctx context.Context, q queued) error {
+	if q.wait == nil && c.behind.Load() == 0 {
+		return c.send(q)
+	}
+	c.behind.Add(1)
+	select {
+	case c.answers <- q:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *conn) writeAll(ctx context.Context) error {
+	for q := range c.answers {
+		if q.wait != nil {
+			if err := q.wait(ctx); err != nil {
+				return err
+			}
+		}
+		if err := c.send(q); err != nil {
+			return err
+		}
+		c.behind.Add(-1)
+	}
+	return nil
+}
+
+// send writes a response. One goroutine does so at a time: the reader when no
+// answer is behind, else the writer.
+func (c *conn) send(q queued) error {
+	if q.response == nil {
+		return nil
+	}
+	c.out = appendResponse(c.out[:0], q.correlation, q.response)
+	_, err := c.net.Write(c.out)
+	if cap(c.out) > maxSpareRequest {
+		c.out = nil
+	}
+	return err
+}
+
+// whenDurable is an answer that is filled in when the log is synced to an end, or
+// cannot be.
+func (b *Broker) whenDurable(resp kmsg.Response, end int64, err error, fill func(error)) answer {
+	if err != nil {
+		fill(err)
+		return ready(resp)
+	}
+	return answer{response: resp, wait: func(context.Context) error {
+		fill(b.wal.Sync(end))
+		return nil
+	}}
+}

@@ -1,0 +1,131 @@
+package broker
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/hapaxmq/hapax"
+)
+
+// The frames of a node's log. Numbers are little endian; v is a varint as in
+// package encoding/binary, s a string behind its length.
+//
+//	1 batch          4 partition · 8 append time, Unix ms · the batch as its producer sent it, but for base offset and leader epoch
+//	2 topic made     16 id · s name · v first partition's number · v partitions · v settings · settings × (s name · s value)
+//	3 topic dropped  16 id
+//	6 transaction    an event, as package txn has it
+//	7 group          an event, as package group has it
+//
+// Kinds 4 and 5 are package partition's, for snapshots.
+const (
+	frameBatch = 1 + iota
+	frameTopicMade
+	frameTopicDropped
+	framePartition   // of a snapshot: see package partition
+	frameExtents     // the same
+	frameTransaction // see package txn
+	frameGroup       // see package group
+)
+
+// topicMade says that a topic was made, with partitions of consecutive numbers.
+type topicMade struct {
+	id         [16]byte
+	name       string
+	first      uint32
+	partitions int32
+	settings   map[string]string
+}
+
+func (m *topicMade) append(b []byte) []byte {
+	b = append(b, m.id[:]...)
+	b = appendString(b, m.name)
+	b = binary.AppendUvarint(b, uint64(m.first))
+	b = binary.AppendUvarint(b, uint64(m.partitions))
+	b = binary.AppendUvarint(b, uint64(len(m.settings)))
+	for _, name := range slices.Sorted(maps.Keys(m.settings)) {
+		b = appendString(appendString(b, name), m.settings[name])
+	}
+	return b
+}
+
+func readTopicMade(b []byte) (m topicMade, err error) {
+	r := reader{b: b}
+	copy(m.id[:], r.bytes(16))
+	m.name = r.string()
+	m.first = uint32(r.uvarint(1<<32 - 1))
+	m.partitions = int32(r.uvarint(maxPartitions))
+	m.settings = make(map[string]string)
+	for range r.uvarint(uint64(len(b))) {
+		if name := r.string(); r.err == nil {
+			m.settings[name] = r.string()
+		}
+		if r.err != nil {
+			break
+		}
+	}
+	return m, r.end()
+}
+
+func readID(b []byte) (id [16]byte, err error) {
+	r := reader{b: b}
+	copy(id[:], r.bytes(16))
+	return id, r.end()
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+var errFrameCut = errors.New("frame does not hold what its kind says")
+
+// reader takes a payload apart. After the first error it gives zeros.
+type reader struct {
+	b   []byte
+	err error
+}
+
+func (r *reader) fail() {
+	r.err = cmp.Or(r.err, errors.Join(hapax.ErrCorrupt, errFrameCut))
+	r.b = nil
+}
+
+func (r *reader) bytes(n uint64) []byte {
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return nil
+	}
+	b := r.b[:n]
+	r.b = r.b[n:]
+	return b
+}
+
+func (r *reader) uvarint(most uint64) uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 || v > most {
+		r.fail()
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) string() string { return string(r.bytes(r.uvarint(uint64(len(r.b))))) }
+
+func (r *reader) end() error {
+	if len(r.b) > 0 {
+		r.fail()
+	}
+	return r.err
+}
+
+// newID is a random UUID (RFC 9562, version 4). It is never zero, nor Kafka's
+// reserved one.
+func newID() (id [16]byte) {
+	_, _ = rand.Read(id[:]) // it never fails
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	return id
+}

@@ -1,0 +1,177 @@
+// Package partition is one partition of a topic: the offsets of its batches, where
+// they stand in the node's log, and who may read how far.
+//
+// The records themselves are in the log alone. Nothing is shown to a reader before
+// the log is synced behind it: the high watermark is the end of what is durable,
+// whatever the acks it was written with.
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/producer"
+)
+
+// LeaderEpoch is that of every batch: there is one leader, and it never changes.
+const LeaderEpoch = 0
+
+// FrameBatch is the kind of the log's frames that hold a batch:
+//
+//	4 partition number · 8 append time, Unix ms · the batch
+const FrameBatch = 1
+
+const frameHead = 12
+
+const (
+	maxProducers = 100_000
+	expiry       = 24 * 60 * 60 * 1000 // producer.id.expiration.ms
+)
+
+// Partition is safe for concurrent use.
+type Partition struct {
+	number uint32
+	log    *Log
+	rules  producer.Rules
+
+	touched atomic.Bool // in the log's list
+
+	mu        sync.Mutex
+	start     int64 // the first offset that is kept
+	end       int64 // the next offset
+	high      int64 // all below is durable
+	pending   queue // appends that may not be
+	index     index
+	producers *producer.Table
+	watching  map[chan<- struct{}]struct{}
+	dropped   bool
+}
+
+// New makes a partition without records.
+func New(number uint32, log *Log) *Partition {
+	rules := producer.Rules{Most: maxProducers, Expiry: expiry}
+	return &Partition{number: number, log: log, rules: rules, producers: producer.New(rules), watching: make(map[chan<- struct{}]struct{})}
+}
+
+// Number is the partition's on this node, never given out twice.
+func (p *Partition) Number() uint32 { return p.number }
+
+// Appended is a batch that was appended, now or, if it is a duplicate, before.
+type Appended struct {
+	Base   int64 // its first offset
+	Start  int64 // the first offset of the partition
+	LogEnd int64 // it is durable when the log is synced so far
+}
+
+// Append gives a valid batch its offsets and appends it. It writes them into the
+// batch, whose bytes stay the caller's. now is Unix ms. A batch that a producer
+// sends again gives what it was given at first, and is not appended.
+func (p *Partition) Append(b []byte, h batch.Header, now int64) (Appended, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dropped {
+		return Appended{}, fmt.Errorf("append: %w", code.UnknownTopicOrPartition)
+	}
+	from := sender(&h)
+	if h.Idempotent() {
+		switch v := p.producers.Check(from, now); {
+		case v.Code != code.None:
+			return Appended{}, fmt.Errorf("append: producer %d, epoch %d, sequence %d: %w", h.ProducerID, h.ProducerEpoch, h.BaseSequence, v.Code)
+		case v.Duplicate:
+			return Appended{Base: v.First.Offset, Start: p.start, LogEnd: v.First.Position}, nil
+		}
+	}
+	base := p.end
+	batch.SetBase(b, base, LeaderEpoch)
+	at, err := p.log.Append(FrameBatch, p.head(now), b)
+	if err != nil {
+		return Appended{}, err
+	}
+	p.add(&h, base, Extent{File: at.File, At: at.Offset + frameHead, Length: int32(len(b))})
+	if h.Idempotent() {
+		p.producers.Apply(from, producer.Place{Offset: base, Time: now, Position: at.End})
+	}
+	p.pending.push(appended{end: p.end, log: at.End})
+	p.log.touch(p)
+	return Appended{Base: base, Start: p.start, LogEnd: at.End}, nil
+}
+
+// sender is what an idempotent batch says of its producer.
+func sender(h *batch.Header) producer.Batch {
+	return producer.Batch{
+		ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, First: h.BaseSequence, Count: h.LastOffsetDelta + 1,
+		Transactional: h.Attributes.Has(batch.Transactional),
+	}
+}
+
+func (p *Partition) head(now int64) []byte {
+	var head [frameHead]byte
+	binary.LittleEndian.PutUint32(head[:], p.number)
+	binary.LittleEndian.PutUint64(head[4:], uint64(now))
+	return head[:]
+}
+
+// add takes a batch into the index. It must hold mu.
+func (p *Partition) add(h *batch.Header, base int64, e Extent) {
+	e.Base, e.Last, e.MaxTime = base, base+int64(h.LastOffsetDelta), h.Newest()
+	p.index.append(e)
+	p.end = e.Last + 1
+}
+
+// settle moves the high watermark to what is durable. It must hold mu.
+func (p *Partition) settle() {
+	synced := p.log.synced()
+	for {
+		a, ok := p.pending.front()
+		if !ok || a.log > synced {
+			return
+		}
+		p.high = a.end
+		p.pending.pop()
+	}
+}
+
+// wake tells those who watch that there may be more to read, and whether there is
+// more to come.
+func (p *Partition) wake() (more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle()
+	p.tell()
+	return p.pending.n > 0
+}
+
+func (p *Partition) tell() {
+	for w := range p.watching {
+		select {
+		case w <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Watch makes w, which must hold one, be sent to when there may be more to read.
+func (p *Partition) Watch(w chan<- struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watching[w] = struct{}{}
+}
+
+// Unwatch ends it.
+func (p *Partition) Unwatch(w chan<- struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.watching, w)
+}
+
+// Drop makes the partition refuse all, for its topic is deleted.
+func (p *Partition) Drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropped = true
+	p.tell()
+}

@@ -1,0 +1,39 @@
+package partition
+
+// appended is an append that may not be durable yet.
+type appended struct {
+	end int64 // the partition's behind it
+	log int64 // the log's behind it
+}
+
+// queue is a ring of them, oldest first. The log's end bounds what is in it: a
+// writer that waits for a sync appends no more.
+type queue struct {
+	ring []appended // a power of two, or none
+	at   int        // of the first
+	n    int
+}
+
+func (q *queue) push(a appended) {
+	if q.n == len(q.ring) {
+		larger := make([]appended, max(2*len(q.ring), 4))
+		for i := range q.n {
+			larger[i] = q.ring[(q.at+i)&(len(q.ring)-1)]
+		}
+		q.ring, q.at = larger, 0
+	}
+	q.ring[(q.at+q.n)&(len(q.ring)-1)] = a
+	q.n++
+}
+
+func (q *queue) front() (appended, bool) {
+	if q.n == 0 {
+		return appended{}, false
+	}
+	return q.ring[q.at], true
+}
+
+func (q *queue) pop() {
+	q.at = (q.at + 1) & (len(q.ring) - 1)
+	q.n--
+}

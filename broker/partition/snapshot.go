@@ -1,0 +1,185 @@
+package partition
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/producer"
+	"github.com/hapaxmq/hapax/internal/wal"
+)
+
+// The frames of a snapshot, one of the first kind for each partition and as many of
+// the second as it takes. Numbers are little endian; v is a varint as in package
+// encoding/binary.
+//
+//	4 partition  4 number · v start · v end · its producers, as package producer has them
+//	5 extents    4 number · v file · v base · extents × (v base − the last one's last · v records − 1 · v time − the last one's ·
+//	             v position − the last one's end · v length)
+const (
+	FramePartition = 4
+	FrameExtents   = 5
+)
+
+// maxExtents is how many extents stand in one frame: some 64 KiB.
+const maxExtents = 1 << 13
+
+// Snapshot adds what is known of the partition, but for the records. Nobody may be
+// appending.
+func (p *Partition) Snapshot(add wal.Add) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	b := binary.LittleEndian.AppendUint32(nil, p.number)
+	b = binary.AppendUvarint(b, uint64(p.start))
+	b = binary.AppendUvarint(b, uint64(p.end))
+	if err := add(FramePartition, p.producers.AppendTo(b)); err != nil {
+		return err
+	}
+	w := extentsWriter{number: p.number, add: add}
+	p.index.from(0, w.put)
+	return w.flush()
+}
+
+// extentsWriter writes extents, those of one file together.
+type extentsWriter struct {
+	number uint32
+	add    wal.Add
+	b      []byte
+	n      int
+	last   Extent
+	err    error
+}
+
+func (w *extentsWriter) put(e Extent) bool {
+	if w.n == maxExtents || w.n > 0 && e.File != w.last.File {
+		if w.err = w.flush(); w.err != nil {
+			return false
+		}
+	}
+	if w.n == 0 {
+		w.b = binary.LittleEndian.AppendUint32(w.b[:0], w.number)
+		w.b = binary.AppendUvarint(w.b, e.File)
+		w.last = Extent{File: e.File, Last: -1}
+	}
+	w.b = binary.AppendUvarint(w.b, uint64(e.Base-w.last.Last-1))
+	w.b = binary.AppendUvarint(w.b, uint64(e.Last-e.Base))
+	w.b = binary.AppendVarint(w.b, e.MaxTime-w.last.MaxTime)
+	w.b = binary.AppendUvarint(w.b, uint64(e.At-w.last.At-int64(w.last.Length)))
+	w.b = binary.AppendUvarint(w.b, uint64(e.Length))
+	w.last = e
+	w.n++
+	return true
+}
+
+func (w *extentsWriter) flush() error {
+	if w.err != nil || w.n == 0 {
+		return w.err
+	}
+	w.n = 0
+	return w.add(FrameExtents, w.b)
+}
+
+// NumberOf is the partition that a frame is about, and the rest of its payload.
+func NumberOf(payload []byte) (number uint32, rest []byte, err error) {
+	if len(payload) < 4 {
+		return 0, nil, fmt.Errorf("%w: a frame of %d bytes names no partition", hapax.ErrCorrupt, len(payload))
+	}
+	return binary.LittleEndian.Uint32(payload), payload[4:], nil
+}
+
+// Restore takes over what a snapshot says, but for the extents. rest is the
+// payload behind the number.
+func (p *Partition) Restore(rest []byte) error {
+	start, n := binary.Uvarint(rest)
+	if n <= 0 {
+		return p.corrupt("no start")
+	}
+	end, m := binary.Uvarint(rest[n:])
+	if m <= 0 || end < start || end > 1<<62 {
+		return p.corrupt("no end")
+	}
+	table, err := producer.Read(p.rules, rest[n+m:])
+	if err != nil {
+		return p.corrupt(err.Error())
+	}
+	p.start, p.end, p.high, p.producers = int64(start), int64(end), int64(end), table
+	return nil
+}
+
+func (p *Partition) corrupt(what string) error {
+	return fmt.Errorf("%w: partition %d: %s", hapax.ErrCorrupt, p.number, what)
+}
+
+// RestoreExtents takes over some extents that a snapshot has.
+func (p *Partition) RestoreExtents(rest []byte) error {
+	bad := false
+	uvarint := func() int64 {
+		v, n := binary.Uvarint(rest)
+		if n <= 0 || v > 1<<62 {
+			bad = true
+			return 0
+		}
+		rest = rest[n:]
+		return int64(v)
+	}
+	varint := func() int64 {
+		v, n := binary.Varint(rest)
+		if n <= 0 {
+			bad = true
+			return 0
+		}
+		rest = rest[n:]
+		return v
+	}
+	last := Extent{File: uint64(uvarint()), Last: -1}
+	for len(rest) > 0 && !bad {
+		e := Extent{File: last.File, Base: last.Last + 1 + uvarint()}
+		e.Last = e.Base + uvarint()
+		e.MaxTime = last.MaxTime + varint()
+		e.At = last.At + int64(last.Length) + uvarint()
+		length := uvarint()
+		if length > 1<<31-1 || e.Last < e.Base || e.Last >= p.end {
+			bad = true
+			break
+		}
+		e.Length = int32(length)
+		p.index.append(e)
+		last = e
+	}
+	if bad {
+		return p.corrupt("its extents are cut off")
+	}
+	return nil
+}
+
+// Replay takes over a batch that the log holds. rest is the payload behind the
+// number, at offset at of a file.
+func (p *Partition) Replay(rest []byte, file uint64, at int64) error {
+	const head = frameHead - 4
+	if len(rest) < head {
+		return p.corrupt("a batch without a time")
+	}
+	now := int64(binary.LittleEndian.Uint64(rest))
+	h, err := batch.ReadHeader(rest[head:])
+	if err != nil || h.Size() != len(rest)-head {
+		return p.corrupt("what stands for a batch is none")
+	}
+	if h.BaseOffset != p.end || h.LastOffsetDelta < 0 {
+		return p.corrupt(fmt.Sprintf("a batch at offset %d, and %d is next", h.BaseOffset, p.end))
+	}
+	p.add(&h, h.BaseOffset, Extent{File: file, At: at + head, Length: int32(h.Size())})
+	p.high = p.end
+	if h.Idempotent() {
+		p.producers.Apply(sender(&h), producer.Place{Offset: h.BaseOffset, Time: now})
+	}
+	return nil
+}
+
+// Oldest is the file of the log that the first record stands in, if there is any.
+func (p *Partition) Oldest() (file uint64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e, ok := p.index.oldest()
+	return e.File, ok
+}

@@ -1,0 +1,84 @@
+package broker
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/internal/wal"
+)
+
+// snapshot is wal.Options.Snapshot: all state but the records, which stay where
+// they are. Topics come before their partitions.
+func (b *Broker) snapshot(add wal.Add) error {
+	for _, t := range b.topics.list() {
+		made := topicMade{id: t.id, name: t.name, partitions: int32(len(t.partitions)), settings: t.settings}
+		made.first = t.partitions[0].Number()
+		if err := add(frameTopicMade, made.append(nil)); err != nil {
+			return err
+		}
+	}
+	for _, number := range slices.Sorted(maps.Keys(b.topics.partitions)) {
+		if err := b.topics.partitions[number].Snapshot(add); err != nil {
+			return err
+		}
+	}
+	if err := b.txns.snapshot(func(event []byte) error { return add(frameTransaction, event) }); err != nil {
+		return err
+	}
+	return b.groups.snapshot(func(event []byte) error { return add(frameGroup, event) })
+}
+
+// needed is wal.Options.Needed: whether a file of the log holds records.
+func (b *Broker) needed(file uint64) bool {
+	for _, p := range b.topics.partitions {
+		if oldest, ok := p.Oldest(); ok && oldest <= file {
+			return true
+		}
+	}
+	return false
+}
+
+// replay takes over a frame of the log.
+func (b *Broker) replay(f wal.Frame) error {
+	switch f.Kind {
+	case frameTopicMade:
+		made, err := readTopicMade(f.Payload)
+		if err != nil {
+			return err
+		}
+		if b.topics.byID(made.id) == nil {
+			b.topics.add(made)
+		}
+		return nil
+	case frameTopicDropped:
+		id, err := readID(f.Payload)
+		if t := b.topics.byID(id); t != nil && err == nil {
+			b.topics.remove(t)
+		}
+		return err
+	case frameTransaction:
+		return b.txns.replay(f.Payload)
+	case frameGroup:
+		return b.groups.replay(f.Payload)
+	}
+	number, rest, err := partition.NumberOf(f.Payload)
+	if err != nil {
+		return err
+	}
+	p := b.topics.partitions[number]
+	if p == nil {
+		return nil // of a topic that is deleted
+	}
+	switch f.Kind {
+	case frameBatch:
+		return p.Replay(rest, f.File, f.Offset+4)
+	case framePartition:
+		return p.Restore(rest)
+	case frameExtents:
+		return p.RestoreExtents(rest)
+	}
+	return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, f.Kind)
+}

@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
+)
+
+// topic is a name, and the partitions behind it. It does not change but for its
+// partitions' number, which only grows: then another takes its place.
+type topic struct {
+	name       string
+	id         [16]byte
+	partitions []*partition.Partition
+	settings   map[string]string // those that differ from the node's
+}
+
+// topics are those that exist, and their partitions.
+type topics struct {
+	log  *partition.Log
+	sync func(end int64) error // of the log
+
+	changing   sync.Mutex // one change at a time; guards what follows, with the log's Begin
+	next       uint32     // the number of the next partition
+	partitions map[uint32]*partition.Partition
+
+	mu   sync.RWMutex
+	name map[string]*topic
+	id   map[[16]byte]*topic
+}
+
+func newTopics(log *partition.Log) *topics {
+	return &topics{
+		log: log, partitions: make(map[uint32]*partition.Partition),
+		name: make(map[string]*topic), id: make(map[[16]byte]*topic),
+	}
+}
+
+func (ts *topics) named(name string) *topic {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.name[name]
+}
+
+func (ts *topics) byID(id [16]byte) *topic {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.id[id]
+}
+
+// list is all topics, by name.
+func (ts *topics) list() []*topic {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	all := make([]*topic, 0, len(ts.name))
+	for _, t := range ts.name {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b *topic) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+func (ts *topics) enter(t *topic) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.name[t.name], ts.id[t.id] = t, t
+}
+
+func (ts *topics) strike(t *topic) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.name, t.name)
+	delete(ts.id, t.id)
+}
+
+// maxTopicName is Kafka's own.
+const maxTopicName = 249
+
+// checkName refuses what Kafka refuses, and a name that differs from another
+// only by "." and "_", which collide in the names of metrics.
+func (ts *topics) checkName(name string) error {
+	switch {
+	case name == "" || name == "." || name == "..":
+		return refuse(code.InvalidTopic, "topic name %q", name)
+	case len(name) > maxTopicName:
+		return refuse(code.InvalidTopic, "topic name of %d bytes: at most %d", len(name), maxTopicName)
+	}
+	for _, r := range name {
+		if !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-') {
+			return refuse(code.InvalidTopic, "topic name %q: only letters, digits, '.', '_' and '-'", name)
+		}
+	}
+	if !strings.ContainsAny(name, "._") {
+		return nil
+	}
+	flat := strings.ReplaceAll(name, ".", "_")
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	for other := range ts.name {
+		if other != name && strings.ReplaceAll(other, ".", "_") == flat {
+			return refuse(code.InvalidTopic, "topic name %q collides with %q in the names of metrics", name, other)
+		}
+	}
+	return nil
+}
+
+// newTopic is what is asked for.
+type newTopic struct {
+	name       string
+	partitions int32
+	settings   map[string]string
+}
+
+// maxPartitions is how many partitions one request may make of a topic.
+const maxPartitions = 10_000
+
+// check tells whether the topic could be made.
+func (ts *topics) check(n newTopic) error {
+	if err := ts.checkName(n.name); err != nil {
+		return err
+	}
+	if ts.named(n.name) != nil {
+		return refuse(code.TopicAlreadyExists, "topic %q exists", n.name)
+	}
+	if n.partitions < 1 || n.partitions > maxPartitions {
+		return refuse(code.InvalidPartitions, "%d partitions: from 1 to %d", n.partitions, maxPartitions)
+	}
+	return nil
+}
+
+// make makes a topic. It is durable on return.
+func (ts *topics) make(n newTopic) (*topic, error) {
+	ts.changing.Lock()
+	defer ts.changing.Unlock()
+	if err := ts.check(n); err != nil {
+		return nil, err
+	}
+	made := topicMade{id: newID(), name: n.name, first: ts.next, partitions: n.partitions, settings: n.settings}
+	end, err := ts.change(frameTopicMade, made.append(nil), func() { ts.add(made) })
+	if err == nil {
+		err = ts.sync(end)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("make topic %q: %w", n.name, err)
+	}
+	return ts.byID(made.id), nil
+}
+
+// change appends a frame and takes over what it says.
+func (ts *topics) change(kind uint8, payload []byte, apply func()) (end int64, err error) {
+	ts.log.Begin()
+	defer ts.log.End()
+	at, err := ts.log.Append(kind, payload)
+	if err != nil {
+		return 0, err
+	}
+	apply()
+	return at.End, nil
+}
+
+// add takes over that a topic was made.
+func (ts *topics) add(made topicMade) {
+	t := &topic{name: made.name, id: made.id, settings: made.settings}
+	for i := range made.partitions {
+		number := made.first + uint32(i)
+		p := partition.New(number, ts.log)
+		t.partitions = append(t.partitions, p)
+		ts.partitions[number] = p
+	}
+	ts.next = max(ts.next, made.first+uint32(made.partitions))
+	ts.enter(t)
+}
+
+// drop deletes a topic and its records. It is durable on return.
+func (ts *topics) drop(t *topic) error {
+	ts.changing.Lock()
+	defer ts.changing.Unlock()
+	if ts.byID(t.id) != t {
+		return refuse(code.UnknownTopicOrPartition, "topic %q is gone", t.name)
+	}
+	end, err := ts.change(frameTopicDropped, t.id[:], func() { ts.remove(t) })
+	if err == nil {
+		err = ts.sync(end)
+	}
+	if err != nil {
+		return fmt.Errorf("delete topic %q: %w", t.name, err)
+	}
+	return nil
+}
+
+func (ts *topics) remove(t *topic) {
+	ts.strike(t)
+	for _, p := range t.partitions {
+		p.Drop()
+		delete(ts.partitions, p.Number())
+	}
+}
