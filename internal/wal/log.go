@@ -28,7 +28,7 @@ type Options struct {
 	FileSize int64
 	// MaxFrame bounds the payload of one frame in bytes (default 64 MiB).
 	MaxFrame int
-	// MaxBuffered is how many bytes of frames gather in memory before an Append
+	// MaxBuffered is how many bytes of frames gather in memory before the next Append
 	// writes them out itself (default 2 MiB).
 	MaxBuffered int
 	// MustExist makes an empty directory an error: its log is gone.
@@ -87,8 +87,8 @@ type Position struct {
 //
 // Append is short: it waits for no disk, unless more than MaxBuffered gathers. What
 // is appended counts when a sync has covered it; one sync covers all who wait (see
-// [Tail]). All methods may be called by several goroutines at once; Append and Roll
-// not from within the owner's callbacks.
+// [Tail]). All methods may be called by several goroutines at once, but not from within
+// the callbacks of Options.
 type Log struct {
 	o   Options
 	dir string
@@ -97,6 +97,7 @@ type Log struct {
 
 	files files // for readers
 
+	gate  sync.Mutex // of Append; taken before mu
 	mu    sync.Mutex // guards what follows; short; nothing is taken behind it but what w has
 	w     *segment.Writer
 	base  int64   // bytes in files before w's since the log was opened
@@ -125,6 +126,11 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	if kind >= KindComplete {
 		return Position{}, fmt.Errorf("append to log %s: type %d: %w", l.dir, kind, segment.ErrBadType)
 	}
+	l.gate.Lock()
+	defer l.gate.Unlock()
+	if err := l.makeRoom(); err != nil {
+		return Position{}, err
+	}
 	l.mu.Lock()
 	if l.err != nil {
 		defer l.mu.Unlock()
@@ -147,12 +153,22 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (Position, error) {
 	case call:
 		poke(l.calls)
 	}
-	if w.Buffered() > l.o.MaxBuffered {
-		if err := l.r.Flush(p.End); err != nil {
-			return Position{}, l.fail(err)
-		}
-	}
 	return p, nil
+}
+
+// makeRoom writes out what has gathered, if that is much: those who append wait for
+// it in turn, else all of them would add to it meanwhile. It must hold gate.
+func (l *Log) makeRoom() error {
+	l.mu.Lock()
+	w, base := l.w, l.base
+	l.mu.Unlock()
+	if w.Buffered() <= l.o.MaxBuffered {
+		return nil
+	}
+	if err := l.r.Flush(base + w.Size()); err != nil {
+		return l.fail(err)
+	}
+	return nil
 }
 
 // Sync returns once the log up to end is durable.
