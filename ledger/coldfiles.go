@@ -190,29 +190,34 @@ func (c *coldFiles) forgetAgain(f hapax.Fingerprint, file uint64, counted bool) 
 }
 
 // leave counts an identity out of the cold files that the log holds anew, in
-// the frame at that offset of that file: its window was renewed.
-func (c *coldFiles) leave(k window.Key, log uint64, at int64) error {
+// the frame at that offset of that file: its window was renewed. It tells of one
+// that came again after that frame and went to a file then: the file counts it,
+// and the frame tells only of a generation that it has left since.
+func (c *coldFiles) leave(k window.Key, log uint64, at int64) (later bool, err error) {
 	if c.o.Window.Kind != hapax.Renewed {
-		return nil
+		return false, nil
 	}
 	for _, h := range c.locate(k, nil) {
 		e, ok, err := h.file.Read(k, h.at)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if !ok {
 			continue
 		}
-		moved := &h.file.Generations[e.Generation]
-		if gen := c.generation(h.file, e); gen != nil {
-			if log > moved.Log || log == moved.Log && at >= moved.At {
-				c.gens.Remove(gen, 1, 0)
-				c.live--
-			}
-			return nil // what is older does not count it
+		gen := c.generation(h.file, e)
+		if gen == nil {
+			continue
 		}
+		// What is older does not count it.
+		if moved := &h.file.Generations[e.Generation]; log < moved.Log || log == moved.Log && at < moved.At {
+			return true, nil
+		}
+		c.gens.Remove(gen, 1, 0)
+		c.live--
+		return false, nil
 	}
-	return nil
+	return false, nil
 }
 
 // first is the lowest number of a file that is asked or read.

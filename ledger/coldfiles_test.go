@@ -59,6 +59,38 @@ func TestRenewedColdIdentityIsKept(t *testing.T) {
 	}
 }
 
+// What the log says of an identity from before it came again and became cold does
+// not count beside its cold file: not of a generation that it left while hot, and
+// that is live still.
+func TestRenewedIdentityCountsOnceAfterCrash(t *testing.T) {
+	disk := vfs.NewMem()
+	var clock atomic.Int64
+	clock.Store(goldenClock().UnixNano())
+	o := Options{
+		Window: hapax.Window{Time: 128 * time.Hour, Kind: hapax.Renewed}, FS: disk, MaxMemory: 8 << 20,
+		Clock: func() time.Time { return time.Unix(0, clock.Load()) },
+	}
+	l := open(t, "d", o)
+	b := batch(l, 0, 1)
+	for range 3 {
+		admit(t, l, b)
+		clock.Add(int64(time.Hour))
+	}
+	l.Chill()
+	if s := l.Stats(); s.Live != 1 || s.LiveCold != 1 {
+		t.Fatalf("%d live, %d of them cold", s.Live, s.LiveCold)
+	}
+	o.FS = disk.KillCopy()
+	l = open(t, "d", o)
+	if s := l.Stats(); s.Live != 1 || s.LiveCold != 1 {
+		t.Errorf("%d live after a crash, %d of them cold", s.Live, s.LiveCold)
+	}
+	admit(t, l, b)
+	if s := l.Stats(); s.Live != 1 || s.LiveCold != 0 {
+		t.Errorf("%d live when it came again, %d of them cold", s.Live, s.LiveCold)
+	}
+}
+
 // A copy at a position that is read again is a sight of the identity, cold or not.
 func TestCopyReadAgainRenewsColdIdentity(t *testing.T) {
 	var clock atomic.Int64

@@ -335,13 +335,13 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 	st := l.stripes.of(k)
 	p, was := l.hot.table.FindAt(k, s)
 	live := was != 0 && st.live[was]
-	if !live {
-		if err := l.cold.leave(k, r.f.number, r.at); err != nil {
-			return 0, err
-		}
-	}
 	if b.kind == blockFresh {
 		l.receipts.drop(b.key(i)) // of when it was remembered before
+	}
+	if !live {
+		if later, err := l.cold.leave(k, r.f.number, r.at); err != nil || later {
+			return 0, err
+		}
 	}
 	switch {
 	case was == 0:
