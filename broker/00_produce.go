@@ -99,7 +99,7 @@ func (p *producing) answer(resp *kmsg.ProduceResponse) answer {
 		p.b.wal.Want(p.end)
 		return answer{}
 	}
-	return answer{response: resp, wait: func(context.Context) error {
+	return answer{response: resp, soon: true, wait: func(context.Context) error {
 		if err := p.b.wal.Sync(p.end); err != nil {
 			failProduce(resp, err)
 		}

@@ -22,17 +22,17 @@ import (
 // Only what is durable is shown, and to a reader of committed records only what
 // lies below the last stable offset, with the transactions in it that were aborted.
 func (c *conn) fetch(_ context.Context, req *kmsg.FetchRequest) answer {
-	resp := req.ResponseKind().(*kmsg.FetchResponse)
+	resp := &fetched{version: req.Version, open: openFiles{wal: c.b.wal}}
 	if req.SessionID != 0 {
-		resp.ErrorCode = int16(code.FetchSessionIDNotFound)
-		return ready(resp)
+		resp.err = code.FetchSessionIDNotFound
+		return answer{records: resp}
 	}
 	f := c.b.newFetch(req)
 	if f.enough() {
 		f.fill(resp)
-		return ready(resp)
+		return answer{records: resp}
 	}
-	return answer{response: resp, wait: func(ctx context.Context) error {
+	return answer{records: resp, wait: func(ctx context.Context) error {
 		f.await(ctx)
 		f.fill(resp)
 		return nil
@@ -135,40 +135,33 @@ func (f *fetching) each(do func(*partition.Partition)) {
 }
 
 // fill reads what there is, up to what was asked for. The first batch is given
-// whatever its size (KIP-74).
-func (f *fetching) fill(resp *kmsg.FetchResponse) {
+// whatever its size (KIP-74). Its files stay until they are released.
+func (f *fetching) fill(into *fetched) {
 	left := f.most
 	for i := range f.asked {
 		ft := &f.asked[i]
-		done := kmsg.NewFetchResponseTopic()
-		done.Topic, done.TopicID = ft.name, ft.id
+		done := fetchedTopic{name: ft.name, id: ft.id, partitions: make([]fetchedPartition, len(ft.partitions))}
 		for j := range ft.partitions {
-			d := f.read(&ft.partitions[j], left, left == f.most)
-			left -= len(d.RecordBatches)
-			done.Partitions = append(done.Partitions, d)
+			d := &done.partitions[j]
+			f.read(d, &ft.partitions[j], &into.open, left, left == f.most)
+			left -= d.size()
 		}
-		resp.Topics = append(resp.Topics, done)
+		into.topics = append(into.topics, done)
 	}
 }
 
-func (f *fetching) read(p *fetchPartition, left int, first bool) kmsg.FetchResponseTopicPartition {
-	d := kmsg.NewFetchResponseTopicPartition()
-	d.Partition, d.RecordBatches = p.number, []byte{} // null means corrupt to librdkafka
-	d.HighWatermark, d.LastStableOffset, d.LogStartOffset = -1, -1, -1
+func (f *fetching) read(d *fetchedPartition, p *fetchPartition, open *openFiles, left int, first bool) {
+	d.number, d.High, d.Stable, d.Start = p.number, -1, -1, -1
 	err := p.err
 	if err == nil {
-		var r partition.Reading
-		r, err = p.partition.Read(p.offset, min(p.most, left), first, f.committed)
-		d.HighWatermark, d.LastStableOffset, d.LogStartOffset = r.High, r.Stable, r.Start
-		for _, a := range r.Aborted {
-			t := kmsg.NewFetchResponseTopicPartitionAbortedTransaction()
-			t.ProducerID, t.FirstOffset = a.Producer, a.First
-			d.AbortedTransactions = append(d.AbortedTransactions, t)
-		}
+		d.Reading, err = p.partition.Read(p.offset, min(p.most, left), first, f.committed)
+	}
+	for i := range d.Extents {
 		if err == nil {
-			d.RecordBatches, err = f.b.records.load(r.Extents)
+			_, err = open.file(d.Extents[i].File)
 		}
 	}
-	d.ErrorCode = int16(codeOf(err))
-	return d
+	if err != nil {
+		d.Extents, d.err = nil, codeOf(err)
+	}
 }

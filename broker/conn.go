@@ -18,7 +18,9 @@ const maxAnswers = 64
 // answer is what a handler gives: a response, once wait has returned.
 type answer struct {
 	response kmsg.Response // nil: none is to be sent
+	records  *fetched      // instead of it
 	wait     func(ctx context.Context) error
+	soon     bool // it waits for the log alone, which is synced for it
 }
 
 // ready is an answer that waits for nothing.
@@ -34,7 +36,9 @@ type conn struct {
 
 	answers chan queued
 	behind  atomic.Int32 // answers that the writer has not sent
-	out     []byte
+	raw     *rawConn     // of net, if it has one
+	out     []byte       // the last response, to be used again
+	copied  []byte       // the same, of batches that were copied
 }
 
 type queued struct {
@@ -56,6 +60,7 @@ func (c *conn) serve(ctx context.Context) error {
 		written <- err
 	}()
 	err := c.readAll(ctx)
+	cancel() // nobody waits for records any more
 	close(c.answers)
 	if wrote := <-written; wrote != nil {
 		err = wrote
@@ -82,7 +87,7 @@ func (c *conn) readAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.put(ctx, queued{a, h.correlation}); err != nil {
+		if err := c.put(ctx, queued{a, h.correlation}, r.Buffered() == 0); err != nil {
 			return err
 		}
 		if buf = frame; cap(buf) > maxSpareRequest {
@@ -115,11 +120,12 @@ func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error
 	return api.handle(c, ctx, req), nil
 }
 
-// put hands an answer to the writer. With none behind it, and nothing to wait for,
-// it is the reader's to send: that saves a switch between goroutines.
-func (c *conn) put(ctx context.Context, q queued) error {
-	if q.wait == nil && c.behind.Load() == 0 {
-		return c.send(q)
+// put hands an answer to the writer. With none behind it the reader sends it, if
+// there is nothing to wait for or nothing else to read: that saves a switch between
+// goroutines.
+func (c *conn) put(ctx context.Context, q queued, idle bool) error {
+	if c.behind.Load() == 0 && (q.wait == nil || q.soon && idle) {
+		return c.give(ctx, q)
 	}
 	c.behind.Add(1)
 	select {
@@ -130,14 +136,19 @@ func (c *conn) put(ctx context.Context, q queued) error {
 	}
 }
 
+// give sends an answer once it has what it waits for.
+func (c *conn) give(ctx context.Context, q queued) error {
+	if q.wait != nil {
+		if err := q.wait(ctx); err != nil {
+			return err
+		}
+	}
+	return c.send(q)
+}
+
 func (c *conn) writeAll(ctx context.Context) error {
 	for q := range c.answers {
-		if q.wait != nil {
-			if err := q.wait(ctx); err != nil {
-				return err
-			}
-		}
-		if err := c.send(q); err != nil {
+		if err := c.give(ctx, q); err != nil {
 			return err
 		}
 		c.behind.Add(-1)
@@ -148,13 +159,28 @@ func (c *conn) writeAll(ctx context.Context) error {
 // send writes a response. One goroutine does so at a time: the reader when no
 // answer is behind, else the writer.
 func (c *conn) send(q queued) error {
-	if q.response == nil {
-		return nil
+	var err error
+	switch {
+	case q.records != nil:
+		err = c.sendRecords(q.records, q.correlation)
+	case q.response != nil:
+		c.out = appendResponse(c.out[:0], q.correlation, q.response)
+		_, err = c.net.Write(c.out)
 	}
-	c.out = appendResponse(c.out[:0], q.correlation, q.response)
-	_, err := c.net.Write(c.out)
 	if cap(c.out) > maxSpareRequest {
 		c.out = nil
+	}
+	return err
+}
+
+func (c *conn) sendRecords(f *fetched, correlation int32) error {
+	defer f.open.release()
+	b, gaps := f.append(c.out[:0], correlation)
+	s := sender{to: c.net, raw: c.raw, out: c.copied[:0], open: &f.open}
+	err := s.send(b, gaps)
+	c.out, c.copied = b, s.out
+	if cap(c.copied) > maxSpareRequest {
+		c.copied = nil
 	}
 	return err
 }
@@ -166,7 +192,7 @@ func (b *Broker) whenDurable(resp kmsg.Response, end int64, err error, fill func
 		fill(err)
 		return ready(resp)
 	}
-	return answer{response: resp, wait: func(context.Context) error {
+	return answer{response: resp, soon: true, wait: func(context.Context) error {
 		fill(b.wal.Sync(end))
 		return nil
 	}}

@@ -72,7 +72,7 @@ func (b *Broker) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	defer func() { _ = nc.Close() }()
-	c := &conn{b: b, net: nc, listen: l}
+	c := &conn{b: b, net: nc, raw: newRawConn(nc), listen: l}
 	if err := c.serve(ctx); err != nil && ctx.Err() == nil {
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
 	}

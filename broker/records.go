@@ -2,6 +2,8 @@ package broker
 
 import (
 	"fmt"
+	"io"
+	"net"
 
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/wal"
@@ -12,27 +14,129 @@ type records struct{ wal *wal.Log }
 
 // load reads extents into memory.
 func (rs *records) load(extents []partition.Extent) ([]byte, error) {
-	size := 0
-	for _, e := range extents {
-		size += int(e.Length)
-	}
-	records := make([]byte, 0, size)
-	for len(extents) > 0 {
-		file, err := rs.wal.File(extents[0].File)
+	open := openFiles{wal: rs.wal}
+	defer open.release()
+	var b []byte
+	for i := range extents {
+		file, err := open.file(extents[i].File)
+		if err == nil {
+			b, err = appendExtent(b, file, &extents[i])
+		}
 		if err != nil {
 			return nil, err
 		}
-		n := 0
-		for ; n < len(extents) && extents[n].File == extents[0].File && err == nil; n++ {
-			e := extents[n]
-			records = records[:len(records)+int(e.Length)]
-			_, err = file.ReadAt(records[len(records)-int(e.Length):], e.At)
-		}
-		file.Release()
-		if err != nil {
-			return nil, fmt.Errorf("read records: %w", err)
-		}
-		extents = extents[n:]
 	}
-	return records, nil
+	return b, nil
+}
+
+func appendExtent(b []byte, file *wal.File, e *partition.Extent) ([]byte, error) {
+	at, n := len(b), int(e.Length)
+	if cap(b)-at < n {
+		b = append(make([]byte, 0, 2*at+n), b...)
+	}
+	b = b[:at+n]
+	if _, err := file.ReadAt(b[at:], e.At); err != nil {
+		return b[:at], fmt.Errorf("read records: %w", err)
+	}
+	return b, nil
+}
+
+// openFiles are files of the log that somebody is about to read: they stay until
+// they are released.
+type openFiles struct {
+	wal   *wal.Log
+	files []*openFile
+}
+
+type openFile struct {
+	number uint64
+	*wal.File
+}
+
+// file opens a file, or finds it.
+func (o *openFiles) file(number uint64) (*wal.File, error) {
+	for _, f := range o.files {
+		if f.number == number {
+			return f.File, nil
+		}
+	}
+	f, err := o.wal.File(number)
+	if err != nil {
+		return nil, err
+	}
+	o.files = append(o.files, &openFile{number, f})
+	return f, nil
+}
+
+func (o *openFiles) release() {
+	for _, f := range o.files {
+		f.Release()
+	}
+	o.files = nil
+}
+
+const (
+	// leastSendfile is from how many bytes on a batch goes from its file to the
+	// connection by itself: below that, copying it costs less than a system call.
+	leastSendfile = 16 << 10
+	// mostCopied is how many bytes are copied before they are written.
+	mostCopied = 256 << 10
+)
+
+// sender writes a response to a connection: bytes, and batches from files between
+// them.
+type sender struct {
+	to   net.Conn
+	raw  *rawConn // nil: batches cannot be sent without copying them
+	out  []byte   // what is to be written
+	open *openFiles
+}
+
+// send writes the encoded bytes, with the batches in their gaps. An error leaves
+// the connection in the middle of a response.
+func (s *sender) send(b []byte, gaps []gap) error {
+	last := 0
+	for _, g := range gaps {
+		s.out = append(s.out, b[last:g.at]...)
+		last = g.at
+		for i := range g.extents {
+			if err := s.extent(&g.extents[i]); err != nil {
+				return err
+			}
+		}
+	}
+	s.out = append(s.out, b[last:]...)
+	return s.flush()
+}
+
+func (s *sender) extent(e *partition.Extent) error {
+	file, err := s.open.file(e.File)
+	if err != nil {
+		return err
+	}
+	if system := file.System(); system != nil && s.raw != nil && e.Length >= leastSendfile {
+		if err := s.flush(); err != nil {
+			return err
+		}
+		return s.raw.sendfile(system, e.At, int(e.Length))
+	}
+	if s.out, err = appendExtent(s.out, file, e); err != nil {
+		return err
+	}
+	if len(s.out) >= mostCopied {
+		return s.flush()
+	}
+	return nil
+}
+
+func (s *sender) flush() error {
+	if len(s.out) == 0 {
+		return nil
+	}
+	n, err := s.to.Write(s.out)
+	if err == nil && n < len(s.out) {
+		err = io.ErrShortWrite
+	}
+	s.out = s.out[:0]
+	return err
 }
