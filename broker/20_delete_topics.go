@@ -40,7 +40,7 @@ func (b *Broker) deleteTopic(name *string, id [16]byte) kmsg.DeleteTopicsRespons
 	err := refuse(missing, "there is no such topic")
 	if t != nil {
 		done.Topic, done.TopicID = &t.name, t.id
-		err = b.topics.drop(t)
+		err = b.topics.drop(t.id)
 	}
 	done.ErrorCode, done.ErrorMessage = int16(codeOf(err)), messageOf(err)
 	return done

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"maps"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -27,7 +28,7 @@ func serves[R kmsg.Request](low, high int16, handle func(*conn, context.Context,
 func apis() map[int16]api {
 	produce := serves(3, 13, (*conn).produce)
 	produce.announced = 0 // librdkafka before 2.11 compresses nothing otherwise (KAFKA-18659)
-	return map[int16]api{
+	all := map[int16]api{
 		0:              produce,
 		1:              serves(4, 18, (*conn).fetch),
 		2:              serves(1, 10, (*conn).listOffsets),
@@ -44,4 +45,6 @@ func apis() map[int16]api {
 		20:             serves(0, 6, (*conn).deleteTopics),
 		22:             serves(0, 5, (*conn).initProducerID),
 	}
+	maps.Copy(all, adminAPIs())
+	return all
 }

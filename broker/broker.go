@@ -32,6 +32,7 @@ type Broker struct {
 	settings settings
 	apis     map[int16]api
 	identity identity
+	dir      string    // an absolute path, if it can be had
 	lock     io.Closer // on the directory
 
 	wal *wal.Log
@@ -70,6 +71,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{options: o, settings: defaults(), apis: apis()}
 	b.topics = newTopics(&b.log)
+	b.topics.groups = &b.groups
 	b.txns.b, b.txns.c = b, txn.New(txn.Settings{})
 	b.groups.init(b, group.Defaults())
 	if err := b.open(dir); err != nil {
@@ -79,6 +81,9 @@ func Open(dir string, o Options) (*Broker, error) {
 }
 
 func (b *Broker) open(dir string) (err error) {
+	if b.dir, err = filepath.Abs(dir); err != nil {
+		b.dir = dir
+	}
 	if err := b.options.FS.MkdirAll(dir); err != nil {
 		return err
 	}

@@ -93,6 +93,37 @@ func (gs *groups) decide(f func(g *group.Groups, now int64) group.Event) (end in
 	return at.End, nil
 }
 
+// forget appends a frame of a topic that was deleted, which goes for the groups'
+// offsets too.
+func (gs *groups) forget(kind uint8, deleted group.TopicDeleted, apply func()) (end int64, err error) {
+	gs.b.log.Begin()
+	defer gs.b.log.End()
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	at, err := gs.b.log.Append(kind, deleted.Topic[:])
+	if err != nil {
+		return 0, err
+	}
+	apply()
+	gs.g.Apply(deleted)
+	return at.End, nil
+}
+
+// expire lets offsets go that were kept long enough.
+func (gs *groups) expire() error {
+	gs.b.log.Begin()
+	defer gs.b.log.End()
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	for _, event := range gs.g.DecideExpire(gs.b.clock()) {
+		if _, err := gs.b.log.Append(frameGroup, event.Append(nil)); err != nil {
+			return err
+		}
+		gs.g.Apply(event)
+	}
+	return nil
+}
+
 // look reads. What it returns depends on the log up to end.
 func (gs *groups) look(f func(g *group.Groups, now int64)) (end int64) {
 	gs.mu.Lock()
@@ -101,15 +132,22 @@ func (gs *groups) look(f func(g *group.Groups, now int64)) (end int64) {
 	return gs.b.wal.End()
 }
 
+// expiryEvery is how often it is looked for offsets that nobody wants any more.
+const expiryEvery = 5 * time.Minute
+
 // run lets time pass, until ctx ends.
 func (gs *groups) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	expiry := time.NewTicker(expiryEvery)
+	defer expiry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-gs.wake:
+		case <-expiry.C:
+			_ = gs.expire() // of a log that has failed, which is said where it does
 		case <-timer.C:
 			_, _ = gs.step(func(g *group.Groups, now int64) group.Step { // who waits is told of an error
 				step, _ := g.Tick(now)

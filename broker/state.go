@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -57,6 +58,7 @@ func (b *Broker) replay(f wal.Frame) error {
 		id, err := readID(f.Payload)
 		if t := b.topics.byID(id); t != nil && err == nil {
 			b.topics.remove(t)
+			b.groups.g.Apply(group.TopicDeleted{Topic: id})
 		}
 		return err
 	case frameTransaction:

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 )
 
@@ -21,8 +22,9 @@ type topic struct {
 
 // topics are those that exist, and their partitions.
 type topics struct {
-	log  *partition.Log
-	sync func(end int64) error // of the log
+	log    *partition.Log
+	sync   func(end int64) error // of the log
+	groups *groups               // whose offsets go with a topic
 
 	changing   sync.Mutex // one change at a time; guards what follows, with the log's Begin
 	next       uint32     // the number of the next partition
@@ -175,14 +177,16 @@ func (ts *topics) add(made topicMade) {
 	ts.enter(t)
 }
 
-// drop deletes a topic and its records. It is durable on return.
-func (ts *topics) drop(t *topic) error {
+// drop deletes a topic, its records, and what groups know of it. It is durable on
+// return.
+func (ts *topics) drop(id [16]byte) error {
 	ts.changing.Lock()
 	defer ts.changing.Unlock()
-	if ts.byID(t.id) != t {
-		return refuse(code.UnknownTopicOrPartition, "topic %q is gone", t.name)
+	t := ts.byID(id)
+	if t == nil {
+		return refuse(code.UnknownTopicOrPartition, "the topic is gone")
 	}
-	end, err := ts.change(frameTopicDropped, t.id[:], func() { ts.remove(t) })
+	end, err := ts.groups.forget(frameTopicDropped, group.TopicDeleted{Topic: id}, func() { ts.remove(t) })
 	if err == nil {
 		err = ts.sync(end)
 	}

@@ -74,6 +74,7 @@ const (
 	FetchSessionIDNotFound             Error = 70  // no such fetch session
 	InvalidFetchSessionEpoch           Error = 71  // the fetch session is at another epoch
 	ListenerNotFound                   Error = 72  // no such listener
+	TopicDeletionDisabled              Error = 73  // no topic may be deleted
 	FencedLeaderEpoch                  Error = 74  // the leader epoch is older than the partition's
 	UnknownLeaderEpoch                 Error = 75  // the leader epoch is later than the partition's
 	UnsupportedCompressionType         Error = 76  // the version of the request may not carry that codec
@@ -99,6 +100,7 @@ const (
 	UnreleasedInstanceID               Error = 111 // another member holds the instance id
 	UnsupportedAssignor                Error = 112 // no such assignor
 	StaleMemberEpoch                   Error = 113 // the member must ask again, with its new epoch
+	MismatchedEndpointType             Error = 114 // the node is not of the kind that was asked for
 	TransactionAbortable               Error = 120 // the transaction must be aborted; the producer may go on
 	InvalidRegularExpression           Error = 128 // the expression cannot be read
 	RebootstrapRequired                Error = 129 // the client must begin anew, from its first addresses
@@ -189,6 +191,7 @@ var names = [...]string{
 	FetchSessionIDNotFound:             "FETCH_SESSION_ID_NOT_FOUND",
 	InvalidFetchSessionEpoch:           "INVALID_FETCH_SESSION_EPOCH",
 	ListenerNotFound:                   "LISTENER_NOT_FOUND",
+	TopicDeletionDisabled:              "TOPIC_DELETION_DISABLED",
 	FencedLeaderEpoch:                  "FENCED_LEADER_EPOCH",
 	UnknownLeaderEpoch:                 "UNKNOWN_LEADER_EPOCH",
 	UnsupportedCompressionType:         "UNSUPPORTED_COMPRESSION_TYPE",
@@ -214,6 +217,7 @@ var names = [...]string{
 	UnreleasedInstanceID:               "UNRELEASED_INSTANCE_ID",
 	UnsupportedAssignor:                "UNSUPPORTED_ASSIGNOR",
 	StaleMemberEpoch:                   "STALE_MEMBER_EPOCH",
+	MismatchedEndpointType:             "MISMATCHED_ENDPOINT_TYPE",
 	TransactionAbortable:               "TRANSACTION_ABORTABLE",
 	InvalidRegularExpression:           "INVALID_REGULAR_EXPRESSION",
 	RebootstrapRequired:                "REBOOTSTRAP_REQUIRED",

@@ -21,6 +21,7 @@ type index struct {
 	blocks []*block
 	first  int // extents of the first block that are gone
 	count  int
+	bytes  int64 // of their batches
 }
 
 const blockSize = 512
@@ -41,6 +42,7 @@ func (x *index) append(e Extent) {
 	b.extents = append(b.extents, e)
 	b.maxTime = max(b.maxTime, e.MaxTime)
 	x.count++
+	x.bytes += int64(e.Length)
 }
 
 // firstBlock is the capacity a block begins with: the first grows, so that a small
@@ -96,6 +98,9 @@ func (x *index) trim(start int64) {
 		b := x.blocks[0].extents
 		i := x.first + sort.Search(len(b)-x.first, func(i int) bool { return b[x.first+i].Last >= start })
 		x.count -= i - x.first
+		for _, e := range b[x.first:i] {
+			x.bytes -= int64(e.Length)
+		}
 		x.first = i
 		if i < len(b) {
 			return

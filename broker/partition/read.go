@@ -100,6 +100,13 @@ func (p *Partition) Start() int64 {
 	return p.start
 }
 
+// Bytes is how much room the partition's batches take in the log.
+func (p *Partition) Bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.index.bytes
+}
+
 // Limit is the offset up to which a reader may read: the high watermark, or for one
 // of committed records the last stable offset.
 func (p *Partition) Limit(committed bool) int64 {

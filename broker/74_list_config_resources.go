@@ -1,0 +1,40 @@
+package broker
+
+import (
+	"context"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/code"
+)
+
+// ListConfigResources (74), versions 0 and 1: what has settings.
+//
+//	0  clients' metrics, which nobody sends here
+//	1  topics and the node too, or only some types
+func listConfigResources(c *conn, _ context.Context, req *kmsg.ListConfigResourcesRequest) answer {
+	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
+	if req.Version == 0 {
+		return ready(resp)
+	}
+	for _, kind := range req.ResourceTypes {
+		if kmsg.ConfigResourceType(kind).String() == "UNKNOWN" {
+			resp.ErrorCode = int16(code.UnsupportedVersion)
+			return ready(resp)
+		}
+	}
+	add := func(kind kmsg.ConfigResourceType, name string) {
+		if len(req.ResourceTypes) == 0 || slices.Contains(req.ResourceTypes, int8(kind)) {
+			r := kmsg.NewListConfigResourcesResponseConfigResource()
+			r.Name, r.Type = name, int8(kind)
+			resp.ConfigResources = append(resp.ConfigResources, r)
+		}
+	}
+	for _, t := range c.b.topics.list() {
+		add(kmsg.ConfigResourceTypeTopic, t.name)
+	}
+	add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(nodeID))
+	return ready(resp)
+}

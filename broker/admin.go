@@ -1,0 +1,25 @@
+package broker
+
+// adminAPIs is what tools and administrators ask for.
+func adminAPIs() map[int16]api {
+	return map[int16]api{
+		15: serves(0, 6, describeGroups),
+		16: serves(0, 5, listGroups),
+		23: serves(2, 4, offsetForLeaderEpoch),
+		29: serves(1, 3, describeACLs),
+		35: serves(1, 4, describeLogDirs),
+		42: serves(0, 2, deleteGroups),
+		47: serves(0, 0, offsetDelete),
+		60: serves(0, 2, describeCluster),
+		74: serves(0, 1, listConfigResources),
+	}
+}
+
+// The operations on a resource that a client may be told it is allowed, as bits by
+// their numbers in Kafka's ACLs.
+const (
+	groupOperations   = 1<<3 | 1<<6 | 1<<8                                // read, delete, describe
+	clusterOperations = 1<<5 | 1<<7 | 1<<8 | 1<<9 | 1<<10 | 1<<11 | 1<<12 // create, alter, describe, act, describe and alter configs, write idempotently
+
+	notTold = -1 << 31 // of operations that were not asked for
+)
