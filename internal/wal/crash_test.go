@@ -138,7 +138,7 @@ func TestKillWhileOpening(t *testing.T) {
 
 // Lives follow each other on one disk, each ended by a kill or a power loss.
 func TestManyLives(t *testing.T) {
-	for seed := range int64(30) {
+	for seed := range int64(60) {
 		rng := rand.New(rand.NewSource(seed))
 		m, keep, least := vfs.NewMem(), rng.Intn(60), uint64(0)
 		for n := range 6 {
@@ -233,5 +233,59 @@ func TestFullDisk(t *testing.T) {
 		}
 		m.SetCapacity(0)
 		wantShelf(t, fmt.Sprint("capacity ", capacity), m.KillCopy(), 1000, acked, max(appended, 1))
+	}
+}
+
+// Callers append beside each other while files are begun and removed; a crash at any
+// moment keeps what was acknowledged by then.
+func TestCrashBesideCallers(t *testing.T) {
+	type image struct {
+		disk  *vfs.Mem
+		acked uint64
+		what  string
+	}
+	for seed := range int64(4) {
+		mem, rng := vfs.NewMem(), rand.New(rand.NewSource(seed))
+		fault := vfs.NewFault(mem, nil)
+		s, err := openShelf(fault, Options{}, int(seed)*20)
+		must(t, err)
+		var mu sync.Mutex
+		var images []image
+		fault.SetHook(func(op vfs.Op, name string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if !op.Changes() || rng.Intn(8) > 0 {
+				return nil
+			}
+			i := image{acked: s.acked.Load(), what: fmt.Sprintf("seed %d, crash before %v %s", seed, op, name)}
+			if i.disk = mem.PowerLoss(rng); rng.Intn(3) == 0 {
+				i.disk = mem.KillCopy()
+			}
+			images = append(images, i)
+			return nil
+		})
+		var calling sync.WaitGroup
+		for range 4 {
+			calling.Go(func() {
+				for k := range 60 {
+					if err := s.addSynced(); err != nil {
+						t.Error(err)
+						return
+					}
+					if k%5 == 0 {
+						s.rest()
+					}
+				}
+			})
+		}
+		calling.Wait()
+		must(t, s.log.Close())
+		fault.SetHook(nil)
+		if s.log.Newest() < 3 {
+			t.Errorf("%d files", s.log.Newest())
+		}
+		for _, i := range images {
+			wantShelf(t, i.what, i.disk, s.keep, i.acked, s.n)
+		}
 	}
 }

@@ -26,8 +26,8 @@ type Options struct {
 	// FileSize is how many bytes of frames begin another file (default 128 MiB).
 	// Opening reads one file.
 	FileSize int64
-	// MaxFrame bounds the payload of one frame in bytes (default 64 MiB).
-	MaxFrame int
+	// Segment is how they are written, and bounds a frame; the zero value works.
+	Segment segment.Options
 	// MaxBuffered is how many bytes of frames gather in memory before the next Append
 	// writes them out itself (default 2 MiB).
 	MaxBuffered int

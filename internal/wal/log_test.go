@@ -295,7 +295,7 @@ func removeAll(t *testing.T, m *vfs.Mem) {
 
 // What is no frame of the owner's is refused, and nothing else happens.
 func TestAppendRefuses(t *testing.T) {
-	s, err := openShelf(vfs.NewMem(), Options{MaxFrame: 100}, 10)
+	s, err := openShelf(vfs.NewMem(), Options{Segment: segment.Options{MaxFrame: 100}}, 10)
 	must(t, err)
 	if _, err := s.log.Append(kindRecord, make([]byte, 101)); !errors.Is(err, segment.ErrTooLarge) {
 		t.Errorf("too large: %v", err)

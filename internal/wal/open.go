@@ -36,7 +36,7 @@ func Open(fsys vfs.FS, dir string, o Options, replay func(Frame) error) (*Log, e
 	}
 	l := &Log{
 		o: o.withDefaults(), dir: dir, fs: fsys,
-		r:     NewRoller(RollerOptions{FS: fsys, Dir: dir, Kind: o.Kind, Zeros: true, Segment: segment.Options{MaxFrame: o.MaxFrame}}),
+		r:     NewRoller(RollerOptions{FS: fsys, Dir: dir, Kind: o.Kind, Zeros: true, Segment: o.Segment}),
 		files: files{fs: fsys, dir: dir, open: make(map[uint64]*File)},
 		calls: make(chan struct{}, 1), syncs: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopSync: make(chan struct{}),
@@ -186,7 +186,7 @@ func (op *opening) look(f Listed) error {
 
 func (op *opening) scan(f Listed) segment.ScanOptions {
 	return segment.ScanOptions{
-		Kind: op.l.o.Kind, Sequence: f.Number, MaxFrame: op.l.o.MaxFrame, MustBeSealed: op.closed != nil,
+		Kind: op.l.o.Kind, Sequence: f.Number, MaxFrame: op.l.o.Segment.MaxFrame, MustBeSealed: op.closed != nil,
 	}
 }
 
@@ -263,7 +263,7 @@ func (op *opening) goOn() error {
 	if err := op.unmark(); err != nil {
 		return err
 	}
-	w, err := segment.OpenAppend(l.fs, f.Path, op.report, segment.Options{MaxFrame: l.o.MaxFrame})
+	w, err := segment.OpenAppend(l.fs, f.Path, op.report, l.o.Segment)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func openShelf(fsys vfs.FS, o Options, keep int) (*shelf, error) {
 	if o.FileSize == 0 {
 		o.FileSize = 2000
 	}
+	o.Segment.Prewrite = 1000 // a disk in memory takes long over zeros
 	o.Needed = func(file uint64) bool {
 		s.state.Lock()
 		defer s.state.Unlock()

@@ -9,7 +9,7 @@ import (
 )
 
 // Verify reads all of the log in dir, the files that opening leaves alone too, and
-// changes nothing. Of the options it heeds Kind, MaxFrame and MustExist. Nobody may
+// changes nothing. Of the options it heeds Kind, Segment and MustExist. Nobody may
 // have the log open. After a clean close any byte that is not as it was is an error;
 // after a crash the end of the newest file may be unfinished.
 func Verify(fsys vfs.FS, dir string, o Options) error {
@@ -29,7 +29,7 @@ func (op *opening) verify() error {
 	}
 	for _, e := range op.older {
 		path := Path(op.l.dir, e.Number)
-		o := segment.ScanOptions{Kind: op.l.o.Kind, Sequence: e.Number, MaxFrame: op.l.o.MaxFrame, End: e.End}
+		o := segment.ScanOptions{Kind: op.l.o.Kind, Sequence: e.Number, MaxFrame: op.l.o.Segment.MaxFrame, End: e.End}
 		r, err := segment.Scan(op.l.fs, path, o, func(segment.Frame) error { return nil })
 		if err != nil {
 			return err
