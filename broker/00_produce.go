@@ -74,8 +74,8 @@ func (p *producing) appendTo(t *topic, asked *kmsg.ProduceRequestTopicPartition,
 	if err != nil {
 		return a, err
 	}
-	if len(asked.Records) > p.b.settings.maxBatch {
-		return a, refuse(code.MessageTooLarge, "a batch of %d bytes, and message.max.bytes allows %d", len(asked.Records), p.b.settings.maxBatch)
+	if most := t.rules.maxBatch; len(asked.Records) > most {
+		return a, refuse(code.MessageTooLarge, "a batch of %d bytes, and max.message.bytes of topic %q allows %d", len(asked.Records), t.name, most)
 	}
 	h, err := batch.Validate(asked.Records)
 	if err != nil {

@@ -38,7 +38,10 @@ func (b *Broker) deleteTopic(name *string, id [16]byte) kmsg.DeleteTopicsRespons
 		t = b.topics.byID(id)
 	}
 	err := refuse(missing, "there is no such topic")
-	if t != nil {
+	switch {
+	case !b.settings.mayDelete:
+		err = refuse(code.TopicDeletionDisabled, "delete.topic.enable is false")
+	case t != nil:
 		done.Topic, done.TopicID = &t.name, t.id
 		err = b.topics.drop(t.id)
 	}

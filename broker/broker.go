@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/txn"
 	"github.com/hapaxmq/hapax/internal/textfile"
@@ -30,6 +29,7 @@ const leaderEpoch = partition.LeaderEpoch
 type Broker struct {
 	options  Options
 	settings settings
+	seats    *seats
 	apis     map[int16]api
 	identity identity
 	dir      string    // an absolute path, if it can be had
@@ -66,14 +66,17 @@ func Open(dir string, o Options) (*Broker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if len(o.Listeners) == 0 {
-		o.Listeners = []Listener{{Address: "127.0.0.1:9092"}}
+	if err := o.listen(); err != nil {
+		return nil, fmt.Errorf("open node %s: %w", dir, err)
 	}
-	b := &Broker{options: o, settings: defaults(), apis: apis()}
-	b.topics = newTopics(&b.log)
-	b.topics.groups = &b.groups
-	b.txns.b, b.txns.c = b, txn.New(txn.Settings{})
-	b.groups.init(b, group.Defaults())
+	set, err := parseSettings(o.Settings)
+	if err != nil {
+		return nil, fmt.Errorf("open node %s: %w", dir, err)
+	}
+	b := &Broker{options: o, settings: set, apis: apis(), seats: newSeats(set.maxConns, set.maxConnsPer)}
+	b.topics = newTopics(&b.log, &b.settings, &b.groups)
+	b.txns.b, b.txns.c = b, txn.New(set.txn())
+	b.groups.init(b, set.group())
 	if err := b.open(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
 	}

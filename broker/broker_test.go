@@ -33,6 +33,7 @@ func (n *node) start() {
 	n.Helper()
 	b, err := Open(n.dir, Options{
 		Listeners: []Listener{{Address: "127.0.0.1:0"}},
+		Settings:  Settings{"group.initial.rebalance.delay.ms": "0"},
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
 	})
 	if err != nil {

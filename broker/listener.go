@@ -72,6 +72,11 @@ func (b *Broker) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	defer func() { _ = nc.Close() }()
+	if !b.seats.take(nc.RemoteAddr()) {
+		b.options.Logger.Warn("connection refused: max.connections or max.connections.per.ip are there", "from", nc.RemoteAddr().String())
+		return
+	}
+	defer b.seats.leave(nc.RemoteAddr())
 	c := &conn{b: b, net: nc, raw: newRawConn(nc), listen: l}
 	if err := c.serve(ctx); err != nil && ctx.Err() == nil {
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)

@@ -17,14 +17,16 @@ type topic struct {
 	name       string
 	id         [16]byte
 	partitions []*partition.Partition
-	settings   map[string]string // those that differ from the node's
+	settings   map[string]string // its own, by name
+	rules      topicRules        // what follows of them
 }
 
 // topics are those that exist, and their partitions.
 type topics struct {
-	log    *partition.Log
-	sync   func(end int64) error // of the log
-	groups *groups               // whose offsets go with a topic
+	log      *partition.Log
+	sync     func(end int64) error // of the log
+	settings *settings             // of the node
+	groups   *groups               // whose offsets go with a topic
 
 	changing   sync.Mutex // one change at a time; guards what follows, with the log's Begin
 	next       uint32     // the number of the next partition
@@ -35,9 +37,9 @@ type topics struct {
 	id   map[[16]byte]*topic
 }
 
-func newTopics(log *partition.Log) *topics {
+func newTopics(log *partition.Log, node *settings, groups *groups) *topics {
 	return &topics{
-		log: log, partitions: make(map[uint32]*partition.Partition),
+		log: log, settings: node, groups: groups, partitions: make(map[uint32]*partition.Partition),
 		name: make(map[string]*topic), id: make(map[[16]byte]*topic),
 	}
 }
@@ -131,7 +133,7 @@ func (ts *topics) check(n newTopic) error {
 	if n.partitions < 1 || n.partitions > maxPartitions {
 		return refuse(code.InvalidPartitions, "%d partitions: from 1 to %d", n.partitions, maxPartitions)
 	}
-	return nil
+	return ts.settings.topics.check(n.settings)
 }
 
 // make makes a topic. It is durable on return.
@@ -166,10 +168,10 @@ func (ts *topics) change(kind uint8, payload []byte, apply func()) (end int64, e
 
 // add takes over that a topic was made.
 func (ts *topics) add(made topicMade) {
-	t := &topic{name: made.name, id: made.id, settings: made.settings}
+	t := &topic{name: made.name, id: made.id, settings: made.settings, rules: ts.settings.rules(made.settings)}
 	for i := range made.partitions {
 		number := made.first + uint32(i)
-		p := partition.New(number, ts.log)
+		p := partition.New(number, ts.log, ts.settings.partition())
 		t.partitions = append(t.partitions, p)
 		ts.partitions[number] = p
 	}

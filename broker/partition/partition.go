@@ -27,10 +27,13 @@ const FrameBatch = 1
 
 const frameHead = 12
 
-const (
-	maxProducers = 100_000
-	expiry       = 24 * 60 * 60 * 1000 // producer.id.expiration.ms
-)
+// maxProducers is how many producers a partition knows at once.
+const maxProducers = 100_000
+
+// Settings of a partition.
+type Settings struct {
+	ProducerExpiry int64 // ms after which a producer that writes nothing is forgotten: producer.id.expiration.ms
+}
 
 // Partition is safe for concurrent use.
 type Partition struct {
@@ -52,8 +55,8 @@ type Partition struct {
 }
 
 // New makes a partition without records.
-func New(number uint32, log *Log) *Partition {
-	rules := producer.Rules{Most: maxProducers, Expiry: expiry}
+func New(number uint32, log *Log, set Settings) *Partition {
+	rules := producer.Rules{Most: maxProducers, Expiry: set.ProducerExpiry}
 	return &Partition{number: number, log: log, rules: rules, producers: producer.New(rules), watching: make(map[chan<- struct{}]struct{})}
 }
 

@@ -1,0 +1,167 @@
+package broker
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/hapaxmq/hapax/broker/group"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/txn"
+)
+
+// settings are the node's, in force since it was opened.
+type settings struct {
+	catalog catalog
+	topics  catalog // what topics may have
+	given   Settings
+
+	partitions  int32 // num.partitions
+	autoCreate  bool  // auto.create.topics.enable
+	mayDelete   bool  // delete.topic.enable
+	maxRequest  int   // socket.request.max.bytes
+	maxFetch    int   // fetch.max.bytes
+	maxConns    int   // max.connections
+	maxConnsPer int   // max.connections.per.ip
+}
+
+// parseSettings takes settings over that were given.
+func parseSettings(given Settings) (s settings, err error) {
+	s = settings{catalog: newCatalog(nodeSettings()), topics: newCatalog(topicSettings()), given: given}
+	if err := s.catalog.check(given); err != nil {
+		return s, err
+	}
+	s.partitions = int32(s.number("num.partitions"))
+	s.autoCreate = s.value("auto.create.topics.enable") == "true"
+	s.mayDelete = s.value("delete.topic.enable") == "true"
+	s.maxRequest = int(s.number("socket.request.max.bytes"))
+	s.maxFetch = int(s.number("fetch.max.bytes"))
+	s.maxConns = int(s.number("max.connections"))
+	s.maxConnsPer = int(s.number("max.connections.per.ip"))
+	return s, nil
+}
+
+// value is that of a setting of the node, given or by default.
+func (s *settings) value(name string) string {
+	if v, ok := s.given[name]; ok {
+		return v
+	}
+	return s.catalog[name].value
+}
+
+// number is the value of a setting that is one.
+func (s *settings) number(name string) int64 {
+	n, _ := strconv.ParseInt(s.value(name), 10, 64) // it was checked
+	return n
+}
+
+func (s *settings) group() group.Settings {
+	g := group.Defaults()
+	g.MinSession = int32(s.number("group.min.session.timeout.ms"))
+	g.MaxSession = int32(s.number("group.max.session.timeout.ms"))
+	g.InitialDelay = int32(s.number("group.initial.rebalance.delay.ms"))
+	if _, ok := s.given["group.max.size"]; ok {
+		g.MaxMembers = int(s.number("group.max.size"))
+	}
+	g.MaxOffsetMetadata = int(s.number("offset.metadata.max.bytes"))
+	g.OffsetRetention = s.number("offsets.retention.minutes") * 60_000
+	return g
+}
+
+func (s *settings) txn() txn.Settings {
+	return txn.Settings{
+		MaxTimeoutMs: int32(s.number("transaction.max.timeout.ms")),
+		ExpireMs:     s.number("transactional.id.expiration.ms"),
+	}
+}
+
+func (s *settings) partition() partition.Settings {
+	return partition.Settings{ProducerExpiry: s.number("producer.id.expiration.ms")}
+}
+
+const most32 = math.MaxInt32
+
+// nodeSettings are those that a node may be given. Kafka has some more, of which
+// those are left out that have no sense without what they are about: replicas,
+// controllers, remote storage, quotas.
+func nodeSettings() []setting {
+	all := nodeLimits()
+	all = append(all, nodeLogs()...)
+	all = append(all, nodeGroups()...)
+	for name, value := range idle() {
+		all = append(all, setting{name: name, kind: text32, value: value, effect: nothing, doc: "Accepted; it means nothing on one node."})
+	}
+	return all
+}
+
+func nodeLimits() []setting {
+	return []setting{
+		{name: "num.partitions", kind: integer, value: "1", low: 1, high: maxPartitions, doc: "Partitions of a topic that is made without saying how many."},
+		{name: "auto.create.topics.enable", kind: boolean, value: "true", doc: "Whether a topic is made when a client asks for it."},
+		{name: "delete.topic.enable", kind: boolean, value: "true", doc: "Whether topics may be deleted."},
+		{name: "default.replication.factor", kind: integer, value: "1", low: 1, high: math.MaxInt16, effect: nothing, doc: "There is one copy, whatever it says."},
+		{name: "min.insync.replicas", kind: integer, value: "1", low: 1, high: most32, effect: nothing, doc: "There is one copy, and it is durable before it is acknowledged."},
+		{name: "message.max.bytes", kind: integer, value: "1048588", low: 0, high: most32, doc: "Bytes of a batch of records, compressed as it may be."},
+		{name: "socket.request.max.bytes", kind: integer, value: "104857600", low: 1024, high: most32, doc: "Bytes of a request."},
+		{name: "fetch.max.bytes", kind: integer, value: "57671680", low: 1024, high: most32, doc: "Bytes of records in the answer to a fetch."},
+		{name: "max.connections", kind: integer, value: "2147483647", low: 0, high: most32, doc: "Connections at once; one more is closed."},
+		{name: "max.connections.per.ip", kind: integer, value: "2147483647", low: 0, high: most32, doc: "Connections at once from one address; one more is closed."},
+		{name: "listeners", kind: list, value: "", doc: "Ports, as NAME://HOST:PORT."},
+		{name: "advertised.listeners", kind: list, value: "", doc: "What clients are told to come to, as NAME://HOST:PORT for the listener of that name."},
+		{name: "listener.security.protocol.map", kind: list, value: "", doc: "The protocol of each listener, as NAME:PROTOCOL. Without, a listener's name is its protocol."},
+		{name: "compression.type", kind: text32, value: "producer", effect: notYet, choices: codecs(), doc: "How batches are kept: as their producer compressed them."},
+	}
+}
+
+func nodeLogs() []setting {
+	return []setting{
+		{name: "log.retention.ms", kind: long, value: "", effect: notYet, low: -1, high: math.MaxInt64, doc: "How long records are kept, in milliseconds. -1 is for good."},
+		{name: "log.retention.minutes", kind: integer, value: "", effect: notYet, low: -1, high: most32, doc: "The same in minutes, unless it is said in milliseconds."},
+		{name: "log.retention.hours", kind: integer, value: "168", effect: notYet, low: -1, high: most32, doc: "The same in hours, unless it is said in milliseconds or minutes."},
+		{name: "log.retention.bytes", kind: long, value: "-1", effect: notYet, low: -1, high: math.MaxInt64, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "log.retention.check.interval.ms", kind: long, value: "300000", effect: notYet, low: 1, high: math.MaxInt64, doc: "How often it is looked for records to let go."},
+		{name: "log.cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, doc: "What becomes of old records."},
+		{name: "log.message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, doc: "Whose time a record has: its producer's or the node's."},
+		{name: "log.segment.bytes", kind: integer, value: "1073741824", effect: nothing, low: 14, high: most32, doc: "All partitions share the files of one log, whose size is its own."},
+		{name: "log.roll.ms", kind: long, value: "", effect: nothing, low: 1, high: math.MaxInt64, doc: "All partitions share the files of one log."},
+		{name: "log.roll.hours", kind: integer, value: "168", effect: nothing, low: 1, high: most32, doc: "All partitions share the files of one log."},
+		{name: "log.flush.interval.messages", kind: long, value: "9223372036854775807", effect: nothing, low: 1, high: math.MaxInt64, doc: "Every batch is flushed before it is acknowledged."},
+		{name: "log.flush.interval.ms", kind: long, value: "", effect: nothing, low: 0, high: math.MaxInt64, doc: "Every batch is flushed before it is acknowledged."},
+	}
+}
+
+func nodeGroups() []setting {
+	return []setting{
+		{name: "group.min.session.timeout.ms", kind: integer, value: "6000", low: 1, high: most32, doc: "The shortest session timeout that a member may ask for."},
+		{name: "group.max.session.timeout.ms", kind: integer, value: "1800000", low: 1, high: most32, doc: "The longest."},
+		{name: "group.initial.rebalance.delay.ms", kind: integer, value: "3000", low: 0, high: most32, doc: "How long a new group waits for more members."},
+		{name: "group.max.size", kind: integer, value: "2147483647", low: 1, high: most32, doc: "Members of a group. Without it, 4096 are the most."},
+		{name: "offsets.retention.minutes", kind: integer, value: "10080", low: 1, high: most32, doc: "How long the offsets of a group without members are kept."},
+		{name: "offset.metadata.max.bytes", kind: integer, value: "4096", low: 0, high: most32, doc: "Bytes of text that a group keeps with an offset."},
+		{name: "transaction.max.timeout.ms", kind: integer, value: "900000", low: 1, high: most32, doc: "The longest transaction timeout that a producer may ask for."},
+		{name: "transactional.id.expiration.ms", kind: integer, value: "604800000", low: 1, high: most32, doc: "How long a transactional id is known that nobody uses."},
+		{name: "producer.id.expiration.ms", kind: integer, value: "86400000", low: 1, high: most32, doc: "How long a producer is known after its last batch."},
+	}
+}
+
+// codecs are the values of compression.type.
+func codecs() []string {
+	return []string{"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"}
+}
+
+// idle are settings that mean nothing here, and their defaults: they are in many a
+// file that was written for Kafka.
+func idle() map[string]string {
+	return map[string]string{
+		"auto.leader.rebalance.enable": "true", "background.threads": "10", "broker.id": "1", "broker.id.generation.enable": "true",
+		"broker.rack": "", "connections.max.idle.ms": "600000", "controlled.shutdown.enable": "true", "controller.listener.names": "",
+		"controller.quorum.bootstrap.servers": "", "controller.quorum.voters": "", "inter.broker.listener.name": "",
+		"inter.broker.protocol.version": "", "log.cleaner.enable": "true", "log.dir": "", "log.dirs": "", "log.message.format.version": "",
+		"metadata.log.dir": "", "node.id": "1", "num.io.threads": "8", "num.network.threads": "3", "num.recovery.threads.per.data.dir": "2",
+		"num.replica.fetchers": "1", "offsets.retention.check.interval.ms": "600000", "offsets.topic.num.partitions": "50",
+		"offsets.topic.replication.factor": "3", "process.roles": "", "queued.max.requests": "500", "replica.fetch.max.bytes": "1048576",
+		"replica.lag.time.max.ms": "30000", "share.coordinator.state.topic.min.isr": "2", "share.coordinator.state.topic.replication.factor": "3",
+		"socket.listen.backlog.size": "50", "socket.receive.buffer.bytes": "102400", "socket.send.buffer.bytes": "102400",
+		"transaction.state.log.min.isr": "2", "transaction.state.log.num.partitions": "50", "transaction.state.log.replication.factor": "3",
+		"unclean.leader.election.enable": "false", "zookeeper.connect": "", "zookeeper.connection.timeout.ms": "18000",
+	}
+}

@@ -1,0 +1,124 @@
+package broker
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/hapaxmq/hapax/broker/code"
+)
+
+// Set takes NAME=VALUE[,NAME=VALUE…] over. What has no "=" goes on with the value
+// before it, so that a list needs no quotes; an empty text is nothing.
+func (s Settings) Set(text string) error {
+	last := ""
+	for part := range strings.SplitSeq(text, ",") {
+		name, value, ok := strings.Cut(part, "=")
+		switch name = strings.TrimSpace(name); {
+		case ok && name != "":
+			s[name], last = strings.TrimSpace(value), name
+		case strings.TrimSpace(part) == "":
+		case ok || last == "":
+			return fmt.Errorf("setting %q: want NAME=VALUE", part)
+		default:
+			s[last] += "," + strings.TrimSpace(part)
+		}
+	}
+	return nil
+}
+
+// Read takes lines of NAME=VALUE over, as of Kafka's server.properties. Lines that
+// are empty or begin with # say nothing.
+func (s Settings) Read(r io.Reader) error {
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' || line[0] == '!' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, "=")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return fmt.Errorf("line %d: %.80q: want NAME=VALUE", n, line)
+		}
+		s[name] = strings.TrimSpace(value)
+	}
+	return lines.Err()
+}
+
+// Check reports the first setting that is not known, or whose value cannot be.
+func (s Settings) Check() error {
+	_, err := parseSettings(s)
+	return err
+}
+
+// Idle are the names of settings that were given and mean nothing on one node.
+func (s Settings) Idle() (names []string) {
+	all := newCatalog(nodeSettings())
+	for _, name := range all.names() {
+		if _, given := s[name]; given && all[name].effect == nothing {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// Listeners are those of listeners and advertised.listeners; none if they are not
+// set.
+func (s Settings) Listeners() (all []Listener, err error) {
+	protocols := make(map[string]string)
+	for _, pair := range words(s["listener.security.protocol.map"]) {
+		name, protocol, ok := strings.Cut(pair, ":")
+		if !ok {
+			return nil, refuse(code.InvalidConfig, "listener.security.protocol.map %q: want NAME:PROTOCOL", pair)
+		}
+		protocols[name] = protocol
+	}
+	names := make(map[string]int)
+	for _, entry := range words(s["listeners"]) {
+		name, address, err := endpoint("listeners", entry)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := names[name]; twice {
+			return nil, refuse(code.InvalidConfig, "listeners: two are called %s", name)
+		}
+		protocol, ok := protocols[name]
+		if !ok {
+			protocol = name
+		}
+		if protocol != "PLAINTEXT" {
+			return nil, refuse(code.InvalidConfig, "listeners: %s speaks %s: only PLAINTEXT can be had as yet; another name is one with listener.security.protocol.map=NAME:PLAINTEXT", name, protocol)
+		}
+		names[name] = len(all)
+		all = append(all, Listener{Name: name, Address: address})
+	}
+	for _, entry := range words(s["advertised.listeners"]) {
+		name, address, err := endpoint("advertised.listeners", entry)
+		if err != nil {
+			return nil, err
+		}
+		i, ok := names[name]
+		if !ok {
+			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s is none of the listeners", name)
+		}
+		all[i].Advertise = address
+	}
+	for _, l := range all {
+		host, _, _ := net.SplitHostPort(l.Address) // it was checked
+		if ip := net.ParseIP(host); l.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+			return nil, refuse(code.InvalidConfig, "listeners: %s is on all addresses: say in advertised.listeners which one clients are to come to", l.Name)
+		}
+	}
+	return all, nil
+}
+
+// endpoint takes NAME://HOST:PORT apart.
+func endpoint(setting, entry string) (name, address string, err error) {
+	name, address, ok := strings.Cut(entry, "://")
+	if _, _, err := net.SplitHostPort(address); !ok || name == "" || err != nil {
+		return "", "", refuse(code.InvalidConfig, "%s: %q: want NAME://HOST:PORT", setting, entry)
+	}
+	return name, address, nil
+}

@@ -1,0 +1,91 @@
+package broker
+
+import (
+	"math"
+	"strconv"
+	"strings"
+)
+
+// topicRules are the settings of a topic that matter while it is used.
+type topicRules struct {
+	maxBatch int // max.message.bytes
+}
+
+// rules are those of a topic that has some settings of its own.
+func (s *settings) rules(own map[string]string) topicRules {
+	return topicRules{maxBatch: int(s.topicNumber(own, "max.message.bytes"))}
+}
+
+// topicValue is the value of a topic's setting: its own, the node's, or the
+// default.
+func (s *settings) topicValue(own map[string]string, name string) string {
+	if v, ok := own[name]; ok {
+		return v
+	}
+	return s.standsFor(s.topics[name])
+}
+
+func (s *settings) topicNumber(own map[string]string, name string) int64 {
+	n, _ := strconv.ParseInt(s.topicValue(own, name), 10, 64) // it was checked
+	return n
+}
+
+// standsFor is the value of a topic's setting where the topic has none of its own.
+func (s *settings) standsFor(t *setting) string {
+	for _, name := range t.node {
+		if v := s.value(name); v != "" {
+			if given := s.given[name]; given != "" || name == t.node[len(t.node)-1] {
+				return inUnitOf(t, name, v)
+			}
+		}
+	}
+	return t.value
+}
+
+// inUnitOf makes milliseconds of minutes and hours.
+func inUnitOf(t *setting, name, value string) string {
+	unit := int64(1)
+	switch {
+	case !strings.HasSuffix(t.name, ".ms"):
+		return value
+	case strings.HasSuffix(name, ".minutes"):
+		unit = 60_000
+	case strings.HasSuffix(name, ".hours"):
+		unit = 3_600_000
+	}
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 {
+		return value
+	}
+	return strconv.FormatInt(n*unit, 10)
+}
+
+// topicSettings are those that a topic may have.
+func topicSettings() []setting {
+	const forever = math.MaxInt64
+	return []setting{
+		{name: "max.message.bytes", kind: integer, value: "1048588", low: 0, high: most32, node: []string{"message.max.bytes"}, doc: "Bytes of a batch of records, compressed as it may be."},
+		{name: "retention.ms", kind: long, value: "604800000", effect: notYet, low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
+		{name: "retention.bytes", kind: long, value: "-1", effect: notYet, low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records."},
+		{name: "compression.type", kind: text32, value: "producer", effect: notYet, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are kept: as their producer compressed them."},
+		{name: "message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},
+		{name: "message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", effect: notYet, low: 0, high: forever, doc: "How far a record's time may lie back."},
+		{name: "message.timestamp.after.max.ms", kind: long, value: "3600000", effect: nothing, low: 0, high: forever, doc: "How far a record's time may lie ahead: any distance."},
+		{name: "delete.retention.ms", kind: long, value: "86400000", effect: nothing, low: 0, high: forever, doc: "How long compaction keeps that a key was deleted."},
+		{name: "min.compaction.lag.ms", kind: long, value: "0", effect: nothing, low: 0, high: forever, doc: "How long compaction leaves a record alone."},
+		{name: "max.compaction.lag.ms", kind: long, value: "9223372036854775807", effect: nothing, low: 1, high: forever, doc: "How long it may."},
+		{name: "min.cleanable.dirty.ratio", kind: double, value: "0.5", effect: nothing, doc: "How much of a log is rewritten at least when it is compacted."},
+		{name: "min.insync.replicas", kind: integer, value: "1", effect: nothing, low: 1, high: most32, node: []string{"min.insync.replicas"}, doc: "There is one copy, and it is durable before it is acknowledged."},
+		{name: "segment.bytes", kind: integer, value: "1073741824", effect: nothing, low: 14, high: most32, node: []string{"log.segment.bytes"}, doc: "All partitions share the files of one log, whose size is its own."},
+		{name: "segment.ms", kind: long, value: "604800000", effect: nothing, low: 1, high: forever, node: []string{"log.roll.ms", "log.roll.hours"}, doc: "All partitions share the files of one log."},
+		{name: "segment.index.bytes", kind: integer, value: "10485760", effect: nothing, low: 4, high: most32, doc: "All partitions share the files of one log."},
+		{name: "segment.jitter.ms", kind: long, value: "0", effect: nothing, low: 0, high: forever, doc: "All partitions share the files of one log."},
+		{name: "index.interval.bytes", kind: integer, value: "4096", effect: nothing, low: 0, high: most32, doc: "The index has every batch."},
+		{name: "file.delete.delay.ms", kind: long, value: "60000", effect: nothing, low: 0, high: forever, doc: "Files go when nobody reads them."},
+		{name: "flush.messages", kind: long, value: "9223372036854775807", effect: nothing, low: 1, high: forever, node: []string{"log.flush.interval.messages"}, doc: "Every batch is flushed before it is acknowledged."},
+		{name: "flush.ms", kind: long, value: "9223372036854775807", effect: nothing, low: 0, high: forever, node: []string{"log.flush.interval.ms"}, doc: "Every batch is flushed before it is acknowledged."},
+		{name: "preallocate", kind: boolean, value: "false", effect: nothing, doc: "The files of the log are."},
+		{name: "unclean.leader.election.enable", kind: boolean, value: "false", effect: nothing, doc: "There is one leader."},
+	}
+}
