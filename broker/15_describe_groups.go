@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,7 +15,7 @@ import (
 //	4  static members
 //	5  flexible
 //	6  a group that is not there is an error; before, it is dead
-func describeGroups(c *conn, _ context.Context, req *kmsg.DescribeGroupsRequest) answer {
+func describeGroups(c *conn, req *kmsg.DescribeGroupsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.DescribeGroupsResponse)
 	end := c.b.groups.look(func(g *group.Groups, _ int64) {
 		for _, name := range req.Groups {

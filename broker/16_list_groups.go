@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"slices"
 	"strings"
 
@@ -16,7 +15,7 @@ import (
 //	3  flexible
 //	4  states, and only groups in some of them
 //	5  types, and only groups of some of them
-func listGroups(c *conn, _ context.Context, req *kmsg.ListGroupsRequest) answer {
+func listGroups(c *conn, req *kmsg.ListGroupsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ListGroupsResponse)
 	var all []group.Listed
 	end := c.b.groups.look(func(g *group.Groups, _ int64) { all = g.List() })

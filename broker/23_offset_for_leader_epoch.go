@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +13,7 @@ import (
 //
 //	3  who asks
 //	4  flexible
-func offsetForLeaderEpoch(c *conn, _ context.Context, req *kmsg.OffsetForLeaderEpochRequest) answer {
+func offsetForLeaderEpoch(c *conn, req *kmsg.OffsetForLeaderEpochRequest) answer {
 	resp := req.ResponseKind().(*kmsg.OffsetForLeaderEpochResponse)
 	for i := range req.Topics {
 		asked := &req.Topics[i]

@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"context"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/code"
@@ -12,7 +10,7 @@ import (
 // says without an authorizer.
 //
 //	2  flexible
-func describeACLs(_ *conn, _ context.Context, req *kmsg.DescribeACLsRequest) answer {
+func describeACLs(_ *conn, req *kmsg.DescribeACLsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.DescribeACLsResponse)
 	err := refuse(code.SecurityDisabled, "there are no ACLs here: who may connect may do everything")
 	resp.ErrorCode, resp.ErrorMessage = int16(codeOf(err)), messageOf(err)

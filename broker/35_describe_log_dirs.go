@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +13,7 @@ import (
 //	2  flexible
 //	3  an error for all of it
 //	4  the disk's size, which is not told
-func describeLogDirs(c *conn, _ context.Context, req *kmsg.DescribeLogDirsRequest) answer {
+func describeLogDirs(c *conn, req *kmsg.DescribeLogDirsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.DescribeLogDirsResponse)
 	dir := kmsg.NewDescribeLogDirsResponseDir()
 	dir.Dir, dir.TotalBytes, dir.UsableBytes = c.b.dir, -1, -1

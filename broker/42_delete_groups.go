@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -14,7 +13,7 @@ import (
 // offsets.
 //
 //	2  flexible
-func deleteGroups(c *conn, _ context.Context, req *kmsg.DeleteGroupsRequest) answer {
+func deleteGroups(c *conn, req *kmsg.DeleteGroupsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.DeleteGroupsResponse)
 	var last int64
 	for _, name := range req.Groups {

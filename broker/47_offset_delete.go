@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -12,7 +11,7 @@ import (
 
 // OffsetDelete (47), version 0: a group forgets how far it has read some
 // partitions, if none of its members reads their topic.
-func offsetDelete(c *conn, _ context.Context, req *kmsg.OffsetDeleteRequest) answer {
+func offsetDelete(c *conn, req *kmsg.OffsetDeleteRequest) answer {
 	resp := req.ResponseKind().(*kmsg.OffsetDeleteResponse)
 	asked := group.DeleteOffsets{Group: strings.Clone(req.Group)}
 	var places []int // in resp.Topics, of asked.Topics

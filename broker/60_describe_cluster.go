@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"context"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/code"
@@ -12,7 +10,7 @@ import (
 //
 //	1  brokers or controllers: it has no controllers that clients could reach
 //	2  fenced brokers
-func describeCluster(c *conn, _ context.Context, req *kmsg.DescribeClusterRequest) answer {
+func describeCluster(c *conn, req *kmsg.DescribeClusterRequest) answer {
 	const brokers = 1
 	resp := req.ResponseKind().(*kmsg.DescribeClusterResponse)
 	resp.ClusterID, resp.ControllerID, resp.EndpointType = c.b.identity.Cluster, nodeID, brokers

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"slices"
 	"strconv"
 
@@ -14,7 +13,7 @@ import (
 //
 //	0  clients' metrics, which nobody sends here
 //	1  topics and the node too, or only some types
-func listConfigResources(c *conn, _ context.Context, req *kmsg.ListConfigResourcesRequest) answer {
+func listConfigResources(c *conn, req *kmsg.ListConfigResourcesRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
 	if req.Version == 0 {
 		return ready(resp)

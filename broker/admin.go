@@ -1,18 +1,29 @@
 package broker
 
+import (
+	"context"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
 // adminAPIs is what tools and administrators ask for.
 func adminAPIs() map[int16]api {
 	return map[int16]api{
-		15: serves(0, 6, describeGroups),
-		16: serves(0, 5, listGroups),
-		23: serves(2, 4, offsetForLeaderEpoch),
-		29: serves(1, 3, describeACLs),
-		35: serves(1, 4, describeLogDirs),
-		42: serves(0, 2, deleteGroups),
-		47: serves(0, 0, offsetDelete),
-		60: serves(0, 2, describeCluster),
-		74: serves(0, 1, listConfigResources),
+		15: asks(0, 6, describeGroups),
+		16: asks(0, 5, listGroups),
+		23: asks(2, 4, offsetForLeaderEpoch),
+		29: asks(1, 3, describeACLs),
+		35: asks(1, 4, describeLogDirs),
+		42: asks(0, 2, deleteGroups),
+		47: asks(0, 0, offsetDelete),
+		60: asks(0, 2, describeCluster),
+		74: asks(0, 1, listConfigResources),
 	}
+}
+
+// asks makes an entry of the table of a handler that never waits by itself.
+func asks[R kmsg.Request](low, high int16, handle func(*conn, R) answer) api {
+	return serves(low, high, func(c *conn, _ context.Context, r R) answer { return handle(c, r) })
 }
 
 // The operations on a resource that a client may be told it is allowed, as bits by

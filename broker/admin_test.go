@@ -85,8 +85,9 @@ func TestAdminGroups(t *testing.T) {
 		t.Errorf("delete a group with members: %v", err)
 	}
 	member.Close()
-	if deleted, err = adm.DeleteOffsets(ctx, "billing", kadm.TopicsSet{"orders": {0: {}}}); errors.Join(err, deleted.Error()) != nil {
-		t.Errorf("delete offsets: %v, %v", err, deleted.Error())
+	deleted, err = adm.DeleteOffsets(ctx, "billing", kadm.TopicsSet{"orders": {0: {}}})
+	if err := errors.Join(err, deleted.Error()); err != nil {
+		t.Errorf("delete offsets: %v", err)
 	}
 	n.restart()
 	adm = n.admin()
@@ -130,7 +131,7 @@ func TestDescribeNode(t *testing.T) {
 		t.Errorf("cluster: %+v, %v", cluster, err)
 	}
 	req.EndpointType = 2
-	if cluster, err = req.RequestWith(ctx, n.client()); err != nil || kerr.ErrorForCode(cluster.ErrorCode) != kerr.MismatchedEndpointType {
+	if cluster, err = req.RequestWith(ctx, n.client()); err != nil || cluster.ErrorCode != kerr.MismatchedEndpointType.Code {
 		t.Errorf("controllers: %+v, %v", cluster, err)
 	}
 
@@ -148,7 +149,7 @@ func TestDescribeNode(t *testing.T) {
 		t.Errorf("end of epoch 0: %+v, %v", got, err)
 	}
 	acls, err := kmsg.NewPtrDescribeACLsRequest().RequestWith(ctx, n.client())
-	if err != nil || kerr.ErrorForCode(acls.ErrorCode) != kerr.SecurityDisabled {
+	if err != nil || acls.ErrorCode != kerr.SecurityDisabled.Code {
 		t.Errorf("ACLs: %+v, %v", acls, err)
 	}
 	resources, err := kmsg.NewPtrListConfigResourcesRequest().RequestWith(ctx, n.client())

@@ -81,7 +81,7 @@ func (s *setting) parse(value string) (err error) {
 		}
 	case list:
 		for _, word := range words(value) {
-			if err = s.choose(word); err != nil {
+			if err := s.choose(word); err != nil {
 				return err
 			}
 		}

@@ -50,14 +50,14 @@ type Partition struct {
 	pending   queue // appends that may not be
 	index     index
 	producers *producer.Table
-	watching  map[chan<- struct{}]struct{}
+	watching  watchers
 	dropped   bool
 }
 
 // New makes a partition without records.
 func New(number uint32, log *Log, set Settings) *Partition {
 	rules := producer.Rules{Most: maxProducers, Expiry: set.ProducerExpiry}
-	return &Partition{number: number, log: log, rules: rules, producers: producer.New(rules), watching: make(map[chan<- struct{}]struct{})}
+	return &Partition{number: number, log: log, rules: rules, producers: producer.New(rules), watching: make(watchers)}
 }
 
 // Number is the partition's on this node, never given out twice.
@@ -90,7 +90,7 @@ func (p *Partition) Append(b []byte, h batch.Header, now int64) (Appended, error
 	}
 	base := p.end
 	batch.SetBase(b, base, LeaderEpoch)
-	at, err := p.log.Append(FrameBatch, p.head(now), b)
+	at, err := p.log.Append(FrameBatch, frameHeadOf(p.number, now), b)
 	if err != nil {
 		return Appended{}, err
 	}
@@ -111,9 +111,9 @@ func sender(h *batch.Header) producer.Batch {
 	}
 }
 
-func (p *Partition) head(now int64) []byte {
+func frameHeadOf(number uint32, now int64) []byte {
 	var head [frameHead]byte
-	binary.LittleEndian.PutUint32(head[:], p.number)
+	binary.LittleEndian.PutUint32(head[:], number)
 	binary.LittleEndian.PutUint64(head[4:], uint64(now))
 	return head[:]
 }
@@ -144,12 +144,15 @@ func (p *Partition) wake() (more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.settle()
-	p.tell()
+	p.watching.tell()
 	return p.pending.n > 0
 }
 
-func (p *Partition) tell() {
-	for w := range p.watching {
+// watchers are told that there may be more to read.
+type watchers map[chan<- struct{}]struct{}
+
+func (all watchers) tell() {
+	for w := range all {
 		select {
 		case w <- struct{}{}:
 		default:
@@ -176,5 +179,5 @@ func (p *Partition) Drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dropped = true
-	p.tell()
+	p.watching.tell()
 }

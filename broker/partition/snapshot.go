@@ -93,22 +93,22 @@ func NumberOf(payload []byte) (number uint32, rest []byte, err error) {
 func (p *Partition) Restore(rest []byte) error {
 	start, n := binary.Uvarint(rest)
 	if n <= 0 {
-		return p.corrupt("no start")
+		return corrupt(p.number, "no start")
 	}
 	end, m := binary.Uvarint(rest[n:])
 	if m <= 0 || end < start || end > 1<<62 {
-		return p.corrupt("no end")
+		return corrupt(p.number, "no end")
 	}
 	table, err := producer.Read(p.rules, rest[n+m:])
 	if err != nil {
-		return p.corrupt(err.Error())
+		return corrupt(p.number, err.Error())
 	}
 	p.start, p.end, p.high, p.producers = int64(start), int64(end), int64(end), table
 	return nil
 }
 
-func (p *Partition) corrupt(what string) error {
-	return fmt.Errorf("%w: partition %d: %s", hapax.ErrCorrupt, p.number, what)
+func corrupt(number uint32, what string) error {
+	return fmt.Errorf("%w: partition %d: %s", hapax.ErrCorrupt, number, what)
 }
 
 // RestoreExtents takes over some extents that a snapshot has.
@@ -148,7 +148,7 @@ func (p *Partition) RestoreExtents(rest []byte) error {
 		last = e
 	}
 	if bad {
-		return p.corrupt("its extents are cut off")
+		return corrupt(p.number, "its extents are cut off")
 	}
 	return nil
 }
@@ -158,15 +158,15 @@ func (p *Partition) RestoreExtents(rest []byte) error {
 func (p *Partition) Replay(rest []byte, file uint64, at int64) error {
 	const head = frameHead - 4
 	if len(rest) < head {
-		return p.corrupt("a batch without a time")
+		return corrupt(p.number, "a batch without a time")
 	}
 	now := int64(binary.LittleEndian.Uint64(rest))
 	h, err := batch.ReadHeader(rest[head:])
 	if err != nil || h.Size() != len(rest)-head {
-		return p.corrupt("what stands for a batch is none")
+		return corrupt(p.number, "what stands for a batch is none")
 	}
 	if h.BaseOffset != p.end || h.LastOffsetDelta < 0 {
-		return p.corrupt(fmt.Sprintf("a batch at offset %d, and %d is next", h.BaseOffset, p.end))
+		return corrupt(p.number, fmt.Sprintf("a batch at offset %d, and %d is next", h.BaseOffset, p.end))
 	}
 	p.add(&h, h.BaseOffset, Extent{File: file, At: at + head, Length: int32(h.Size())})
 	p.high = p.end

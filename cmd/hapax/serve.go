@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 
 	"github.com/hapaxmq/hapax/broker"
@@ -10,15 +12,19 @@ import (
 
 // serveCommand is hapax serve.
 type serveCommand struct {
-	Data      string `name:"data" default:"hapax-data" placeholder:"DIR" help:"The node's directory; it is made if there is none (default hapax-data)."`
-	Kafka     string `name:"kafka" default:"127.0.0.1:9092" placeholder:"ADDR" help:"Where Kafka clients come to (default 127.0.0.1:9092)."`
-	Advertise string `name:"advertise" placeholder:"HOST:PORT" help:"What clients are told to come to, if not ADDR."`
-	Insecure  bool   `name:"insecure" help:"Let clients from beyond this machine in, unencrypted and unasked."`
+	Data      string   `name:"data" default:"hapax-data" placeholder:"DIR" help:"The node's directory; it is made if there is none (default hapax-data)."`
+	Kafka     string   `name:"kafka" placeholder:"ADDR" help:"Where Kafka clients come to (default 127.0.0.1:9092, or the listeners of the settings)."`
+	Advertise string   `name:"advertise" placeholder:"HOST:PORT" help:"What clients are told to come to, if not ADDR."`
+	Config    string   `name:"config" placeholder:"FILE" help:"Settings, as lines of NAME=VALUE by Kafka's names."`
+	Set       []string `name:"set" sep:"none" placeholder:"NAME=VALUE,…" help:"Settings by Kafka's names, such as num.partitions=6; they win over the file's. May be repeated."`
+	Insecure  bool     `name:"insecure" help:"Let clients from beyond this machine in, unencrypted and unasked."`
 }
 
 func (*serveCommand) examples() string {
 	return `  hapax serve
   hapax serve --data /var/lib/hapax --kafka 127.0.0.1:9092
+
+  hapax serve --set num.partitions=6,auto.create.topics.enable=false
 
   kcat -b 127.0.0.1:9092 -t orders -P      write lines, each a record
   kcat -b 127.0.0.1:9092 -t orders -C -e   read them
@@ -31,17 +37,18 @@ kill -9 it goes on where it was.
 
 // Run serves until it is told to stop.
 func (c *serveCommand) Run(w *world) error {
-	host, _, err := net.SplitHostPort(c.Kafka)
+	settings, err := c.settings()
 	if err != nil {
-		return usage("--kafka %s: want HOST:PORT", c.Kafka)
+		return err
 	}
-	if !c.Insecure && !loopback(host) {
-		return usage("--kafka %s can be reached from beyond this machine, by anybody: use 127.0.0.1, or say --insecure", c.Kafka)
+	listeners, err := c.listeners(settings)
+	if err != nil {
+		return err
 	}
-	b, err := broker.Open(c.Data, broker.Options{
-		Listeners: []broker.Listener{{Address: c.Kafka, Advertise: c.Advertise}},
-		Logger:    w.stderr.logger(),
-	})
+	for _, name := range settings.Idle() {
+		w.stderr.logger().Info("a setting that means nothing on one node", "name", name)
+	}
+	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings, Logger: w.stderr.logger()})
 	if err != nil {
 		return err
 	}
@@ -50,6 +57,53 @@ func (c *serveCommand) Run(w *world) error {
 	}
 	b.Serve(w.ctx)
 	return b.Close()
+}
+
+// settings are those of the file and, over them, of the flags.
+func (c *serveCommand) settings() (broker.Settings, error) {
+	settings := broker.Settings{}
+	if c.Config != "" {
+		f, err := os.Open(c.Config)
+		if err != nil {
+			return nil, fmt.Errorf("read settings: %w", err)
+		}
+		err = settings.Read(f)
+		_ = f.Close() // it was only read
+		if err != nil {
+			return nil, fmt.Errorf("read settings: %s: %w", c.Config, err)
+		}
+	}
+	for _, text := range c.Set {
+		if err := settings.Set(text); err != nil {
+			return nil, usage("--set: %w", err)
+		}
+	}
+	if err := settings.Check(); err != nil {
+		return nil, usage("%w", err)
+	}
+	return settings, nil
+}
+
+// listeners are those of --kafka or of the settings. Others than this machine are
+// let in only if that is said.
+func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, error) {
+	listeners, err := settings.Listeners()
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	if c.Kafka != "" || c.Advertise != "" || len(listeners) == 0 {
+		listeners = []broker.Listener{{Address: cmp.Or(c.Kafka, "127.0.0.1:9092"), Advertise: c.Advertise}}
+	}
+	for _, l := range listeners {
+		host, _, err := net.SplitHostPort(l.Address)
+		if err != nil {
+			return nil, usage("--kafka %s: want HOST:PORT", l.Address)
+		}
+		if !c.Insecure && !loopback(host) {
+			return nil, usage("%s can be reached from beyond this machine, by anybody: use 127.0.0.1, or say --insecure", l.Address)
+		}
+	}
+	return listeners, nil
 }
 
 // loopback tells whether only this machine reaches a host.

@@ -1,0 +1,153 @@
+package broker
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/hapaxmq/hapax/broker/code"
+)
+
+func TestSettingsAreChecked(t *testing.T) {
+	for _, test := range []struct {
+		set, want string // want is part of the error
+	}{
+		{"", ""},
+		{"num.partitions=6", ""},
+		{"num.partitions=0", "want a number from 1 to 10000"},
+		{"num.partitions=six", "want a number"},
+		{"num.partition=6", "is num.partitions meant?"},
+		{"retention.ms=6", "is log.retention.ms meant?"},
+		{"auto.create.topics.enable=yes", "want true or false"},
+		{"compression.type=zip", "want producer, uncompressed"},
+		{"compression.type=gzip", `only "producer" can be had as yet`},
+		{"compression.type=producer", ""},
+		{"log.cleanup.policy=delete, compact", "can be had as yet"},
+		{"zookeeper.connect=localhost:2181,localhost:2182", ""},
+		{"socket.request.max.bytes=2147483648", "want a number from 1024 to 2147483647"},
+	} {
+		s := Settings{}
+		if err := s.Set(test.set); err != nil {
+			t.Errorf("%s: %v", test.set, err)
+		}
+		err := s.Check()
+		switch {
+		case test.want == "":
+			if err != nil {
+				t.Errorf("%s: %v", test.set, err)
+			}
+		case !errors.Is(err, code.InvalidConfig) || !strings.Contains(err.Error(), test.want):
+			t.Errorf("%s: %v, want %q", test.set, err, test.want)
+		}
+	}
+}
+
+// Every default is a value that the setting may have.
+func TestDefaultsParse(t *testing.T) {
+	for _, c := range []catalog{newCatalog(nodeSettings()), newCatalog(topicSettings())} {
+		for _, name := range c.names() {
+			s := c[name]
+			if s.doc == "" {
+				t.Errorf("%s: nothing is said about it", name)
+			}
+			if err := s.parse(s.value); s.value != "" && err != nil {
+				t.Errorf("%s=%s: %v", name, s.value, err)
+			}
+		}
+	}
+	node := newCatalog(nodeSettings())
+	for _, s := range topicSettings() {
+		for _, name := range s.node {
+			if node[name] == nil {
+				t.Errorf("%s: the node has no %s", s.name, name)
+			}
+		}
+	}
+}
+
+func TestSettingsText(t *testing.T) {
+	for _, test := range []struct {
+		set  string
+		want Settings
+	}{
+		{"", Settings{}},
+		{" , ", Settings{}},
+		{"a=1,b = 2", Settings{"a": "1", "b": "2"}},
+		{"a=x,y,b=z", Settings{"a": "x,y", "b": "z"}},
+		{"a=,b=", Settings{"a": "", "b": ""}},
+		{"a", nil},
+		{"=a", nil},
+	} {
+		s := Settings{}
+		if err := s.Set(test.set); (err == nil) != (test.want != nil) || err == nil && !maps.Equal(s, test.want) {
+			t.Errorf("%q: %v, %v", test.set, s, err)
+		}
+	}
+	s := Settings{}
+	if err := s.Read(strings.NewReader("# a node\n\nnum.partitions = 3\nlog.dirs=/tmp/x\n")); err != nil || s["num.partitions"] != "3" {
+		t.Errorf("%v, %v", s, err)
+	}
+	if idle := s.Idle(); !slices.Equal(idle, []string{"log.dirs"}) {
+		t.Errorf("idle: %v", idle)
+	}
+	if err := s.Read(strings.NewReader("\nnum.partitions\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestListeners(t *testing.T) {
+	for _, test := range []struct {
+		listeners, advertised, protocols string
+		want                             []Listener
+		err                              string
+	}{
+		{"", "", "", nil, ""},
+		{"PLAINTEXT://127.0.0.1:9092", "", "", []Listener{{Name: "PLAINTEXT", Address: "127.0.0.1:9092"}}, ""},
+		{
+			"IN://:9092,OUT://:9093", "IN://hapax:9092,OUT://localhost:9093", "IN:PLAINTEXT,OUT:PLAINTEXT",
+			[]Listener{{Name: "IN", Address: ":9092", Advertise: "hapax:9092"}, {Name: "OUT", Address: ":9093", Advertise: "localhost:9093"}}, "",
+		},
+		{"PLAINTEXT://:9092", "", "", nil, "is on all addresses"},
+		{"OUT://localhost:9092", "", "", nil, "speaks OUT"},
+		{"localhost:9092", "", "", nil, "want NAME://HOST:PORT"},
+		{"PLAINTEXT://h:1", "OUT://h:2", "", nil, "is none of the listeners"},
+		{"PLAINTEXT://h:1,PLAINTEXT://h:2", "", "", nil, "two are called"},
+	} {
+		s := Settings{"listeners": test.listeners, "advertised.listeners": test.advertised, "listener.security.protocol.map": test.protocols}
+		got, err := s.Listeners()
+		if test.err == "" && (err != nil || !slices.Equal(got, test.want)) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+			t.Errorf("%s: %v, %v", test.listeners, got, err)
+		}
+	}
+}
+
+func TestTopicValues(t *testing.T) {
+	s, err := parseSettings(Settings{"message.max.bytes": "1000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.rules(nil).maxBatch; got != 1000 {
+		t.Errorf("of the node: %d", got)
+	}
+	if got := s.rules(map[string]string{"max.message.bytes": "2000"}).maxBatch; got != 2000 {
+		t.Errorf("of the topic: %d", got)
+	}
+	if got := s.topicValue(nil, "retention.ms"); got != "604800000" {
+		t.Errorf("of 168 hours: %s", got)
+	}
+}
+
+func FuzzSettings(f *testing.F) {
+	f.Add("listeners=A://h:1,B://[::1]:2,num.partitions=3")
+	f.Add("log.retention.ms=-1")
+	f.Fuzz(func(_ *testing.T, text string) {
+		s := Settings{}
+		if s.Set(text) == nil {
+			_ = s.Check()
+			_, _ = s.Listeners()
+		}
+		_ = s.Read(strings.NewReader(text))
+	})
+}
