@@ -44,6 +44,7 @@ type Broker struct {
 	groups  groups
 
 	listeners []*listener
+	counters  counters
 }
 
 // identity is what a node's directory is, for good.
@@ -104,6 +105,11 @@ func (b *Broker) open(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	if !known { // a crash before this leaves a log without records
+		if err := b.writeIdentity(filepath.Join(dir, identityName)); err != nil {
+			return err
+		}
+	}
 	b.log.Use(b.wal)
 	b.records.wal = b.wal
 	b.topics.sync = b.wal.Sync
@@ -163,12 +169,17 @@ func (b *Broker) committed(_ int64, err error) {
 	b.log.Committed()
 }
 
+// readIdentity tells whether the directory is a node's.
 func (b *Broker) readIdentity(path string) (known bool, err error) {
 	err = textfile.Read(b.options.FS, path, &b.identity)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err == nil, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
+	return err == nil, err
+}
+
+func (b *Broker) writeIdentity(path string) error {
 	id := newID()
 	b.identity = identity{Format: 1, Cluster: base64.RawURLEncoding.EncodeToString(id[:])}
-	return false, textfile.Write(b.options.FS, path, b.identity)
+	return textfile.Write(b.options.FS, path, b.identity)
 }

@@ -13,9 +13,10 @@ import (
 // node is a broker under test, which can be stopped and started again.
 type node struct {
 	*testing.T
-	dir  string
-	stop func() error
-	addr string
+	dir    string
+	stop   func() error
+	broker *Broker
+	addr   string
 }
 
 func start(t *testing.T) *node {
@@ -39,7 +40,7 @@ func (n *node) start() {
 	if err != nil {
 		n.Fatal(err)
 	}
-	n.addr = b.Addresses()[0]
+	n.broker, n.addr = b, b.Addresses()[0]
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); b.Serve(ctx) }()

@@ -117,6 +117,10 @@ func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error
 		return answer{}, err
 	}
 	c.client = h.client
+	if int(h.key) < maxKey {
+		c.b.counters.requests[h.key].Add(1)
+	}
+	c.b.counters.bytesIn.Add(uint64(len(rest)))
 	return api.handle(c, ctx, req), nil
 }
 
@@ -176,6 +180,7 @@ func (c *conn) send(q queued) error {
 func (c *conn) sendRecords(f *fetched, correlation int32) error {
 	defer f.open.release()
 	b, gaps := f.append(c.out[:0], correlation)
+	c.b.counters.bytesOut.Add(uint64(f.bytes))
 	s := sender{to: c.net, raw: c.raw, out: c.copied[:0], open: &f.open}
 	err := s.send(b, gaps)
 	c.out, c.copied = b, s.out

@@ -14,6 +14,7 @@ type fetched struct {
 	err     code.Error
 	topics  []fetchedTopic
 	open    openFiles // that the batches are in
+	bytes   int       // of the batches
 }
 
 type fetchedTopic struct {
@@ -77,6 +78,7 @@ func (f *fetched) append(b []byte, correlation int32) ([]byte, []gap) {
 		e.tags()
 	}
 	e.tags()
+	f.bytes = total
 	binary.BigEndian.PutUint32(e.b[start:], uint32(len(e.b)-start-4+total))
 	return e.b, gaps
 }

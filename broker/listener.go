@@ -77,6 +77,9 @@ func (b *Broker) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 		return
 	}
 	defer b.seats.leave(nc.RemoteAddr())
+	b.counters.accepted.Add(1)
+	b.counters.connections.Add(1)
+	defer b.counters.connections.Add(-1)
 	c := &conn{b: b, net: nc, raw: newRawConn(nc), listen: l}
 	if err := c.serve(ctx); err != nil && ctx.Err() == nil {
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)

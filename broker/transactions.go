@@ -32,6 +32,13 @@ func (t *transactions) decide(f func(c *txn.Coordinator, now int64) *txn.Event) 
 	return at.End, t.c.Apply(event)
 }
 
+// count is how many transactional ids there are, and how many have one open.
+func (t *transactions) count() (ids, open int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.c.Len()
+}
+
 // snapshot gives all events that make the state.
 func (t *transactions) snapshot(yield func([]byte) error) error {
 	t.mu.Lock()

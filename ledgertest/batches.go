@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -231,6 +232,7 @@ func closeBesideAdmits(tb testing.TB, f AdmitFactory) {
 					return
 				}
 				acked[c] = n + 1
+				runtime.Gosched() // with one processor Close needs a turn
 				if n == 10_000 {
 					t.Errorf("admits go on after Close")
 					return

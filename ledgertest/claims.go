@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -407,6 +408,7 @@ func workUntilClosed(s *sitting, prefix string, closed *atomic.Bool, warmed func
 		if n == 20 {
 			warmed()
 		}
+		runtime.Gosched() // with one processor Close needs a turn, before the budget is used up
 	}
 	return nil
 }

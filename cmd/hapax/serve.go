@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ type serveCommand struct {
 	Advertise string   `name:"advertise" placeholder:"HOST:PORT" help:"What clients are told to come to, if not ADDR."`
 	Config    string   `name:"config" placeholder:"FILE" help:"Settings, as lines of NAME=VALUE by Kafka's names."`
 	Set       []string `name:"set" sep:"none" placeholder:"NAME=VALUE,…" help:"Settings by Kafka's names, such as num.partitions=6; they win over the file's. May be repeated."`
+	HTTP      *string  `name:"http" placeholder:"ADDR" help:"Where health, metrics and the node's state are served (default 127.0.0.1:8080); \"\" for nowhere."`
 	Insecure  bool     `name:"insecure" help:"Let clients from beyond this machine in, unencrypted and unasked."`
 }
 
@@ -53,10 +55,14 @@ func (c *serveCommand) Run(w *world) error {
 		return err
 	}
 	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n", strings.Join(b.Addresses(), ", "), c.Data); err != nil {
-		return err
+		return errors.Join(err, b.Close())
+	}
+	stop, err := c.serveHTTP(w, b)
+	if err != nil {
+		return errors.Join(err, b.Close())
 	}
 	b.Serve(w.ctx)
-	return b.Close()
+	return errors.Join(stop(), b.Close())
 }
 
 // settings are those of the file and, over them, of the flags.
@@ -95,12 +101,8 @@ func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, e
 		listeners = []broker.Listener{{Address: cmp.Or(c.Kafka, "127.0.0.1:9092"), Advertise: c.Advertise}}
 	}
 	for _, l := range listeners {
-		host, _, err := net.SplitHostPort(l.Address)
-		if err != nil {
-			return nil, usage("--kafka %s: want HOST:PORT", l.Address)
-		}
-		if !c.Insecure && !loopback(host) {
-			return nil, usage("%s can be reached from beyond this machine, by anybody: use 127.0.0.1, or say --insecure", l.Address)
+		if err := c.mayListen("--kafka", l.Address); err != nil {
+			return nil, err
 		}
 	}
 	return listeners, nil

@@ -63,7 +63,7 @@ func serve(t *testing.T) *served {
 func (s *served) start() {
 	s.Helper()
 	s.said.Reset()
-	s.process = exec.Command("hapax", "serve", "--data", s.dir, "--kafka", s.address)
+	s.process = exec.Command("hapax", "serve", "--data", s.dir, "--kafka", s.address, "--http", "")
 	s.process.Env = append(os.Environ(), "GORACE="+noLinger)
 	s.process.Stderr = &s.said
 	out, err := s.process.StdoutPipe()
