@@ -28,15 +28,10 @@ import (
 func (c *conn) produce(_ context.Context, req *kmsg.ProduceRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	p := producing{b: c.b, acks: req.Acks, now: c.b.clock()}
-	for i := range req.Topics {
-		asked := &req.Topics[i]
-		t := c.b.topics.find(asked.Topic, asked.TopicID, req.Version >= 13)
-		done := kmsg.NewProduceResponseTopic()
-		done.Topic, done.TopicID = strings.Clone(asked.Topic), asked.TopicID
-		for j := range asked.Partitions {
-			done.Partitions = append(done.Partitions, p.append(t, &asked.Partitions[j], req.Version >= 13))
-		}
-		resp.Topics = append(resp.Topics, done)
+	if req.TransactionID == nil {
+		p.appendAll(req, resp)
+	} else {
+		p.inTransaction(req, func() { p.appendAll(req, resp) })
 	}
 	if req.Acks == 0 {
 		resp = nil
@@ -50,6 +45,20 @@ type producing struct {
 	acks int16
 	now  int64 // Unix ms
 	end  int64 // of the log: what the answer waits for
+	txn  *admission
+}
+
+func (p *producing) appendAll(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		t := p.b.topics.find(asked.Topic, asked.TopicID, req.Version >= 13)
+		done := kmsg.NewProduceResponseTopic()
+		done.Topic, done.TopicID = strings.Clone(asked.Topic), asked.TopicID
+		for j := range asked.Partitions {
+			done.Partitions = append(done.Partitions, p.append(t, &asked.Partitions[j], req.Version >= 13))
+		}
+		resp.Topics = append(resp.Topics, done)
+	}
 }
 
 func (p *producing) append(t *topic, asked *kmsg.ProduceRequestTopicPartition, byID bool) kmsg.ProduceResponseTopicPartition {
@@ -81,8 +90,15 @@ func (p *producing) appendTo(t *topic, asked *kmsg.ProduceRequestTopicPartition,
 	if err != nil {
 		return a, err
 	}
-	p.b.log.Begin()
-	defer p.b.log.End()
+	if h.Attributes.Has(batch.Transactional) {
+		if err := p.txn.admits(to.Number(), h.ProducerID, h.ProducerEpoch); err != nil {
+			return a, err
+		}
+	}
+	if p.txn == nil {
+		p.b.log.Begin()
+		defer p.b.log.End()
+	}
 	return to.Append(asked.Records, h, p.now)
 }
 

@@ -18,6 +18,7 @@ import (
 func (c *conn) apiVersions(_ context.Context, req *kmsg.ApiVersionsRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ApiVersionsResponse)
 	c.b.listAPIs(resp)
+	listFeatures(resp)
 	return ready(resp)
 }
 
@@ -28,6 +29,19 @@ func (b *Broker) unsupportedAPIVersions() *kmsg.ApiVersionsResponse {
 	resp.ErrorCode = int16(code.UnsupportedVersion)
 	b.listAPIs(resp)
 	return resp
+}
+
+// listFeatures says that every end of a transaction raises the epoch (KIP-890): a
+// client goes by that, and not by the versions of the requests.
+func listFeatures(resp *kmsg.ApiVersionsResponse) {
+	const name, least, most = "transaction.version", 1, 2
+	supported := kmsg.NewApiVersionsResponseSupportedFeature()
+	supported.Name, supported.MinVersion, supported.MaxVersion = name, least, most
+	resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
+	final := kmsg.NewApiVersionsResponseFinalizedFeature()
+	final.Name, final.MinVersionLevel, final.MaxVersionLevel = name, most, most
+	resp.FinalizedFeatures = append(resp.FinalizedFeatures, final)
+	resp.FinalizedFeaturesEpoch = 0
 }
 
 func (b *Broker) listAPIs(resp *kmsg.ApiVersionsResponse) {

@@ -30,7 +30,7 @@ func (c *conn) initProducerID(_ context.Context, req *kmsg.InitProducerIDRequest
 		asked.ID = strings.Clone(*req.TransactionalID)
 	}
 	var reply txn.Reply
-	end, err := c.b.txns.decide(func(t *txn.Coordinator, now int64) (event *txn.Event) {
+	end, err := c.b.txns.change(asked.ID, func(t *txn.Coordinator, now int64) (event *txn.Event) {
 		if req.TransactionalID == nil {
 			reply, event = t.DecideProducerID(now)
 		} else {

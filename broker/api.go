@@ -24,6 +24,11 @@ func serves[R kmsg.Request](low, high int16, handle func(*conn, context.Context,
 	}}
 }
 
+// onTransactions makes a handler of one that needs the node's transactions only.
+func onTransactions[R kmsg.Request](handle func(*transactions, R) answer) func(*conn, context.Context, R) answer {
+	return func(c *conn, _ context.Context, r R) answer { return handle(&c.b.txns, r) }
+}
+
 // apis is what the node serves, by key.
 func apis() map[int16]api {
 	produce := serves(3, 13, (*conn).produce)
@@ -44,6 +49,14 @@ func apis() map[int16]api {
 		19:             serves(0, 7, (*conn).createTopics),
 		20:             serves(0, 6, (*conn).deleteTopics),
 		22:             serves(0, 5, (*conn).initProducerID),
+		24:             serves(0, 3, onTransactions((*transactions).addPartitionsToTxn)),
+		25:             serves(0, 4, onTransactions((*transactions).addOffsetsToTxn)),
+		26:             serves(0, 5, onTransactions((*transactions).endTxn)),
+		27:             serves(1, 2, onTransactions((*transactions).writeTxnMarkers)),
+		28:             serves(0, 5, onTransactions((*transactions).txnOffsetCommit)),
+		61:             serves(0, 0, onTransactions((*transactions).describeProducers)),
+		65:             serves(0, 0, onTransactions((*transactions).describeTransactions)),
+		66:             serves(0, 2, onTransactions((*transactions).listTransactions)),
 	}
 	maps.Copy(all, adminAPIs())
 	return all

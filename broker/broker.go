@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/partition"
-	"github.com/hapaxmq/hapax/broker/txn"
 	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
@@ -76,7 +75,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{options: o, settings: set, apis: apis(), seats: newSeats(set.maxConns, set.maxConnsPer)}
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
-	b.txns.b, b.txns.c = b, txn.New(set.txn())
+	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
 	if err := b.open(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
@@ -129,6 +128,7 @@ func (b *Broker) open(dir string) (err error) {
 func (b *Broker) Serve(ctx context.Context) {
 	var serving sync.WaitGroup
 	serving.Go(func() { b.groups.run(ctx) })
+	serving.Go(func() { b.txns.run(ctx) })
 	for _, l := range b.listeners {
 		serving.Go(func() { b.accept(ctx, l) })
 	}

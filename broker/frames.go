@@ -19,8 +19,10 @@ import (
 //	3 topic dropped  16 id
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
+//	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
+//	                 that have an offset, in their order
 //
-// Kinds 4 and 5 are package partition's, for snapshots.
+// Kinds 4, 5 and 8 are package partition's, for snapshots.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade
@@ -29,6 +31,8 @@ const (
 	frameExtents     // the same
 	frameTransaction // see package txn
 	frameGroup       // see package group
+	frameAborted     // of a snapshot: see package partition
+	frameEnded
 )
 
 // topicMade says that a topic was made, with partitions of consecutive numbers.

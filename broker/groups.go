@@ -78,6 +78,11 @@ func (gs *groups) due() {
 func (gs *groups) decide(f func(g *group.Groups, now int64) group.Event) (end int64, err error) {
 	gs.b.log.Begin()
 	defer gs.b.log.End()
+	return gs.decideWithin(f)
+}
+
+// decideWithin is decide for who is between the log's Begin and End.
+func (gs *groups) decideWithin(f func(g *group.Groups, now int64) group.Event) (end int64, err error) {
 	gs.mu.Lock()
 	defer gs.mu.Unlock()
 	event := f(gs.g, gs.b.clock())

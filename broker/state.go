@@ -65,22 +65,27 @@ func (b *Broker) replay(f wal.Frame) error {
 		return b.txns.replay(f.Payload)
 	case frameGroup:
 		return b.groups.replay(f.Payload)
+	case frameEnded:
+		return b.txns.replayEnd(f)
 	}
 	number, rest, err := partition.NumberOf(f.Payload)
 	if err != nil {
 		return err
 	}
-	p := b.topics.partitions[number]
+	p := b.topics.numbered(number)
 	if p == nil {
 		return nil // of a topic that is deleted
 	}
+	r := partition.Replay{Partition: p}
 	switch f.Kind {
 	case frameBatch:
-		return p.Replay(rest, f.File, f.Offset+4)
+		return r.Batch(rest, f.File, f.Offset+4)
 	case framePartition:
-		return p.Restore(rest)
+		return r.Restore(rest)
 	case frameExtents:
-		return p.RestoreExtents(rest)
+		return r.RestoreExtents(rest)
+	case frameAborted:
+		return r.RestoreAborted(rest)
 	}
 	return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, f.Kind)
 }

@@ -28,13 +28,13 @@ type topics struct {
 	settings *settings             // of the node
 	groups   *groups               // whose offsets go with a topic
 
-	changing   sync.Mutex // one change at a time; guards what follows, with the log's Begin
-	next       uint32     // the number of the next partition
-	partitions map[uint32]*partition.Partition
+	changing sync.Mutex // one change at a time; guards what follows, with the log's Begin
+	next     uint32     // the number of the next partition
 
-	mu   sync.RWMutex
-	name map[string]*topic
-	id   map[[16]byte]*topic
+	mu         sync.RWMutex
+	name       map[string]*topic
+	id         map[[16]byte]*topic
+	partitions map[uint32]*partition.Partition // by number
 }
 
 func newTopics(log *partition.Log, node *settings, groups *groups) *topics {
@@ -72,6 +72,9 @@ func (ts *topics) enter(t *topic) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.name[t.name], ts.id[t.id] = t, t
+	for _, p := range t.partitions {
+		ts.partitions[p.Number()] = p
+	}
 }
 
 func (ts *topics) strike(t *topic) {
@@ -79,6 +82,16 @@ func (ts *topics) strike(t *topic) {
 	defer ts.mu.Unlock()
 	delete(ts.name, t.name)
 	delete(ts.id, t.id)
+	for _, p := range t.partitions {
+		delete(ts.partitions, p.Number())
+	}
+}
+
+// numbered is the partition with a number; nil if its topic is gone.
+func (ts *topics) numbered(number uint32) *partition.Partition {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.partitions[number]
 }
 
 // maxTopicName is Kafka's own.
@@ -171,9 +184,7 @@ func (ts *topics) add(made topicMade) {
 	t := &topic{name: made.name, id: made.id, settings: made.settings, rules: ts.settings.rules(made.settings)}
 	for i := range made.partitions {
 		number := made.first + uint32(i)
-		p := partition.New(number, ts.log, ts.settings.partition())
-		t.partitions = append(t.partitions, p)
-		ts.partitions[number] = p
+		t.partitions = append(t.partitions, partition.New(number, ts.log, ts.settings.partition()))
 	}
 	ts.next = max(ts.next, made.first+uint32(made.partitions))
 	ts.enter(t)
@@ -202,6 +213,5 @@ func (ts *topics) remove(t *topic) {
 	ts.strike(t)
 	for _, p := range t.partitions {
 		p.Drop()
-		delete(ts.partitions, p.Number())
 	}
 }

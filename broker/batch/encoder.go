@@ -86,7 +86,10 @@ const (
 	typeCommit  = 1
 )
 
-// AppendMarker appends the batch that m is: 78 bytes.
+// MarkerSize is that of the batch that a marker is, in bytes.
+const MarkerSize = 78
+
+// AppendMarker appends the batch that m is: MarkerSize bytes.
 func AppendMarker(dst []byte, m Marker) []byte {
 	var key [markerKey]byte
 	var value [markerValue]byte

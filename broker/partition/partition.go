@@ -50,6 +50,7 @@ type Partition struct {
 	pending   queue // appends that may not be
 	index     index
 	producers *producer.Table
+	aborted   abortions
 	watching  watchers
 	dropped   bool
 }

@@ -6,13 +6,6 @@ import (
 	"github.com/hapaxmq/hapax/broker/code"
 )
 
-// Aborted is a transaction whose records a reader of committed ones leaves out,
-// from its first offset on to its marker.
-type Aborted struct {
-	Producer int64
-	First    int64
-}
-
 // Reading is what may be read from an offset on.
 type Reading struct {
 	Start   int64 // the first offset that is kept
@@ -78,6 +71,9 @@ func (p *Partition) Read(offset int64, most int, first, committed bool) (r Readi
 		most -= int(e.Length)
 		return most > 0
 	})
+	if n := len(r.Extents); committed && n > 0 {
+		r.Aborted = p.aborted.between(offset, r.Extents[n-1].Last+1)
+	}
 	return r, nil
 }
 

@@ -11,15 +11,18 @@ import (
 )
 
 // The frames of a snapshot, one of the first kind for each partition and as many of
-// the second as it takes. Numbers are little endian; v is a varint as in package
+// the others as it takes. Numbers are little endian; v is a varint as in package
 // encoding/binary.
 //
 //	4 partition  4 number · v start · v end · its producers, as package producer has them
 //	5 extents    4 number · v file · v base · extents × (v base − the last one's last · v records − 1 · v time − the last one's ·
 //	             v position − the last one's end · v length)
+//	8 aborted    4 number · aborted transactions × (v producer · v marker's offset − the last one's · v that − the first offset ·
+//	             v that + 1 − the offset that no later one begins below)
 const (
 	FramePartition = 4
 	FrameExtents   = 5
+	FrameAborted   = 8
 )
 
 // maxExtents is how many extents stand in one frame: some 64 KiB.
@@ -38,7 +41,10 @@ func (p *Partition) Snapshot(add wal.Add) error {
 	}
 	w := extentsWriter{number: p.number, add: add}
 	p.index.from(0, w.put)
-	return w.flush()
+	if err := w.flush(); err != nil {
+		return err
+	}
+	return p.aborted.snapshot(p.number, add)
 }
 
 // extentsWriter writes extents, those of one file together.
@@ -88,9 +94,12 @@ func NumberOf(payload []byte) (number uint32, rest []byte, err error) {
 	return binary.LittleEndian.Uint32(payload), payload[4:], nil
 }
 
+// Replay is a partition that takes over what the log holds, before it is used.
+type Replay struct{ *Partition }
+
 // Restore takes over what a snapshot says, but for the extents. rest is the
 // payload behind the number.
-func (p *Partition) Restore(rest []byte) error {
+func (p Replay) Restore(rest []byte) error {
 	start, n := binary.Uvarint(rest)
 	if n <= 0 {
 		return corrupt(p.number, "no start")
@@ -112,7 +121,7 @@ func corrupt(number uint32, what string) error {
 }
 
 // RestoreExtents takes over some extents that a snapshot has.
-func (p *Partition) RestoreExtents(rest []byte) error {
+func (p Replay) RestoreExtents(rest []byte) error {
 	bad := false
 	uvarint := func() int64 {
 		v, n := binary.Uvarint(rest)
@@ -153,9 +162,9 @@ func (p *Partition) RestoreExtents(rest []byte) error {
 	return nil
 }
 
-// Replay takes over a batch that the log holds. rest is the payload behind the
+// Batch takes over a batch that the log holds. rest is the payload behind the
 // number, at offset at of a file.
-func (p *Partition) Replay(rest []byte, file uint64, at int64) error {
+func (p Replay) Batch(rest []byte, file uint64, at int64) error {
 	const head = frameHead - 4
 	if len(rest) < head {
 		return corrupt(p.number, "a batch without a time")
