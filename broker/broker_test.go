@@ -20,7 +20,7 @@ type node struct {
 }
 
 func start(t *testing.T) *node {
-	n := &node{T: t, dir: t.TempDir()}
+	n := &node{T: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
 	n.start()
 	t.Cleanup(func() {
 		if err := n.stop(); err != nil {
@@ -33,7 +33,7 @@ func start(t *testing.T) *node {
 func (n *node) start() {
 	n.Helper()
 	b, err := Open(n.dir, Options{
-		Listeners: []Listener{{Address: "127.0.0.1:0"}},
+		Listeners: []Listener{{Address: n.addr}},
 		Settings:  Settings{"group.initial.rebalance.delay.ms": "0"},
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
 	})
