@@ -47,6 +47,7 @@ func (b *Broker) createTopic(asked *kmsg.CreateTopicsRequestTopic, only bool, ma
 		var t *topic
 		if t, err = b.topics.make(n); err == nil {
 			made.TopicID = t.id
+			made.Configs = madeConfigs(b.settings.describeTopic(t.settings))
 		}
 	}
 	made.NumPartitions, made.ReplicationFactor = n.partitions, 1
@@ -76,4 +77,13 @@ func (b *Broker) newTopicOf(asked *kmsg.CreateTopicsRequestTopic) (n newTopic, e
 		}
 	}
 	return n, nil
+}
+
+func madeConfigs(described []configEntry) (all []kmsg.CreateTopicsResponseTopicConfig) {
+	for _, e := range described {
+		c := kmsg.NewCreateTopicsResponseTopicConfig()
+		c.Name, c.Value, c.Source = e.setting.name, textOrNil(e.value), int8(e.source)
+		all = append(all, c)
+	}
+	return all
 }

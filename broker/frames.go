@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"maps"
-	"slices"
 
 	"github.com/hapaxmq/hapax"
 )
@@ -15,12 +13,16 @@ import (
 // package encoding/binary, s a string behind its length.
 //
 //	1 batch          4 partition · 8 append time, Unix ms · the batch as its producer sent it, but for base offset and leader epoch
-//	2 topic made     16 id · s name · v first partition's number · v partitions · v settings · settings × (s name · s value)
+//	2 topic made     16 id · s name · v runs · runs × (v first partition's number · v partitions) · settings
 //	3 topic dropped  16 id
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
 //	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
 //	                 that have an offset, in their order
+//	16 configured    16 id · settings
+//	17 grown         16 id · v first new partition's number · v new partitions
+//
+// Settings are v settings · settings × (s name · s value).
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots.
 const (
@@ -35,44 +37,10 @@ const (
 	frameEnded
 )
 
-// topicMade says that a topic was made, with partitions of consecutive numbers.
-type topicMade struct {
-	id         [16]byte
-	name       string
-	first      uint32
-	partitions int32
-	settings   map[string]string
-}
-
-func (m *topicMade) append(b []byte) []byte {
-	b = append(b, m.id[:]...)
-	b = appendString(b, m.name)
-	b = binary.AppendUvarint(b, uint64(m.first))
-	b = binary.AppendUvarint(b, uint64(m.partitions))
-	b = binary.AppendUvarint(b, uint64(len(m.settings)))
-	for _, name := range slices.Sorted(maps.Keys(m.settings)) {
-		b = appendString(appendString(b, name), m.settings[name])
-	}
-	return b
-}
-
-func readTopicMade(b []byte) (m topicMade, err error) {
-	r := reader{b: b}
-	copy(m.id[:], r.bytes(16))
-	m.name = r.string()
-	m.first = uint32(r.uvarint(1<<32 - 1))
-	m.partitions = int32(r.uvarint(maxPartitions))
-	m.settings = make(map[string]string)
-	for range r.uvarint(uint64(len(b))) {
-		if name := r.string(); r.err == nil {
-			m.settings[name] = r.string()
-		}
-		if r.err != nil {
-			break
-		}
-	}
-	return m, r.end()
-}
+const (
+	frameTopicConfigured = 16 + iota
+	frameTopicGrown
+)
 
 func readID(b []byte) (id [16]byte, err error) {
 	r := reader{b: b}

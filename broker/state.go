@@ -15,9 +15,8 @@ import (
 // they are. Topics come before their partitions.
 func (b *Broker) snapshot(add wal.Add) error {
 	for _, t := range b.topics.list() {
-		made := topicMade{id: t.id, name: t.name, partitions: int32(len(t.partitions)), settings: t.settings}
-		made.first = t.partitions[0].Number()
-		if err := add(frameTopicMade, made.append(nil)); err != nil {
+		made := topicMade{id: t.id, name: t.name, runs: t.runs(), settings: t.settings}
+		if err := add(frameTopicMade, made.encode()); err != nil {
 			return err
 		}
 	}
@@ -59,6 +58,18 @@ func (b *Broker) replay(f wal.Frame) error {
 		if t := b.topics.byID(id); t != nil && err == nil {
 			b.topics.remove(t)
 			b.groups.g.Apply(group.TopicDeleted{Topic: id})
+		}
+		return err
+	case frameTopicConfigured:
+		set, err := readTopicConfigured(f.Payload)
+		if err == nil {
+			b.topics.takeSettings(set)
+		}
+		return err
+	case frameTopicGrown:
+		grown, err := readTopicGrown(f.Payload)
+		if err == nil {
+			b.topics.takeGrowth(grown)
 		}
 		return err
 	case frameTransaction:

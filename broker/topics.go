@@ -156,8 +156,8 @@ func (ts *topics) make(n newTopic) (*topic, error) {
 	if err := ts.check(n); err != nil {
 		return nil, err
 	}
-	made := topicMade{id: newID(), name: n.name, first: ts.next, partitions: n.partitions, settings: n.settings}
-	end, err := ts.change(frameTopicMade, made.append(nil), func() { ts.add(made) })
+	made := topicMade{id: newID(), name: n.name, runs: []run{{ts.next, uint32(n.partitions)}}, settings: n.settings}
+	end, err := ts.change(frameTopicMade, made.encode(), func() { ts.add(made) })
 	if err == nil {
 		err = ts.sync(end)
 	}
@@ -182,11 +182,9 @@ func (ts *topics) change(kind uint8, payload []byte, apply func()) (end int64, e
 // add takes over that a topic was made.
 func (ts *topics) add(made topicMade) {
 	t := &topic{name: made.name, id: made.id, settings: made.settings, rules: ts.settings.rules(made.settings)}
-	for i := range made.partitions {
-		number := made.first + uint32(i)
-		t.partitions = append(t.partitions, partition.New(number, ts.log, ts.settings.partition()))
+	for _, r := range made.runs {
+		t.partitions = append(t.partitions, ts.begin(r)...)
 	}
-	ts.next = max(ts.next, made.first+uint32(made.partitions))
 	ts.enter(t)
 }
 
