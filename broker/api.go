@@ -7,8 +7,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// keyAPIVersions is the key of the request that every client begins with.
-const keyAPIVersions = 18
+const (
+	keyProduce     = 0
+	keyAPIVersions = 18 // every client begins with it
+)
 
 // api is one kind of request.
 type api struct {
@@ -34,7 +36,7 @@ func apis() map[int16]api {
 	produce := serves(3, 13, (*conn).produce)
 	produce.announced = 0 // librdkafka before 2.11 compresses nothing otherwise (KAFKA-18659)
 	all := map[int16]api{
-		0:              produce,
+		keyProduce:     produce,
 		1:              serves(4, 18, (*conn).fetch),
 		2:              serves(1, 10, (*conn).listOffsets),
 		3:              serves(0, 13, (*conn).metadata),

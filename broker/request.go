@@ -24,24 +24,34 @@ type header struct {
 // errFrame says that bytes are no request: the connection is of no use any more.
 var errFrame = errors.New("not a Kafka request")
 
+// maxPlain is how long a request may be that holds no records. Decoding makes some
+// twenty times as much of it, at worst.
+const maxPlain = 4 << 20
+
 // readFrame reads a request without its size into buf, which it grows no further
-// than most bytes.
+// than most bytes, and than maxPlain if it is no Produce.
 func readFrame(r io.Reader, buf []byte, most int) ([]byte, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
+	var start [6]byte
+	if n, err := io.ReadFull(r, start[:]); err != nil {
+		if n > 0 {
+			err = fmt.Errorf("%w: cut off after %d bytes", errFrame, n)
+		}
 		return nil, err // io.EOF between two requests
 	}
-	n := int(int32(binary.BigEndian.Uint32(size[:])))
+	n := int(int32(binary.BigEndian.Uint32(start[:])))
+	if key := int16(binary.BigEndian.Uint16(start[4:])); key != keyProduce {
+		most = min(most, maxPlain)
+	}
 	switch {
 	case n < 8:
 		return nil, fmt.Errorf("%w: size %d", errFrame, n)
 	case n > most:
-		return nil, fmt.Errorf("%w: %d bytes, and socket.request.max.bytes allows %d", errFrame, n, most)
+		return nil, fmt.Errorf("%w: %d bytes, and at most %d are allowed", errFrame, n, most)
 	}
-	return readGrowing(r, buf[:0], n)
+	return readGrowing(r, append(buf[:0], start[4:]...), n)
 }
 
-// readGrowing reads n bytes. It makes room as they come, so that a size alone
+// readGrowing reads up to n bytes in all. It makes room as they come, so that a size alone
 // takes no memory.
 func readGrowing(r io.Reader, buf []byte, n int) ([]byte, error) {
 	const step = 1 << 20
@@ -82,6 +92,9 @@ func readHeader(frame []byte) (h header, rest []byte, err error) {
 // skipTags takes the tags off that follow a flexible header. None is known.
 func skipTags(b []byte) ([]byte, error) {
 	count, b, err := uvarint(b)
+	if err == nil && count > uint64(len(b))/2 {
+		err = fmt.Errorf("%w: %d tags in %d bytes", errFrame, count, len(b))
+	}
 	for ; err == nil && count > 0; count-- {
 		var size uint64
 		if _, b, err = uvarint(b); err == nil {

@@ -1,0 +1,107 @@
+package broker
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// frame is a request as it comes over a connection.
+func frame(key, version int16, client string, flexible bool, body []byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, uint16(key))
+	b = binary.BigEndian.AppendUint16(b, uint16(version))
+	b = binary.BigEndian.AppendUint32(b, 7)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(client)))
+	b = append(b, client...)
+	if flexible {
+		b = append(b, 0)
+	}
+	b = append(b, body...)
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
+}
+
+func TestReadRequest(t *testing.T) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Version = 12
+	topic := kmsg.NewMetadataRequestTopic()
+	topic.Topic = kmsg.StringPtr("orders")
+	req.Topics = append(req.Topics, topic)
+	in := frame(3, 12, "me", true, req.AppendTo(nil))
+	r := bytes.NewReader(append(in, in...))
+	for range 2 {
+		f, err := readFrame(r, nil, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, rest, err := readHeader(f)
+		if err != nil || h != (header{3, 12, 7, "me"}) {
+			t.Fatal(h, err)
+		}
+		got, err := readRequest(h, rest)
+		if err != nil || *got.(*kmsg.MetadataRequest).Topics[0].Topic != "orders" {
+			t.Fatal(got, err)
+		}
+	}
+	if _, err := readFrame(r, nil, 1<<20); !errors.Is(err, io.EOF) {
+		t.Errorf("behind the last request: %v", err)
+	}
+}
+
+func TestReadFrameRefuses(t *testing.T) {
+	whole := frame(3, 1, "me", false, nil)
+	for name, in := range map[string][]byte{
+		"a size below a header's":    {0, 0, 0, 7, 0, 3, 0, 0},
+		"a negative size":            {0xff, 0xff, 0xff, 0xff, 0, 3},
+		"a size that is not allowed": {0, 0x10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"text":                       []byte("GET / HTTP/1.1\r\n\r\n"),
+		"a frame cut off":            whole[:len(whole)-1],
+		"a size cut off":             whole[:3],
+	} {
+		if _, err := readFrame(bytes.NewReader(in), nil, 1<<20); !errors.Is(err, errFrame) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A size alone takes no memory, and what is no Produce may not be long.
+func TestReadFrameTakesLittle(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for _, key := range []byte{0, 3} {
+		if _, err := readFrame(bytes.NewReader([]byte{6, 0, 0, 0, 0, key, 0, 0}), nil, 100<<20); !errors.Is(err, errFrame) {
+			t.Error(err)
+		}
+	}
+	if _, err := readFrame(bytes.NewReader(append([]byte{0, 0x50, 0, 0, 0, 3}, make([]byte, 6<<20)...)), nil, 100<<20); !errors.Is(err, errFrame) {
+		t.Errorf("a long request without records: %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 {
+		t.Errorf("%d bytes were taken", n)
+	}
+}
+
+// FuzzReadFrame reads what anybody may send, up to its header.
+func FuzzReadFrame(f *testing.F) {
+	for key, a := range apis() {
+		req := kmsg.RequestForKey(key)
+		req.SetVersion(a.max)
+		f.Add(frame(key, a.max, "me", req.IsFlexible(), req.AppendTo(nil)))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		b, err := readFrame(bytes.NewReader(in), nil, 1<<16)
+		if err != nil {
+			return
+		}
+		if h, rest, err := readHeader(b); err == nil && len(rest) > 0 {
+			if _, err := skipTags(rest); err != nil && !errors.Is(err, errFrame) {
+				t.Errorf("%+v: %v", h, err)
+			}
+		}
+	})
+}
