@@ -122,6 +122,9 @@ func (l *Ledger) open() error {
 	l.hot.mem.measure(l.hot.table)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if w, list := l.o.Window, l.gens.List(); w.Kind == hapax.Tumbling && !w.EventTime && len(list) > 0 {
+		l.current = list[len(list)-1] // full, it goes on as it did before: see awaitsNext
+	}
 	return l.turn(l.now())
 }
 

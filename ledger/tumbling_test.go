@@ -46,3 +46,28 @@ func TestFullTumblingWindow(t *testing.T) {
 	}
 	claim(hapax.Fresh) // the second of them began another window
 }
+
+// Opening ends no full tumbling window: nothing in the log would say so, and the
+// next Open might find it with room, and what it held remembered again.
+func TestFullTumblingWindowOutlivesOpens(t *testing.T) {
+	disk := vfs.NewMem()
+	o := Options{Window: hapax.Window{Count: 2, Kind: hapax.Tumbling}, FS: disk}
+	l := open(t, "d", o)
+	b := batch(l, 0, 2)
+	admit(t, l, b)
+	for range 2 {
+		disk = disk.KillCopy()
+		o.FS = disk
+		l = open(t, "d", o)
+		if s := l.Stats(); s.Live != 2 {
+			t.Fatalf("%d live", s.Live)
+		}
+		if got := admit(t, l, b); got[hapax.Duplicate] != 2 {
+			t.Fatal(got)
+		}
+	}
+	admit(t, l, batch(l, 2, 3))
+	if s := l.Stats(); s.Live != 1 {
+		t.Errorf("%d live in the next window", s.Live)
+	}
+}
