@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // node is a broker under test, which can be stopped and started again.
@@ -17,6 +19,7 @@ type node struct {
 	stop   func() error
 	broker *Broker
 	addr   string
+	fs     vfs.FS // nil: the operating system's
 }
 
 func start(t *testing.T) *node {
@@ -35,6 +38,7 @@ func (n *node) start() {
 	b, err := Open(n.dir, Options{
 		Listeners: []Listener{{Address: n.addr}},
 		Settings:  Settings{"group.initial.rebalance.delay.ms": "0"},
+		FS:        n.fs,
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
 	})
 	if err != nil {
