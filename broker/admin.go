@@ -11,6 +11,7 @@ func adminAPIs() map[int16]api {
 	return map[int16]api{
 		15: asks(0, 6, describeGroups),
 		16: asks(0, 5, listGroups),
+		21: asks(0, 2, deleteRecords),
 		23: asks(2, 4, offsetForLeaderEpoch),
 		29: asks(1, 3, describeACLs),
 		32: asks(0, 4, describeConfigs),

@@ -37,10 +37,11 @@ type Broker struct {
 	wal *wal.Log
 	log partition.Log
 
-	records records
-	topics  *topics
-	txns    transactions
-	groups  groups
+	records   records
+	topics    *topics
+	txns      transactions
+	groups    groups
+	retention retention
 
 	listeners []*listener
 	counters  counters
@@ -77,6 +78,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
 	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
+	b.retention = retention{b}
 	if err := b.open(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
 	}
@@ -128,6 +130,7 @@ func (b *Broker) open(dir string) (err error) {
 func (b *Broker) Serve(ctx context.Context) {
 	var serving sync.WaitGroup
 	serving.Go(func() { b.groups.run(ctx) })
+	serving.Go(func() { b.retention.run(ctx) })
 	serving.Go(func() { b.txns.run(ctx) })
 	for _, l := range b.listeners {
 		serving.Go(func() { b.accept(ctx, l) })

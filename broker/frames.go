@@ -24,7 +24,8 @@ import (
 //
 // Settings are v settings · settings × (s name · s value).
 //
-// Kinds 4, 5 and 8 are package partition's, for snapshots.
+// Kinds 4, 5 and 8 are package partition's, for snapshots; so is 18, by which records
+// are let go.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade

@@ -114,11 +114,11 @@ func nodeLimits() []setting {
 
 func nodeLogs() []setting {
 	return []setting{
-		{name: "log.retention.ms", kind: long, value: "", effect: notYet, low: -1, high: math.MaxInt64, doc: "How long records are kept, in milliseconds. -1 is for good."},
-		{name: "log.retention.minutes", kind: integer, value: "", effect: notYet, low: -1, high: most32, doc: "The same in minutes, unless it is said in milliseconds."},
-		{name: "log.retention.hours", kind: integer, value: "168", effect: notYet, low: -1, high: most32, doc: "The same in hours, unless it is said in milliseconds or minutes."},
-		{name: "log.retention.bytes", kind: long, value: "-1", effect: notYet, low: -1, high: math.MaxInt64, doc: "How many bytes of records a partition keeps. -1 is all."},
-		{name: "log.retention.check.interval.ms", kind: long, value: "300000", effect: notYet, low: 1, high: math.MaxInt64, doc: "How often it is looked for records to let go."},
+		{name: "log.retention.ms", kind: long, value: "", low: -1, high: math.MaxInt64, doc: "How long records are kept, in milliseconds. -1 is for good."},
+		{name: "log.retention.minutes", kind: integer, value: "", low: -1, high: most32, doc: "The same in minutes, unless it is said in milliseconds."},
+		{name: "log.retention.hours", kind: integer, value: "168", low: -1, high: most32, doc: "The same in hours, unless it is said in milliseconds or minutes."},
+		{name: "log.retention.bytes", kind: long, value: "-1", low: -1, high: math.MaxInt64, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "log.retention.check.interval.ms", kind: long, value: "300000", low: 1, high: math.MaxInt64, doc: "How often it is looked for records to let go."},
 		{name: "log.cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, doc: "What becomes of old records."},
 		{name: "log.message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, doc: "Whose time a record has: its producer's or the node's."},
 		{name: "log.segment.bytes", kind: integer, value: "1073741824", effect: nothing, low: 14, high: most32, doc: "All partitions share the files of one log, whose size is its own."},

@@ -8,12 +8,18 @@ import (
 
 // topicRules are the settings of a topic that matter while it is used.
 type topicRules struct {
-	maxBatch int // max.message.bytes
+	maxBatch       int   // max.message.bytes
+	retentionMs    int64 // retention.ms; -1 is for good
+	retentionBytes int64 // retention.bytes; -1 is all
 }
 
 // rules are those of a topic that has some settings of its own.
 func (s *settings) rules(own map[string]string) topicRules {
-	return topicRules{maxBatch: int(s.topicNumber(own, "max.message.bytes"))}
+	return topicRules{
+		maxBatch:       int(s.topicNumber(own, "max.message.bytes")),
+		retentionMs:    s.topicNumber(own, "retention.ms"),
+		retentionBytes: s.topicNumber(own, "retention.bytes"),
+	}
 }
 
 // topicValue is the value of a topic's setting: its own, the node's, or the
@@ -65,8 +71,8 @@ func topicSettings() []setting {
 	const forever = math.MaxInt64
 	return []setting{
 		{name: "max.message.bytes", kind: integer, value: "1048588", low: 0, high: most32, node: []string{"message.max.bytes"}, doc: "Bytes of a batch of records, compressed as it may be."},
-		{name: "retention.ms", kind: long, value: "604800000", effect: notYet, low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
-		{name: "retention.bytes", kind: long, value: "-1", effect: notYet, low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "retention.ms", kind: long, value: "604800000", low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
+		{name: "retention.bytes", kind: long, value: "-1", low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
 		{name: "cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records."},
 		{name: "compression.type", kind: text32, value: "producer", effect: notYet, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are kept: as their producer compressed them."},
 		{name: "message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},

@@ -91,6 +91,8 @@ func (b *Broker) replay(f wal.Frame) error {
 	switch f.Kind {
 	case frameBatch:
 		return r.Batch(rest, f.File, f.Offset+4)
+	case partition.FrameCut:
+		return r.Cut(rest)
 	case framePartition:
 		return r.Restore(rest)
 	case frameExtents:

@@ -28,7 +28,7 @@ func (p *Partition) limit(committed bool) int64 {
 // mu, after settle.
 func (p *Partition) stable() int64 {
 	if first, ok := p.producers.FirstUnstable(p.log.synced()); ok {
-		return min(first, p.high)
+		return min(max(first, p.start), p.high)
 	}
 	return p.high
 }
