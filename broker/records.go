@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -61,6 +64,9 @@ func (o *openFiles) file(number uint64) (*wal.File, error) {
 		}
 	}
 	f, err := o.wal.File(number)
+	if errors.Is(err, fs.ErrNotExist) { // since they were looked up
+		return nil, refuse(code.OffsetOutOfRange, "the records are gone")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"maps"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,23 @@ func TestTopicValues(t *testing.T) {
 	}
 	if got := s.topicValue(nil, "retention.ms"); got != "604800000" {
 		t.Errorf("of 168 hours: %s", got)
+	}
+}
+
+func TestSeats(t *testing.T) {
+	here, there := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 1}, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 1}
+	s := newSeats(3, 2)
+	for i, step := range []struct {
+		from net.Addr
+		want bool
+	}{{here, true}, {here, true}, {here, false}, {there, true}, {there, false}} {
+		if got := s.take(step.from); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+	s.leave(here)
+	if !s.take(there) || s.taken != 3 {
+		t.Error("a seat that was left is not free")
 	}
 }
 
