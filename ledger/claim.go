@@ -58,6 +58,9 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 	if r.Lease <= 0 || r.Lease > l.o.MaxLease {
 		return hapax.Claim{}, fmt.Errorf("claim: lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
 	}
+	if len(r.Identity) == 0 {
+		return hapax.Claim{}, fmt.Errorf("claim: %w", hapax.ErrMissing)
+	}
 	f := l.hasher.Scoped(r.Scope).Fingerprint(r.Identity)
 	c, reserved, err := l.claim(f, r)
 	if err != nil || l.journal == nil {

@@ -2,7 +2,9 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -123,5 +125,35 @@ func TestLargeBatches(t *testing.T) {
 		if spilled > 0 {
 			t.Errorf("batches of %d: %d identities have no place", n, spilled)
 		}
+	}
+}
+
+// A directory that somebody else uses is not made a ledger, and keeps what it
+// holds; what a ledger left that was cut off while it was made is no hindrance.
+func TestForeignDirectory(t *testing.T) {
+	for name, own := range map[string]bool{
+		"notes.txt": false, secretName: false, "0000000000000007.cold": false,
+		secretName + vfs.TempSuffix: true, metaName + vfs.TempSuffix: true, cleanName: true,
+	} {
+		disk := vfs.NewMem()
+		must(t, disk.MkdirAll("d"))
+		writeAll(t, disk, filepath.Join("d", name), []byte("mine"))
+		l, err := Open("d", Options{Window: hapax.Window{Time: time.Hour}, FS: disk})
+		if own != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err == nil {
+			must(t, l.Close())
+		} else if got := string(readAll(t, disk, filepath.Join("d", name))); got != "mine" {
+			t.Errorf("%s holds %q now", name, got)
+		}
+	}
+}
+
+// Nobody can claim a message that has no identity.
+func TestClaimWithoutIdentity(t *testing.T) {
+	l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
+	if _, err := l.Claim(context.Background(), hapax.Request{Lease: time.Second}); !errors.Is(err, hapax.ErrMissing) {
+		t.Error(err)
 	}
 }

@@ -229,6 +229,29 @@ func (d directory) secret() (h identity.Hasher, err error) {
 // keyOf is what a ledger knows its secret by.
 func keyOf(h identity.Hasher) string { return h.Fingerprint([]byte("hapax")).String() }
 
+// mayBeMade refuses a directory that somebody else uses: what making a ledger left
+// when it was cut off, and nothing else, may be there.
+func (d directory) mayBeMade() error {
+	names, err := d.fs.List(d.path)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		own := false
+		switch strings.TrimSuffix(name, vfs.TempSuffix) {
+		case lockName, cleanName, metaName:
+			own = true
+		case secretName:
+			_, err := d.secret()
+			own = err == nil || name != secretName // else it is half written
+		}
+		if !own {
+			return fmt.Errorf("the directory is no ledger, and holds %q: name one that is empty, or not there yet", name)
+		}
+	}
+	return nil
+}
+
 // make makes a new ledger's own files, the secret first: a directory with the file
 // ledger has all it needs.
 func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hasher, err error) {
@@ -237,6 +260,9 @@ func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hash
 	}
 	if o.ReadOnly {
 		return h, fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
+	}
+	if err := d.mayBeMade(); err != nil {
+		return h, err
 	}
 	secret := newSecret()
 	h = identity.NewHasher(secret)

@@ -243,7 +243,7 @@ func (w *writer) conflict(c *Chunk, i int, line []byte, stats *Stats) (stopped, 
 	}
 	stats.Conflicts++
 	switch {
-	case o.OnConflict == Pass:
+	case o.OnConflict == Pass && !o.Mark:
 		return nil, o.Unique.add(line)
 	case o.Conflicts != nil:
 		return nil, o.Conflicts.add(line)

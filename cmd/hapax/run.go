@@ -50,15 +50,16 @@ type commands struct {
 
 // world is what a command works on.
 type world struct {
-	ctx    context.Context
-	stdin  io.Reader
-	stdout io.Writer
-	stderr *console
+	ctx     context.Context
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  *console
+	command string // as far as it could be read, such as "hapax uniq"
 }
 
 // run runs one command and returns its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	w := &world{ctx, stdin, stdout, newConsole(stderr)}
+	w := &world{ctx, stdin, stdout, newConsole(stderr), "hapax"}
 	helped := false
 	parser, err := kong.New(&commands{},
 		kong.Name("hapax"),
@@ -81,6 +82,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if helped {
 		return exitOK
 	}
+	w.command = commandOf(command, err)
 	if err == nil {
 		err = checkEmpty(command)
 	}
@@ -88,6 +90,18 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return w.fail(misread(err))
 	}
 	return w.fail(command.Run(w))
+}
+
+// commandOf is the command that a command line names, if it could be read so far.
+func commandOf(command *kong.Context, err error) string {
+	var unread *kong.ParseError
+	if errors.As(err, &unread) {
+		command = unread.Context
+	}
+	if command == nil || command.Selected() == nil {
+		return "hapax"
+	}
+	return command.Selected().FullPath()
 }
 
 // misread is what is wrong with the command line, or with the output of its help.
@@ -142,7 +156,7 @@ func (w *world) fail(err error) int {
 	text := strings.ReplaceAll(err.Error(), "hapax: ", "") // it says so once
 	switch {
 	case errors.Is(err, errUsage):
-		w.stderr.say("%s; see hapax --help", text)
+		w.stderr.say("%s; see %s --help", text, w.command)
 		return exitUsage
 	case errors.Is(err, errAbsent):
 		w.stderr.say("%s", text)

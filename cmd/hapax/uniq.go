@@ -214,6 +214,11 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 
 // options turns flags into options, all but the ledger and the outputs.
 func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
+	for _, name := range c.outputFiles() {
+		if name == "-" {
+			return o, w, usage("-: that is no file: without --out, standard output is written to; ./- is a file of that name")
+		}
+	}
 	o = uniq.Options{MaxLine: int(c.MaxLine), Mark: c.Mark, CheckpointBytes: int64(c.Checkpoint)}
 	if o.Naming, err = c.naming(); err != nil {
 		return o, w, err
