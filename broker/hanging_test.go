@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -102,6 +103,34 @@ func TestEndBesideWrite(t *testing.T) {
 					t.Fatalf("partition %d is stable up to %d of %d, and no transaction is open: %v", i, stable, high, c)
 				}
 			}
+		}
+	}
+}
+
+// Records of an open transaction may be deleted: the last stable offset is never
+// below what is kept, and the transaction's end still ends it.
+func TestDeletedRecordsOfOpenTransaction(t *testing.T) {
+	n, ctx := start(t), testContext(t)
+	n.topic(ctx, "orders", 1)
+	w := n.writer("till", true, minute)
+	w.write("orders", 0, "gone")
+	w.write("orders", 0, "gone too")
+	to := make(kadm.Offsets)
+	to.AddOffset("orders", 0, 2, -1)
+	if _, err := n.admin().DeleteRecords(ctx, to); err != nil {
+		t.Fatal(err)
+	}
+	w.write("orders", 0, "kept")
+	for _, n := range []*node{n, n.copied()} {
+		if p := n.wire().fetch("orders", 2); p.ErrorCode != 0 || p.LastStableOffset != 2 || p.LogStartOffset != 2 || p.HighWatermark != 3 {
+			t.Fatalf("%v: from %d on, stable up to %d of %d", code.Error(p.ErrorCode), p.LogStartOffset, p.LastStableOffset, p.HighWatermark)
+		}
+	}
+	w.want(code.None, int16(w.end(false)))
+	for _, n := range []*node{n, n.copied()} {
+		p := n.wire().fetch("orders", 2)
+		if len(p.AbortedTransactions) != 1 || p.AbortedTransactions[0].FirstOffset != 0 || p.LastStableOffset != 4 {
+			t.Fatalf("aborted %v, stable up to %d", p.AbortedTransactions, p.LastStableOffset)
 		}
 	}
 }
