@@ -192,6 +192,9 @@ func TestHeadersLast(t *testing.T) {
 
 // TestAllocations: what every batch passes through takes nothing from the heap.
 func TestAllocations(t *testing.T) {
+	if raced {
+		t.Skip("the race detector allocates")
+	}
 	b := build(t, sent(), records(100))
 	h := sent()
 	h.Attributes = h.Attributes.With(Zstd)
