@@ -142,29 +142,35 @@ func (t *Table) expired(p *producer, now int64) bool {
 //     code.OutOfOrderSequenceNumber, which covers older repeats and overlaps.
 //   - A higher epoch must begin with 0; else code.OutOfOrderSequenceNumber.
 //   - A lower epoch is fenced: code.InvalidProducerEpoch.
-//   - As many producers as may be have open transactions, and this is another:
-//     code.NotEnoughReplicas, which makes clients try again.
+//   - As many producers as may be have open transactions, and this would be one
+//     more, or is not known: code.NotEnoughReplicas, which makes clients try again.
 func (t *Table) Check(b Batch, now int64) Verdict {
 	p := t.lookup(b.ProducerID, now)
-	switch {
-	case p == nil && len(t.open) >= t.rules.Most:
+	if p != nil {
+		if v := p.check(b); v != (Verdict{}) {
+			return v
+		}
+	}
+	if len(t.open) >= t.rules.Most && (p == nil || p.first == None && b.Transactional) {
 		return Verdict{Code: code.NotEnoughReplicas}
-	case p == nil:
-		return Verdict{}
+	}
+	return Verdict{}
+}
+
+func (p *producer) check(b Batch) Verdict {
+	next := int32(0)
+	switch {
 	case b.Epoch < p.epoch:
 		return Verdict{Code: code.InvalidProducerEpoch}
-	case b.Epoch > p.epoch:
-		if b.First != 0 {
-			return Verdict{Code: code.OutOfOrderSequenceNumber}
-		}
-		return Verdict{}
-	}
-	for _, old := range p.batches[:p.count] {
-		if old.first == b.First && old.last == b.last() {
-			return Verdict{Duplicate: true, First: old.place}
+	case b.Epoch == p.epoch:
+		next = p.next
+		for _, old := range p.batches[:p.count] {
+			if old.first == b.First && old.last == b.last() {
+				return Verdict{Duplicate: true, First: old.place}
+			}
 		}
 	}
-	if b.First != p.next {
+	if b.First != next {
 		return Verdict{Code: code.OutOfOrderSequenceNumber}
 	}
 	return Verdict{}
