@@ -28,6 +28,7 @@ import (
 func (c *conn) produce(_ context.Context, req *kmsg.ProduceRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ProduceResponse)
 	p := producing{b: c.b, acks: req.Acks, now: c.b.clock()}
+	p.prepareAll(req)
 	if req.TransactionID == nil {
 		p.appendAll(req, resp)
 	} else {
@@ -43,55 +44,51 @@ func (c *conn) produce(_ context.Context, req *kmsg.ProduceRequest) answer {
 type producing struct {
 	b    *Broker
 	acks int16
-	now  int64 // Unix ms
+	now  int64 // when it came, Unix ms
 	end  int64 // of the log: what the answer waits for
 	txn  *admission
+
+	batches []prepared // in the request's order
+	recoded int        // bytes of those that were compressed anew
 }
 
 func (p *producing) appendAll(req *kmsg.ProduceRequest, resp *kmsg.ProduceResponse) {
+	next := p.batches
 	for i := range req.Topics {
 		asked := &req.Topics[i]
-		t := p.b.topics.find(asked.Topic, asked.TopicID, req.Version >= 13)
 		done := kmsg.NewProduceResponseTopic()
 		done.Topic, done.TopicID = strings.Clone(asked.Topic), asked.TopicID
 		for j := range asked.Partitions {
-			done.Partitions = append(done.Partitions, p.append(t, &asked.Partitions[j], req.Version >= 13))
+			done.Partitions = append(done.Partitions, p.append(asked.Partitions[j].Partition, &next[0]))
+			next = next[1:]
 		}
 		resp.Topics = append(resp.Topics, done)
 	}
 }
 
-func (p *producing) append(t *topic, asked *kmsg.ProduceRequestTopicPartition, byID bool) kmsg.ProduceResponseTopicPartition {
+func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicPartition {
 	done := kmsg.NewProduceResponseTopicPartition()
-	done.Partition = asked.Partition
-	appended, err := p.appendTo(t, asked, byID)
+	done.Partition = number
+	appended, err := p.appendTo(b)
 	if err != nil {
 		done.ErrorCode, done.BaseOffset = int16(codeOf(err)), -1
-		done.ErrorMessage = messageOf(err)
+		done.ErrorMessage, done.ErrorRecords = messageOf(err), untimelyOf(err)
 		return done
 	}
 	p.end = max(p.end, appended.LogEnd)
 	done.BaseOffset, done.LogStartOffset = appended.Base, appended.Start
+	if b.header.Attributes.Has(batch.AppendTime) {
+		done.LogAppendTime = appended.Time
+	}
 	return done
 }
 
-func (p *producing) appendTo(t *topic, asked *kmsg.ProduceRequestTopicPartition, byID bool) (a partition.Appended, err error) {
-	if p.acks < -1 || p.acks > 1 {
-		return a, refuse(code.InvalidRequiredAcks, "acks %d", p.acks)
+func (p *producing) appendTo(b *prepared) (a partition.Appended, err error) {
+	if b.err != nil {
+		return a, b.err
 	}
-	to, err := partitionOf(t, asked.Partition, byID)
-	if err != nil {
-		return a, err
-	}
-	if most := t.rules.maxBatch; len(asked.Records) > most {
-		return a, refuse(code.MessageTooLarge, "a batch of %d bytes, and max.message.bytes of topic %q allows %d", len(asked.Records), t.name, most)
-	}
-	h, err := batch.Validate(asked.Records)
-	if err != nil {
-		return a, err
-	}
-	if h.Attributes.Has(batch.Transactional) {
-		if err := p.txn.admits(to.Number(), h.ProducerID, h.ProducerEpoch); err != nil {
+	if b.header.Attributes.Has(batch.Transactional) {
+		if err := p.txn.admits(b.to.Number(), b.header.ProducerID, b.header.ProducerEpoch); err != nil {
 			return a, err
 		}
 	}
@@ -99,7 +96,7 @@ func (p *producing) appendTo(t *topic, asked *kmsg.ProduceRequestTopicPartition,
 		p.b.log.Begin()
 		defer p.b.log.End()
 	}
-	return to.Append(asked.Records, h, p.now)
+	return b.to.Append(b.bytes, b.header, p.b.options.Clock)
 }
 
 // answer is sent when the batches are durable. If they cannot be, none is
@@ -129,6 +126,7 @@ func failProduce(resp *kmsg.ProduceResponse, err error) {
 			d := &resp.Topics[i].Partitions[j]
 			if d.ErrorCode == 0 {
 				d.ErrorCode, d.BaseOffset, d.ErrorMessage = int16(code.KafkaStorageError), -1, messageOf(err)
+				d.LogAppendTime = -1
 			}
 		}
 	}

@@ -42,6 +42,7 @@ type Broker struct {
 	txns      transactions
 	groups    groups
 	retention retention
+	recoders  recoders
 
 	listeners []*listener
 	counters  counters

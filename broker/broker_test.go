@@ -19,7 +19,8 @@ type node struct {
 	stop   func() error
 	broker *Broker
 	addr   string
-	fs     vfs.FS // nil: the operating system's
+	fs     vfs.FS           // nil: the operating system's
+	clock  func() time.Time // nil: the operating system's
 }
 
 func start(t *testing.T) *node {
@@ -39,6 +40,7 @@ func (n *node) start() {
 		Listeners: []Listener{{Address: n.addr}},
 		Settings:  Settings{"group.initial.rebalance.delay.ms": "0"},
 		FS:        n.fs,
+		Clock:     n.clock,
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
 	})
 	if err != nil {

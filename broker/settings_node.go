@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/txn"
@@ -108,7 +109,7 @@ func nodeLimits() []setting {
 		{name: "listeners", kind: list, value: "", doc: "Ports, as NAME://HOST:PORT."},
 		{name: "advertised.listeners", kind: list, value: "", doc: "What clients are told to come to, as NAME://HOST:PORT for the listener of that name."},
 		{name: "listener.security.protocol.map", kind: list, value: "", doc: "The protocol of each listener, as NAME:PROTOCOL. Without, a listener's name is its protocol."},
-		{name: "compression.type", kind: text32, value: "producer", effect: notYet, choices: codecs(), doc: "How batches are kept: as their producer compressed them."},
+		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
 	}
 }
 
@@ -120,7 +121,9 @@ func nodeLogs() []setting {
 		{name: "log.retention.bytes", kind: long, value: "-1", low: -1, high: math.MaxInt64, doc: "How many bytes of records a partition keeps. -1 is all."},
 		{name: "log.retention.check.interval.ms", kind: long, value: "300000", low: 1, high: math.MaxInt64, doc: "How often it is looked for records to let go."},
 		{name: "log.cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, doc: "What becomes of old records."},
-		{name: "log.message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, doc: "Whose time a record has: its producer's or the node's."},
+		{name: "log.message.timestamp.type", kind: text32, value: createTime, choices: []string{createTime, logAppendTime}, doc: "Whose time a record has: its producer's or the node's."},
+		{name: "log.message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", low: 0, high: math.MaxInt64, doc: "How far a record's time may lie back, unless it is the node's."},
+		{name: "log.message.timestamp.after.max.ms", kind: long, value: "3600000", low: 0, high: math.MaxInt64, doc: "How far a record's time may lie ahead, unless it is the node's."},
 		{name: "log.segment.bytes", kind: integer, value: "1073741824", effect: nothing, low: 14, high: most32, doc: "All partitions share the files of one log, whose size is its own."},
 		{name: "log.roll.ms", kind: long, value: "", effect: nothing, low: 1, high: math.MaxInt64, doc: "All partitions share the files of one log."},
 		{name: "log.roll.hours", kind: integer, value: "168", effect: nothing, low: 1, high: most32, doc: "All partitions share the files of one log."},
@@ -143,9 +146,22 @@ func nodeGroups() []setting {
 	}
 }
 
+// The values of message.timestamp.type.
+const (
+	createTime    = "CreateTime"
+	logAppendTime = "LogAppendTime"
+)
+
+// asProduced is the value of compression.type that leaves batches as they are.
+const asProduced = "producer"
+
 // codecs are the values of compression.type.
 func codecs() []string {
-	return []string{"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"}
+	all := []string{asProduced, "uncompressed"}
+	for c := batch.Gzip; c <= batch.Zstd; c++ {
+		all = append(all, c.String())
+	}
+	return all
 }
 
 // idle are settings that mean nothing here, and their defaults: they are in many a

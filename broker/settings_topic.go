@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/hapaxmq/hapax/broker/batch"
 )
 
 // topicRules are the settings of a topic that matter while it is used.
@@ -11,15 +13,35 @@ type topicRules struct {
 	maxBatch       int   // max.message.bytes
 	retentionMs    int64 // retention.ms; -1 is for good
 	retentionBytes int64 // retention.bytes; -1 is all
+	appendTime     bool  // message.timestamp.type: the time of records is the node's
+	before, after  int64 // message.timestamp.before.max.ms and after.max.ms, unless it is
+	recode         bool  // compression.type: batches are compressed by codec
+	codec          batch.Codec
 }
 
 // rules are those of a topic that has some settings of its own.
 func (s *settings) rules(own map[string]string) topicRules {
+	compression := s.topicValue(own, "compression.type")
 	return topicRules{
 		maxBatch:       int(s.topicNumber(own, "max.message.bytes")),
 		retentionMs:    s.topicNumber(own, "retention.ms"),
 		retentionBytes: s.topicNumber(own, "retention.bytes"),
+		appendTime:     s.topicValue(own, "message.timestamp.type") == logAppendTime,
+		before:         s.topicNumber(own, "message.timestamp.before.max.ms"),
+		after:          s.topicNumber(own, "message.timestamp.after.max.ms"),
+		recode:         compression != asProduced,
+		codec:          codecNamed(compression),
 	}
+}
+
+// codecNamed is the codec that a compression.type names; batch.Plain if none does.
+func codecNamed(name string) batch.Codec {
+	for c := batch.Gzip; c <= batch.Zstd; c++ {
+		if c.String() == name {
+			return c
+		}
+	}
+	return batch.Plain
 }
 
 // topicValue is the value of a topic's setting: its own, the node's, or the
@@ -74,10 +96,10 @@ func topicSettings() []setting {
 		{name: "retention.ms", kind: long, value: "604800000", low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
 		{name: "retention.bytes", kind: long, value: "-1", low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
 		{name: "cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records."},
-		{name: "compression.type", kind: text32, value: "producer", effect: notYet, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are kept: as their producer compressed them."},
-		{name: "message.timestamp.type", kind: text32, value: "CreateTime", effect: notYet, choices: []string{"CreateTime", "LogAppendTime"}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},
-		{name: "message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", effect: notYet, low: 0, high: forever, doc: "How far a record's time may lie back."},
-		{name: "message.timestamp.after.max.ms", kind: long, value: "3600000", effect: nothing, low: 0, high: forever, doc: "How far a record's time may lie ahead: any distance."},
+		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
+		{name: "message.timestamp.type", kind: text32, value: createTime, choices: []string{createTime, logAppendTime}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},
+		{name: "message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", low: 0, high: forever, node: []string{"log.message.timestamp.before.max.ms"}, doc: "How far a record's time may lie back, unless it is the node's."},
+		{name: "message.timestamp.after.max.ms", kind: long, value: "3600000", low: 0, high: forever, node: []string{"log.message.timestamp.after.max.ms"}, doc: "How far a record's time may lie ahead, unless it is the node's."},
 		{name: "delete.retention.ms", kind: long, value: "86400000", effect: nothing, low: 0, high: forever, doc: "How long compaction keeps that a key was deleted."},
 		{name: "min.compaction.lag.ms", kind: long, value: "0", effect: nothing, low: 0, high: forever, doc: "How long compaction leaves a record alone."},
 		{name: "max.compaction.lag.ms", kind: long, value: "9223372036854775807", effect: nothing, low: 1, high: forever, doc: "How long it may."},

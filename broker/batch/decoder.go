@@ -50,7 +50,12 @@ func (d *Decoder) each(b []byte, yield func(Record, error) bool) {
 		yield(Record{}, err)
 		return
 	}
-	c := cursor{b: records}
+	h.each(records, yield)
+}
+
+// each yields the records that b, decompressed, is.
+func (h *Header) each(b []byte, yield func(Record, error) bool) {
+	c := cursor{b: b}
 	last := int32(-1)
 	for n := range h.Count {
 		var r Record

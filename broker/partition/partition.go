@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
@@ -68,29 +69,36 @@ func (p *Partition) Number() uint32 { return p.number }
 type Appended struct {
 	Base   int64 // its first offset
 	Start  int64 // the first offset of the partition
+	Time   int64 // when it was appended, Unix ms
 	LogEnd int64 // it is durable when the log is synced so far
 }
 
 // Append gives a valid batch its offsets and appends it. It writes them into the
-// batch, whose bytes stay the caller's. now is Unix ms. A batch that a producer
-// sends again gives what it was given at first, and is not appended.
-func (p *Partition) Append(b []byte, h batch.Header, now int64) (Appended, error) {
+// batch, whose bytes stay the caller's. If h, unlike the batch, has
+// [batch.AppendTime], the records' time becomes that of the append: what the clock
+// says when it is the batch's turn. A batch that a producer sends again gives what
+// it was given at first, and is not appended.
+func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Appended, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dropped {
 		return Appended{}, fmt.Errorf("append: %w", code.UnknownTopicOrPartition)
 	}
-	from := sender(&h)
+	from, now := sender(&h), clock().UnixMilli()
 	if h.Idempotent() {
 		switch v := p.producers.Check(from, now); {
 		case v.Code != code.None:
 			return Appended{}, fmt.Errorf("append: producer %d, epoch %d, sequence %d: %w", h.ProducerID, h.ProducerEpoch, h.BaseSequence, v.Code)
 		case v.Duplicate:
-			return Appended{Base: v.First.Offset, Start: p.start, LogEnd: v.First.Position}, nil
+			return Appended{Base: v.First.Offset, Start: p.start, Time: v.First.Time, LogEnd: v.First.Position}, nil
 		}
 	}
 	base := p.end
 	batch.SetBase(b, base, LeaderEpoch)
+	if h.Attributes.Has(batch.AppendTime) {
+		batch.SetAppendTime(b, now)
+		h.MaxTimestamp = now
+	}
 	at, err := p.log.Append(FrameBatch, frameHeadOf(p.number, now), b)
 	if err != nil {
 		return Appended{}, err
@@ -101,7 +109,7 @@ func (p *Partition) Append(b []byte, h batch.Header, now int64) (Appended, error
 	}
 	p.pending.push(appended{end: p.end, log: at.End})
 	p.log.touch(p)
-	return Appended{Base: base, Start: p.start, LogEnd: at.End}, nil
+	return Appended{Base: base, Start: p.start, Time: now, LogEnd: at.End}, nil
 }
 
 // sender is what an idempotent batch says of its producer.
