@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -61,6 +62,11 @@ func (b *Broker) describe(asked *kmsg.MetadataRequestTopic, mayMake bool) kmsg.M
 		return noTopic(&name, asked.TopicID, code.UnknownTopicOrPartition)
 	}
 	t, err := b.topics.make(newTopic{name: name, partitions: b.settings.partitions})
+	if errors.Is(err, code.TopicAlreadyExists) { // somebody else was quicker
+		if t := b.topics.named(name); t != nil {
+			return describeTopic(t)
+		}
+	}
 	if err != nil {
 		return noTopic(&name, asked.TopicID, codeOf(err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,4 +123,21 @@ func TestProduceAndConsume(t *testing.T) {
 	n.restart()
 	produce(count)
 	consume(count, 2*count)
+}
+
+// Clients that ask for a topic at once all get it, and none is told that it exists.
+func TestMadeByMany(t *testing.T) {
+	n := start(t)
+	var asking sync.WaitGroup
+	for i := range 20 {
+		for range 4 {
+			asking.Go(func() {
+				c := n.client(kgo.DefaultProduceTopic(fmt.Sprint("t", i)))
+				if err := c.ProduceSync(t.Context(), kgo.StringRecord("one")).FirstErr(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	asking.Wait()
 }
