@@ -41,16 +41,17 @@ type served struct {
 	*testing.T
 	address string
 	dir     string
+	flags   []string
 	process *exec.Cmd
 	said    bytes.Buffer
 }
 
-func serve(t *testing.T) *served {
+func serve(t *testing.T, flags ...string) *served {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{T: t, address: l.Addr().String(), dir: filepath.Join(t.TempDir(), "data")}
+	s := &served{T: t, address: l.Addr().String(), dir: filepath.Join(t.TempDir(), "data"), flags: flags}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func serve(t *testing.T) *served {
 func (s *served) start() {
 	s.Helper()
 	s.said.Reset()
-	s.process = exec.Command("hapax", "serve", "--data", s.dir, "--kafka", s.address, "--http", "")
+	s.process = exec.Command("hapax", append([]string{"serve", "--data", s.dir, "--kafka", s.address, "--http", ""}, s.flags...)...)
 	s.process.Env = append(os.Environ(), "GORACE="+noLinger)
 	s.process.Stderr = &s.said
 	out, err := s.process.StdoutPipe()
@@ -85,13 +86,17 @@ func (s *served) kill() {
 
 func (s *served) client(opts ...kgo.Opt) *kgo.Client {
 	s.Helper()
-	c, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(s.address), kgo.AllowAutoTopicCreation(), kgo.DisableClientMetrics(),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(20 * time.Millisecond)}, opts...)...)
+	c, err := kgo.NewClient(s.options(opts...)...)
 	if err != nil {
 		s.Fatal(err)
 	}
 	s.Cleanup(c.Close)
 	return c
+}
+
+func (s *served) options(opts ...kgo.Opt) []kgo.Opt {
+	return append([]kgo.Opt{kgo.SeedBrokers(s.address), kgo.AllowAutoTopicCreation(), kgo.DisableClientMetrics(),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }), kgo.MetadataMinAge(20 * time.Millisecond)}, opts...)
 }
 
 // history is what producers were told and readers saw. Values are of a producer, in
