@@ -80,45 +80,46 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 // note keeps the verdict on a position.
 func (a *admission) note(e *Entry) {
 	if a.src != nil {
-		a.src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
-		a.l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
+		a.src.noteVerdict(e.Offset, printOf(e.Fingerprint), e.Verdict == hapax.Fresh)
+		a.l.frame.positionOf(e)
 	}
 }
 
-// admitAt is admitEntry for one with a position: one at or below the
-// confirmed position is done, and one admitted before and not confirmed is run
-// again if it was the first copy then.
+// admitAt is admitEntry for one with a position. One that was met lets nothing leave
+// the window and moves no watermark: at or below the confirmed position it is done, and above it gets the
+// verdict it had, whatever has left the window since.
 func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 	l := a.l
 	if a.src == nil {
 		return a.admitEntry(e, k, s)
 	}
-	if l.o.Window.EventTime {
-		a.event(e)
-	}
-	seen, fresh := a.src.seen(e.Offset)
-	known := seen && a.known(k)
-	switch {
-	case e.Offset > a.src.confirmed && !known:
+	met, fresh := a.src.met(e)
+	if !met {
 		if err := a.admitEntry(e, k, s); err != nil {
 			return err
 		}
 		if e.Verdict == hapax.Fresh || e.Verdict == hapax.Duplicate || e.Verdict == hapax.Conflict {
 			a.note(e)
 		}
-	case e.Offset <= a.src.confirmed:
+		return nil
+	}
+	if e.Offset <= a.src.confirmed {
 		e.Verdict = hapax.Duplicate
 		l.stats.duplicates.Add(1)
-	case l.gens.Late(e.Time):
-		e.Verdict = hapax.Late
-		l.stats.late.Add(1)
-	case fresh:
+		return nil
+	}
+	if held, ok := l.claims.Get(e.Fingerprint, a.now); ok { // it left the window before that
+		if a.claimed(e, held); e.Verdict == hapax.Conflict {
+			a.note(e)
+		}
+		return nil
+	}
+	if fresh {
 		e.Verdict = hapax.Redelivered
 		l.stats.redelivered.Add(1)
-	default:
-		return a.again(e, k)
+		return nil
 	}
-	return nil
+	return a.again(e, k)
 }
 
 // found is where an identity is remembered.
@@ -152,15 +153,21 @@ func (a *admission) known(k window.Key) bool {
 	return f.gen != nil
 }
 
-// again gives the verdict on a position that was a copy when it was first
-// admitted, of an identity that is remembered.
+// again gives the verdict on a position that was a copy when it was first admitted:
+// it is one, and may only be told from a conflict while its identity is remembered.
+// If it is, its window runs anew, where that lets nothing else go.
 func (a *admission) again(e *Entry, k window.Key) error {
-	p, was := a.l.hot.table.Find(k)
-	f, err := a.find(k, p, was)
-	if err != nil {
-		return err
+	var f found
+	if p, was := a.l.hot.table.Find(k); was != window.Claimed { // by a claim that ran out
+		var err error
+		if f, err = a.find(k, p, was); err != nil {
+			return err
+		}
 	}
 	a.judge(e, f.digest)
+	if w := a.l.o.Window; f.gen == nil || w.EventTime || w.Count+w.Bytes != 0 {
+		return nil
+	}
 	return a.sighted(e, k, f)
 }
 

@@ -12,12 +12,14 @@ import (
 // package encoding/binary, s a string or bytes behind their length.
 //
 //	1 generation  v id · v start · v end                          before its first use in a file
-//	2 admit       1 flags · 8 time · [positions] · blocks …
+//	2 admit       1 flags · 8 time · [positions · copies × 4 print] · blocks …
 //	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
+//	    print     of a position's message: the last bytes of its fingerprint. Those of copies, in their order; the fresh
+//	              ones are in the blocks, in theirs
 //	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest, but for copies]
 //	3 confirm     s source · v offset · s note
-//	4 source      confirm's fields · v chunks · chunks × (v number · 8 × (8 admitted · 8 fresh))  in a snapshot, some of
-//	                                    the source's chunks: there may be more frames of it
+//	4 source      confirm's fields · v chunks · chunks × (v number · 4 × (8 admitted · 8 fresh · admitted × 4 print))
+//	                                    in a snapshot, some of the source's chunks: there may be more frames of it
 //	5 claim       16 fingerprint · v token · v deadline · 8 digest    taken, or extended
 //	6 release     16 fingerprint
 //	7 commit      16 fingerprint · v generation · v bytes · 8 digest · 1 receipt? · s receipt
@@ -66,6 +68,7 @@ type admitFrame struct {
 	marked  int64 // the watermark that the last frame carried
 	source  string
 	runs    []run
+	prints  []byte // of positions that were copies
 	blocks  []block
 	keys    []byte // of all blocks, one after the other
 	sums    []byte // digests, but for copies
@@ -79,6 +82,18 @@ type run struct {
 	fresh []byte // bits
 }
 
+// copies is how many of the positions had copies.
+func copies(runs []run) (n int) {
+	for _, r := range runs {
+		for i := range r.n {
+			if !bit(r.fresh, i) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 type block struct {
 	kind  uint8
 	gen   *window.Generation
@@ -89,7 +104,7 @@ type block struct {
 func (f *admitFrame) begin(now int64, source string) {
 	f.now, f.source = now, source
 	f.runs, f.blocks = f.runs[:0], f.blocks[:0]
-	f.keys, f.sums = f.keys[:0], f.sums[:0]
+	f.keys, f.sums, f.prints = f.keys[:0], f.sums[:0], f.prints[:0]
 }
 
 func (f *admitFrame) empty() bool { return len(f.blocks) == 0 && len(f.runs) == 0 }
@@ -134,6 +149,17 @@ func (f *admitFrame) position(offset int64, fresh bool) {
 	r.n++
 }
 
+// positionOf notes the verdict on an entry's position. That of a fresh one comes
+// behind its key.
+func (f *admitFrame) positionOf(e *Entry) {
+	fresh := e.Verdict == hapax.Fresh
+	f.position(e.Offset, fresh)
+	if !fresh {
+		p := printOf(e.Fingerprint)
+		f.prints = append(f.prints, p[:]...)
+	}
+}
+
 func appendBit(bits []byte, n int, set bool) []byte {
 	if n%8 == 0 {
 		bits = append(bits, 0)
@@ -159,7 +185,7 @@ func (f *admitFrame) payload() []byte {
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.now))
 	if len(f.runs) > 0 {
-		b = f.appendPositions(b)
+		b = append(f.appendPositions(b), f.prints...)
 	}
 	keys, sums := f.keys, f.sums
 	for _, bl := range f.blocks {
@@ -308,15 +334,56 @@ func (b *readBlock) digest(i int) hapax.Digest {
 	return hapax.Digest(binary.LittleEndian.Uint64(b.sums[8*i:]))
 }
 
-// readAdmit decodes an admit frame's beginning; what follows are blocks, which
-// readBlock takes off r until it is empty.
-func readAdmit(r *reader) (flags byte, now int64, source string, runs []run) {
-	flags = r.byte("flags")
-	now = int64(r.fixed("time"))
-	if flags&admitPositions != 0 {
-		source, runs = readPositions(r)
+// admitHead is the beginning of an admit frame; what follows are blocks, which
+// block takes off the reader until it is empty.
+type admitHead struct {
+	flags  byte
+	now    int64
+	source string
+	runs   []run
+	prints []byte // of the positions that had copies
+}
+
+func readAdmit(r *reader) (h admitHead) {
+	h.flags = r.byte("flags")
+	h.now = int64(r.fixed("time"))
+	if h.flags&admitPositions != 0 {
+		h.source, h.runs = readPositions(r)
+		checkRuns(r, h.source, h.runs)
+		h.prints = r.bytes(len(imprint{})*copies(h.runs), "prints")
 	}
-	return flags, now, source, runs
+	return h
+}
+
+// printsOf takes the prints of a frame's positions, in their order, from its head
+// and the blocks that r is at, which it leaves there.
+type printsOf struct {
+	copies []byte
+	blocks reader
+	flags  byte
+	block  readBlock // whose keys are taken
+	taken  int
+}
+
+func (h *admitHead) printsOf(r *reader) printsOf {
+	return printsOf{copies: h.prints, blocks: *r, flags: h.flags}
+}
+
+// next is the print of the next position. It is false if there is none.
+func (p *printsOf) next(fresh bool) (_ imprint, ok bool) {
+	if !fresh {
+		next := imprint(p.copies)
+		p.copies = p.copies[len(next):]
+		return next, true
+	}
+	for p.block.kind != blockFresh || p.taken == p.block.n {
+		if len(p.blocks.b) == 0 {
+			return imprint{}, false
+		}
+		p.block, p.taken = p.blocks.block(p.flags), 0
+	}
+	p.taken++
+	return printOf(p.block.key(p.taken - 1)), true
 }
 
 func readPositions(r *reader) (source string, runs []run) {

@@ -52,6 +52,10 @@ func FuzzFrames(f *testing.F) {
 	backwards := appendFuzzFrame(nil, frameSource, binary.AppendUvarint(appendCheckpoint(nil, Checkpoint{Source: "s", Offset: -1000}), 0))
 	admit := admitFrame{digests: true, source: "s", runs: []run{{first: -5, n: 1, fresh: []byte{1}}}}
 	f.Add(appendFuzzFrame(backwards, frameAdmit, admit.payload()))
+	for _, prints := range [][]byte{nil, {1, 2, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8}} {
+		copies := admitFrame{digests: true, source: "s", runs: []run{{first: 5, n: 2, fresh: []byte{0}}, {first: 70, n: 1, fresh: []byte{0xfe}}}, prints: prints}
+		f.Add(appendFuzzFrame(nil, frameAdmit, copies.payload()))
+	}
 	late := admitFrame{digests: true, now: math.MaxInt64 - 1}
 	f.Add(appendFuzzFrame(nil, frameAdmit, late.payload()))
 	empty := emptyLedger(f)

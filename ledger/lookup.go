@@ -177,10 +177,10 @@ func (x *explainer) frame(f segment.Frame) error {
 }
 
 func (x *explainer) admit(b *reader) {
-	flags, now, source, runs := readAdmit(b)
+	h := readAdmit(b)
 	fresh := 0 // of the frame, so far
 	for b.err == nil && len(b.b) > 0 {
-		block := b.block(flags)
+		block := b.block(h.flags)
 		for i := range block.n {
 			if block.key(i) != x.s.Fingerprint {
 				continue
@@ -188,8 +188,8 @@ func (x *explainer) admit(b *reader) {
 			switch block.kind {
 			case blockFresh:
 				x.s.Copies = 0
-				x.s.First = time.Unix(0, now)
-				x.s.Position = nthFresh(source, runs, fresh+i)
+				x.s.First = time.Unix(0, h.now)
+				x.s.Position = nthFresh(h.source, h.runs, fresh+i)
 			case blockCopies:
 				x.s.Copies++
 			}

@@ -42,7 +42,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 	if l.concurrent {
 		l.settle()
 	}
-	a := admission{l: l, now: now}
+	a := admission{l: l, now: now, src: l.sources.named[b.Source]}
 	if err := a.makeRoomFor(b.Entries); err != nil {
 		return 0, err
 	}

@@ -231,6 +231,8 @@ func TestImpossibleFrames(t *testing.T) {
 		"a generation that ends early":    {generation(now, now-1), "no end behind"},
 		"a position below zero":           {at(now, run{first: -5, n: 1, fresh: []byte{1}}), "no position"},
 		"positions beyond the last":       {at(now, run{first: math.MaxInt64, n: 8, fresh: []byte{1}}), "no position"},
+		"a position without its key":      {at(now, run{first: 5, n: 2, fresh: []byte{2}}), "no prints"},
+		"a first copy without its key":    {at(now, run{first: 5, n: 1, fresh: []byte{1}}), "no key of each position"},
 		"a confirmed position below zero": {confirm(Checkpoint{Source: "s", Offset: -1}), "no position"},
 		"a long name":                     {confirm(Checkpoint{Source: strings.Repeat("s", maxSource+1)}), "no name of a source"},
 		"a long note":                     {confirm(Checkpoint{Source: "s", Note: make([]byte, maxNote+1)}), "no note"},

@@ -176,7 +176,7 @@ func (r *replay) snapshotSource(b *reader) error {
 }
 
 // positions notes the verdicts that a frame gave on positions.
-func (r *replay) positions(b *reader, source string, runs []run) error {
+func (r *replay) positions(b *reader, source string, runs []run, next func(fresh bool) (imprint, bool)) error {
 	checkRuns(b, source, runs)
 	if b.err != nil || len(runs) == 0 {
 		return b.err
@@ -185,9 +185,15 @@ func (r *replay) positions(b *reader, source string, runs []run) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range runs {
-		for i := range p.n {
-			s.noteVerdict(p.first+int64(i), bit(p.fresh, i))
+	for _, run := range runs {
+		for i := range run.n {
+			fresh := bit(run.fresh, i)
+			p, ok := next(fresh)
+			if !ok {
+				b.fail("key of each position")
+				return b.err
+			}
+			s.noteVerdict(run.first+int64(i), p, fresh)
 		}
 		if err := r.fitsUnconfirmed(source, s); err != nil {
 			return err
@@ -257,14 +263,15 @@ func (r *replay) of(id uint64) (*window.Generation, error) {
 }
 
 func (r *replay) admit(b *reader) error {
-	flags, now, source, runs := readAdmit(b)
-	checkTime(b, now, r.l.o.Window)
-	if err := r.positions(b, source, runs); err != nil {
+	h := readAdmit(b)
+	checkTime(b, h.now, r.l.o.Window)
+	prints := h.printsOf(b)
+	if err := r.positions(b, h.source, h.runs, prints.next); err != nil {
 		return err
 	}
-	r.l.ended(r.l.gens.Advance(now), false)
+	r.l.ended(r.l.gens.Advance(h.now), false)
 	for b.err == nil && len(b.b) > 0 {
-		block := b.block(flags)
+		block := b.block(h.flags)
 		if b.err != nil {
 			break
 		}

@@ -33,8 +33,8 @@ func (l *Ledger) makeRoom(n int) error {
 	return nil
 }
 
-// makeRoomFor is makeRoom for the entries that are not known yet, who alone need
-// any. It asks the cold files about all of them.
+// makeRoomFor is makeRoom for the entries that are not known yet, nor their
+// positions, who alone need any. It asks the cold files about all of them.
 func (a *admission) makeRoomFor(entries []Entry) error {
 	l := a.l
 	if err := a.askCold(entries); err != nil {
@@ -46,6 +46,11 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 	fresh := 0
 	l.stripes.lockAll()
 	for i := range entries {
+		if a.src != nil {
+			if met, _ := a.src.met(&entries[i]); met {
+				continue
+			}
+		}
 		if !a.known(window.KeyOf(entries[i].Fingerprint)) {
 			fresh++
 		}

@@ -263,7 +263,7 @@ func (a *sequenceAdmission) admitEntry(e *SequenceEntry, k window.ProducerKey) {
 		return
 	}
 	if a.src != nil {
-		a.src.noteVerdict(e.Offset, e.Verdict == hapax.Fresh)
+		a.src.noteVerdict(e.Offset, imprint{}, e.Verdict == hapax.Fresh)
 		a.s.positions.position(e.Offset, e.Verdict == hapax.Fresh)
 	}
 }

@@ -104,7 +104,8 @@ func (r *replay) sequences(b *reader) error {
 	if err != nil {
 		return err
 	}
-	if err := r.positions(b, h.source, h.runs); err != nil {
+	none := func(bool) (imprint, bool) { return imprint{}, true }
+	if err := r.positions(b, h.source, h.runs, none); err != nil {
 		return err
 	}
 	r.f.producers = true

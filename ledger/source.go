@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"math/bits"
 	"slices"
 
 	"github.com/hapaxmq/hapax"
@@ -20,7 +21,8 @@ type Checkpoint struct {
 }
 
 // source is what is known of a source's positions: all up to confirmed are done;
-// of those above it, which were admitted, and which of these were fresh.
+// of those above it, which were admitted, which of these were fresh, and a print of
+// the message that each had then.
 type source struct {
 	confirmed int64 // -1: none
 	note      []byte
@@ -31,11 +33,20 @@ type source struct {
 	highest   int64 // of them; positions above were never seen
 }
 
-const chunkSize = 512
+// chunkSize is small so that a position far from all others costs little.
+const chunkSize = 256
 
 type chunk struct {
 	admitted, fresh [chunkSize / 64]uint64
+	prints          [chunkSize]imprint // of those admitted
 }
+
+// imprint is what is kept of a message beside its position, to tell it from another
+// one that stands there when it is read again: that one has the same by a chance of
+// 2⁻³². Of numbered messages it is zero.
+type imprint [4]byte
+
+func printOf(f hapax.Fingerprint) imprint { return imprint(f[12:]) }
 
 func newSource() *source { return &source{confirmed: -1, highest: -1, chunks: make(map[int64]*chunk)} }
 
@@ -56,6 +67,16 @@ func (s *source) seen(offset int64) (seen, fresh bool) {
 	return c.admitted[word]&bit != 0, c.fresh[word]&bit != 0
 }
 
+// met is seen for an entry: a position above the confirmed one counts only if the
+// message there is the one that was admitted.
+func (s *source) met(e *Entry) (met, fresh bool) {
+	met, fresh = s.seen(e.Offset)
+	if met && e.Offset > s.confirmed && s.chunk(e.Offset / chunkSize).prints[e.Offset%chunkSize] != printOf(e.Fingerprint) {
+		return false, false
+	}
+	return met, fresh
+}
+
 // isNew tells whether the position is above all that were admitted.
 func (s *source) isNew(offset int64) bool { return offset > s.confirmed && offset > s.highest }
 
@@ -66,8 +87,9 @@ func (s *source) chunk(at int64) *chunk {
 	return s.last
 }
 
-// noteVerdict keeps the verdict on a position above the confirmed one.
-func (s *source) noteVerdict(offset int64, fresh bool) {
+// noteVerdict keeps the verdict on a position above the confirmed one, and the
+// print of its message.
+func (s *source) noteVerdict(offset int64, p imprint, fresh bool) {
 	if offset <= s.confirmed {
 		return
 	}
@@ -75,17 +97,19 @@ func (s *source) noteVerdict(offset int64, fresh bool) {
 	if c == nil {
 		c = new(chunk)
 		s.chunks[offset/chunkSize] = c
+		s.last = c // its number is lastAt
 	}
 	word, bit := offset%chunkSize/64, uint64(1)<<(offset%64)
 	if c.admitted[word]&bit == 0 {
 		s.noted++
 	}
 	c.admitted[word] |= bit
+	c.prints[offset%chunkSize] = p
 	s.highest = max(s.highest, offset)
 	if fresh {
 		c.fresh[word] |= bit
 	} else {
-		c.fresh[word] &^= bit // its message was another one's copy when it came again
+		c.fresh[word] &^= bit // another message stands there now, and is a copy
 	}
 }
 
@@ -94,21 +118,34 @@ func (s *source) confirm(offset int64, note []byte) {
 	if offset < s.confirmed {
 		return
 	}
+	first, end := max(s.confirmed, 0)/chunkSize, offset/chunkSize // the last may hold more
 	s.note = slices.Clone(note)
 	s.confirmed = offset
 	s.last = nil
-	maps.DeleteFunc(s.chunks, func(at int64, c *chunk) bool {
-		if at*chunkSize+chunkSize-1 > offset {
-			return false
+	if end-first < int64(len(s.chunks)) {
+		for at := first; at < end; at++ {
+			s.drop(at)
 		}
+		return
+	}
+	for at := range s.chunks {
+		if at < end {
+			s.drop(at)
+		}
+	}
+}
+
+// drop forgets a chunk, if it is there.
+func (s *source) drop(at int64) {
+	if c := s.chunks[at]; c != nil {
 		s.noted -= c.count()
-		return true
-	})
+		delete(s.chunks, at)
+	}
 }
 
 func (c *chunk) count() (n int) {
-	for i := range chunkSize {
-		n += int(c.admitted[i/64] >> (i % 64) & 1)
+	for _, word := range c.admitted {
+		n += bits.OnesCount64(word)
 	}
 	return n
 }
@@ -285,15 +322,17 @@ func readCheckpoint(r *reader) (c Checkpoint) {
 }
 
 // sourceChunks is how many chunks stand in one frame of a source: some 1 MiB.
-const sourceChunks = 1 << 13
+const sourceChunks = 1 << 10
 
-// frames encodes a source for a snapshot, in as many frames as it takes.
+// frames encodes a source for a snapshot, in as many frames as it takes. One is valid
+// until the next.
 func (s *source) frames(name string) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
+		var b []byte
 		all := slices.Sorted(maps.Keys(s.chunks))
 		for more := true; more; more = len(all) > 0 {
 			n := min(len(all), sourceChunks)
-			if !yield(appendSource(nil, name, s, all[:n])) {
+			if b = appendSource(b[:0], name, s, all[:n]); !yield(b) {
 				return
 			}
 			all = all[n:]
@@ -306,13 +345,34 @@ func appendSource(b []byte, name string, s *source, numbers []int64) []byte {
 	b = appendCheckpoint(b, Checkpoint{name, s.confirmed, s.note})
 	b = binary.AppendUvarint(b, uint64(len(numbers)))
 	for _, at := range numbers {
-		b = binary.AppendVarint(b, at)
-		for i := range chunkSize / 64 {
-			b = binary.LittleEndian.AppendUint64(b, s.chunks[at].admitted[i])
-			b = binary.LittleEndian.AppendUint64(b, s.chunks[at].fresh[i])
+		b = appendChunk(binary.AppendVarint(b, at), s.chunks[at])
+	}
+	return b
+}
+
+// appendChunk encodes what is known of a chunk's positions, and the prints of those
+// admitted.
+func appendChunk(b []byte, c *chunk) []byte {
+	for i, admitted := range c.admitted {
+		b = binary.LittleEndian.AppendUint64(b, admitted)
+		b = binary.LittleEndian.AppendUint64(b, c.fresh[i])
+		for left := admitted; left != 0; left &= left - 1 {
+			b = append(b, c.prints[64*i+bits.TrailingZeros64(left)][:]...)
 		}
 	}
 	return b
+}
+
+func readChunk(r *reader) *chunk {
+	c := new(chunk)
+	for i := range c.admitted {
+		c.admitted[i] = r.fixed("chunk")
+		c.fresh[i] = r.fixed("chunk")
+		for left := c.admitted[i]; left != 0; left &= left - 1 {
+			copy(c.prints[64*i+bits.TrailingZeros64(left)][:], r.bytes(len(imprint{}), "print"))
+		}
+	}
+	return c
 }
 
 func readSource(r *reader) (name string, s *source) {
@@ -323,19 +383,14 @@ func readSource(r *reader) (name string, s *source) {
 	s = newSource()
 	s.confirmed, s.note = c.Offset, c.Note
 	last := int64(-1)
-	for range r.count(8*2*chunkSize/8, "chunks") {
+	for range r.count(8*(1+chunkSize/64*(8+8)), "chunks") {
 		at := r.varint("chunk")
 		if at <= last || at > math.MaxInt64/chunkSize {
 			r.fail("chunk behind the last")
 			break
 		}
 		last = at
-		k := new(chunk)
-		for i := range chunkSize / 64 {
-			k.admitted[i] = r.fixed("chunk")
-			k.fresh[i] = r.fixed("chunk")
-		}
-		s.put(at, k)
+		s.put(at, readChunk(r))
 	}
 	return c.Source, s
 }

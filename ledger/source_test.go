@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
+	"math"
 	"testing"
 	"time"
 
@@ -31,21 +33,36 @@ func TestSourceLargerThanAFrame(t *testing.T) {
 	if raced {
 		t.Skip("one goroutine, and long")
 	}
-	const n = 1 << 19 // of 130 bytes
+	const n = 1 << 24 // 69 MiB
 	o := Options{Window: hapax.Window{Time: time.Hour}, FS: vfs.NewMem(), Clock: goldenClock}
-	l := spread(t, o, n)
+	l := open(t, "d", o)
+	s, err := l.sources.get("s")
+	must(t, err)
+	for at := range int64(n / chunkSize) {
+		c := chunk{prints: [chunkSize]imprint{5: {byte(at), byte(at >> 8)}}}
+		for i := range c.admitted {
+			c.admitted[i], c.fresh[i] = math.MaxUint64, math.MaxUint64
+		}
+		s.put(2*at, &c)
+	}
 	rolled(t, l, (*journal).rollNow)
 	must(t, l.Close())
 	l = open(t, "d", o)
 	if got := l.sources.named["s"].noted; got != n {
 		t.Errorf("%d positions are to be confirmed, want %d", got, n)
 	}
-	for _, at := range []int64{0, sourceChunks - 1, sourceChunks, n - 1} {
-		if seen, fresh := l.sources.named["s"].seen(at * apart); !seen || !fresh {
-			t.Errorf("position %d: seen %t, fresh %t", at*apart, seen, fresh)
+	for _, at := range []uint32{0, sourceChunks - 1, sourceChunks, n/chunkSize - 1} {
+		e := Entry{Offset: int64(at)*2*chunkSize + 5}
+		binary.LittleEndian.PutUint32(e.Fingerprint[12:], at)
+		if met, fresh := l.sources.named["s"].met(&e); !met || !fresh {
+			t.Errorf("position %d: met %t, fresh %t", e.Offset, met, fresh)
+		}
+		e.Fingerprint[12]++
+		if met, _ := l.sources.named["s"].met(&e); met {
+			t.Errorf("position %d: another message is taken for the first", e.Offset)
 		}
 	}
-	if seen, _ := l.sources.named["s"].seen(1); seen {
+	if seen, _ := l.sources.named["s"].seen(chunkSize); seen {
 		t.Error("a position that never came is seen")
 	}
 }

@@ -223,21 +223,33 @@ func (v *verifier) introduced(b *reader, gen uint64) {
 }
 
 func (v *verifier) admit(b *reader) {
-	flags, now, source, runs := readAdmit(b)
-	checkTime(b, now, v.report.Info.Window)
-	want := flags & admitPositions
+	h := readAdmit(b)
+	checkTime(b, h.now, v.report.Info.Window)
+	want := h.flags & admitPositions
 	if v.report.Info.Digests {
 		want |= admitDigests
 	}
-	if flags != want {
+	if h.flags != want {
 		b.fail("known flags")
 	}
-	checkRuns(b, source, runs)
+	v.prints(b, &h)
 	for b.err == nil && len(b.b) > 0 {
-		block := b.block(flags)
+		block := b.block(h.flags)
 		v.introduced(b, block.gen)
 		if block.kind == blockFresh {
 			v.report.Identities += int64(block.n)
+		}
+	}
+}
+
+// prints checks that each fresh position of a frame has its key in the blocks.
+func (v *verifier) prints(b *reader, h *admitHead) {
+	prints := h.printsOf(b)
+	for _, r := range h.runs {
+		for i := 0; i < r.n && b.err == nil; i++ {
+			if _, ok := prints.next(bit(r.fresh, i)); !ok {
+				b.fail("key of each position")
+			}
 		}
 	}
 }

@@ -45,7 +45,13 @@ type note struct {
 type reading struct {
 	checkpoint ledger.Checkpoint
 	confirmed  bool
-	fresh      map[int64]hapax.Fingerprint
+	met        map[int64]meeting
+}
+
+// meeting is what a position was told.
+type meeting struct {
+	fp    hapax.Fingerprint
+	fresh bool
 }
 
 func openDiary(bug string) func(string, ledger.Options) (Admitter, error) {
@@ -197,76 +203,6 @@ func (d *diary) room(n int, source string) error {
 	return nil
 }
 
-func (d *diary) judge(source string, e ledger.Entry) hapax.Verdict {
-	now := d.now()
-	if d.o.Window.EventTime {
-		skew := int64(d.o.Window.Skew)
-		if d.bug == "any future" {
-			skew = 1 << 62
-		}
-		d.mark = max(d.mark, min(e.Time, now+skew))
-		if e.Time < d.mark-int64(d.o.Window.Time) && d.bug != "never late" {
-			return hapax.Late
-		}
-	}
-	if source == "" {
-		return d.judgeNew(e)
-	}
-	r := d.reading(source)
-	if r.confirmed && e.Offset <= r.checkpoint.Offset {
-		return hapax.Duplicate
-	}
-	if fp, met := r.fresh[e.Offset]; met && fp == e.Fingerprint && d.known(fp) != nil && d.bug != "never redelivered" {
-		return hapax.Redelivered
-	}
-	v := d.judgeNew(e)
-	switch {
-	case v == hapax.Fresh || d.bug == "redelivers duplicates":
-		r.fresh[e.Offset] = e.Fingerprint
-	case v != hapax.InFlight:
-		delete(r.fresh, e.Offset)
-	}
-	return v
-}
-
-func (d *diary) judgeNew(e ledger.Entry) hapax.Verdict {
-	d.size += e.Size
-	if h, claimed := d.shelf.state.records[e.Fingerprint]; claimed && !h.committed && d.shelf.now.Before(h.deadline) {
-		if d.o.Digests && e.Digest != 0 && h.digest != 0 && e.Digest != h.digest {
-			return hapax.Conflict
-		}
-		return hapax.InFlight
-	}
-	n := d.known(e.Fingerprint)
-	if d.bug == "120 bits decide" {
-		for fp, other := range d.notes {
-			if bytes.Equal(fp[:15], e.Fingerprint[:15]) {
-				n = other
-			}
-		}
-	}
-	if n == nil {
-		d.write(e)
-		return hapax.Fresh
-	}
-	if d.o.Digests && e.Digest != 0 && n.digest != 0 && e.Digest != n.digest {
-		return hapax.Conflict
-	}
-	if d.o.Window.Kind == hapax.Renewed || d.bug == "always renewed" {
-		d.order++
-		n.order, n.size, n.time = d.order, d.size, max(n.time, d.time(e))
-	}
-	d.stats.Ages[bucket(d.latest-n.time)]++
-	return hapax.Duplicate
-}
-
-func bucket(age int64) (i int) {
-	for ms := age / 1e6; ms > 1 && i < 39; ms /= 2 {
-		i++
-	}
-	return i
-}
-
 func (d *diary) time(e ledger.Entry) int64 {
 	if d.o.Window.EventTime {
 		return e.Time
@@ -291,7 +227,7 @@ func (d *diary) count(v hapax.Verdict) {
 
 func (d *diary) reading(source string) *reading {
 	if d.source[source] == nil {
-		d.source[source] = &reading{fresh: map[int64]hapax.Fingerprint{}}
+		d.source[source] = &reading{met: map[int64]meeting{}}
 	}
 	return d.source[source]
 }

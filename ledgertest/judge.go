@@ -47,16 +47,15 @@ func (m *Model) Admitted(b *ledger.Batch) error {
 
 // may says how entry e may be answered now.
 func (m *Model) may(name string, e ledger.Entry) verdicts {
-	m.bytes.all += e.Size
-	late := m.late(e)
-	set, met := m.mayAt(name, e)
-	switch {
-	case met && late != Kept: // what a position was told may be told again
-		return set | oneOf(hapax.Late)
-	case met || late == Kept:
+	if set, met := m.mayAgain(name, e); met {
 		return set
-	case late == Open:
-		return set | oneOf(hapax.Late, hapax.Fresh)
+	}
+	m.bytes.all += e.Size
+	switch m.late(e) {
+	case Kept:
+		return m.mayNew(e)
+	case Open:
+		return m.mayNew(e) | oneOf(hapax.Late, hapax.Fresh)
 	}
 	return oneOf(hapax.Late)
 }
@@ -76,12 +75,12 @@ func (m *Model) late(e ledger.Entry) Recall {
 	return recall
 }
 
-// mayAt is may for an entry that is not late, and whether its position was met
-// before.
-func (m *Model) mayAt(name string, e ledger.Entry) (set verdicts, met bool) {
+// mayAgain is may for a position that was met before. What it was told it is told
+// again, whatever the window is by now.
+func (m *Model) mayAgain(name string, e ledger.Entry) (set verdicts, met bool) {
 	src := m.from[name]
 	if name == "" || src == nil {
-		return m.mayNew(e), false
+		return 0, false
 	}
 	if src.any && e.Offset <= src.confirmed {
 		set := oneOf(hapax.Duplicate) // done, whatever is still remembered
@@ -92,24 +91,34 @@ func (m *Model) mayAt(name string, e ledger.Entry) (set verdicts, met bool) {
 	}
 	first, met := src.admitted[e.Offset]
 	if !met || first.fp != e.Fingerprint {
-		return m.mayNew(e), false
+		return 0, false
 	}
-	switch first.verdict {
-	case hapax.Duplicate, hapax.Conflict:
-		if m.Recall(e.Fingerprint) == Kept && m.holds[e.Fingerprint] == nil {
-			return m.mayNew(e), true
-		}
-		return m.mayNew(e) | oneOf(hapax.Duplicate, hapax.Conflict), true // of what was let go since
-	case hapax.Fresh, hapax.Redelivered:
-		if m.holds[e.Fingerprint] != nil {
-			return m.mayNew(e) | oneOf(hapax.Redelivered), true
-		}
-		if m.Recall(e.Fingerprint) == Kept {
-			return oneOf(hapax.Redelivered), true
-		}
-		return oneOf(hapax.Redelivered, hapax.Fresh), true // let go or forgotten: run it either way
+	set = oneOf(hapax.Redelivered)
+	if first.verdict != hapax.Fresh {
+		set = m.mayCopy(e)
 	}
-	return m.mayNew(e), false
+	h := m.holds[e.Fingerprint]
+	if h == nil || m.now > h.deadline {
+		return set, true
+	}
+	held := m.mayNew(e) &^ oneOf(hapax.Fresh) // two never work on one identity
+	if h.shaken || m.now == h.deadline {
+		return held | set, true
+	}
+	return held, true
+}
+
+// mayCopy is may for a position that was a copy when it was met, whatever became of
+// the first one since.
+func (m *Model) mayCopy(e ledger.Entry) verdicts {
+	recall := m.Recall(e.Fingerprint)
+	switch {
+	case !m.digests || recall == Gone || !conflict(m.known[e.Fingerprint], e):
+		return oneOf(hapax.Duplicate)
+	case recall == Kept:
+		return oneOf(hapax.Conflict)
+	}
+	return oneOf(hapax.Duplicate, hapax.Conflict)
 }
 
 // mayNew is may for a position that was not met before, or for none.
@@ -147,30 +156,27 @@ func conflict(k *memory, e ledger.Entry) bool {
 
 // take goes on from the verdict that was given.
 func (m *Model) take(name string, e ledger.Entry) {
-	switch e.Verdict {
-	case hapax.Fresh:
-		m.bytes.fresh += e.Size
-		m.remember(e)
-	case hapax.Duplicate, hapax.Redelivered:
-		if src := m.from[name]; e.Verdict == hapax.Redelivered || src != nil && src.any && e.Offset <= src.confirmed {
-			m.glimpse(e)
-			break
-		}
-		m.renew(e)
-	}
-	if name == "" {
-		return
-	}
 	src := m.from[name]
-	if src == nil {
+	if name != "" && src == nil {
 		src = &source{admitted: map[int64]admission{}}
 		m.from[name] = src
 	}
-	first, met := src.admitted[e.Offset]
-	told := met && (first.verdict == hapax.Duplicate || first.verdict == hapax.Conflict)
-	waits := met && e.Verdict == hapax.InFlight // what it was told before counts when it comes again
-	if !told && !waits || e.Verdict == hapax.Fresh {
-		src.admitted[e.Offset] = admission{e.Fingerprint, e.Verdict}
+	met := false
+	if name != "" {
+		first, again := src.admitted[e.Offset]
+		met = again && first.fp == e.Fingerprint || src.any && e.Offset <= src.confirmed
+		if e.Verdict == hapax.Fresh || e.Verdict == hapax.Conflict || e.Verdict == hapax.Duplicate && !met {
+			src.admitted[e.Offset] = admission{e.Fingerprint, e.Verdict}
+		}
+	}
+	switch {
+	case met: // it lets nothing leave
+		m.glimpse(e)
+	case e.Verdict == hapax.Fresh:
+		m.bytes.fresh += e.Size
+		m.remember(e)
+	case e.Verdict == hapax.Duplicate:
+		m.renew(e)
 	}
 }
 
@@ -207,15 +213,14 @@ func (m *Model) renew(e ledger.Entry) {
 	k.sight, k.bytes = m.sight, m.bytes
 }
 
-// glimpse notes a position met again. Whether that is a sight which renews a
-// window of time is the ledger's to choose.
+// glimpse notes a position met again. Whether that is a sight which renews a window
+// of time is the ledger's to choose.
 func (m *Model) glimpse(e ledger.Entry) {
-	k := m.known[e.Fingerprint]
-	if k == nil || m.window.Kind != hapax.Renewed || m.Recall(e.Fingerprint) == Gone {
+	k, w := m.known[e.Fingerprint], m.window
+	if k == nil || w.Kind != hapax.Renewed || w.EventTime || w.Count+w.Bytes != 0 || m.Recall(e.Fingerprint) == Gone {
 		return
 	}
-	_, late := m.span(e)
-	k.late = max(k.late, late)
+	k.late = max(k.late, m.now)
 }
 
 // Confirmed notes that the source is done up to and with offset.

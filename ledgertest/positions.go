@@ -3,6 +3,7 @@ package ledgertest
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ func positionChecks() []admitCheck {
 		{name: "a position that was a duplicate at first is one again", run: duplicateAgain},
 		{name: "a position whose message came again as a conflict is one", run: conflictAgain},
 		{name: "a position whose message is in flight is told so, and runs later", run: inFlightAgain},
+		{name: "a position keeps its verdict, whatever has left the window", run: verdictsStay},
 		{name: "a copy at another position is a duplicate, confirmed or not", run: otherPosition},
 		{name: "a confirmed position is done", run: confirmedIsDone},
 		{name: "sources do not share positions", run: sourcesApart},
@@ -77,6 +79,45 @@ func duplicateAgain(tb testing.TB, f AdmitFactory) {
 	t.read("s", placed(6, 3, 4), D, F)
 	t.read("s", placed(2, 1, 3, 2, 1, 3, 4), D, R, D, D, D, R)
 	t.agree()
+}
+
+// verdictsStay reads more positions than the window holds, and then all again: the
+// window must neither change what they are nor be changed by them.
+func verdictsStay(tb testing.TB, f AdmitFactory) {
+	for _, w := range []hapax.Window{
+		{Count: 10}, {Count: 10, Kind: hapax.Renewed}, {Count: 10, Kind: hapax.Tumbling}, {Bytes: 1000},
+		{Time: time.Hour}, {Time: time.Hour, EventTime: true}, {Time: time.Hour, EventTime: true, Kind: hapax.Renewed},
+	} {
+		t := sit(tb, f, ledger.Options{Window: w, Digests: true})
+		var es []ledger.Entry
+		for i := range 100 {
+			e := ledger.Entry{Fingerprint: key(i - i%5/4), Offset: int64(i), Digest: 7, Size: 100, Time: t.clock.now().UnixNano()}
+			es = append(es, t.admitFrom("s", e)...)
+			t.pass(2 * time.Minute)
+		}
+		again := []func(){func() {}, func() {}}
+		if f.Disk != nil {
+			again = []func(){func() {}, t.reopen, t.kill}
+		}
+		for _, life := range again {
+			life()
+			for i, e := range slices.Backward(es) {
+				want := hapax.Redelivered
+				if i%5 == 4 {
+					want = hapax.Duplicate
+				}
+				t.read("s", []ledger.Entry{e}, want)
+			}
+		}
+		for i := range 5 { // of which the first are other messages where some were met
+			e := ledger.Entry{Fingerprint: key(1000 + i), Offset: int64(98 + i), Size: 100, Time: t.clock.now().UnixNano()}
+			t.read("s", []ledger.Entry{e}, hapax.Fresh)
+		}
+		for _, e := range es[90:] {
+			t.admit(e) // the oldest have left
+		}
+		t.agree()
+	}
 }
 
 // fingerprint is what a claim of the id asks about.

@@ -56,7 +56,7 @@ type Options struct {
 	MaxLine int // bytes; default lines.DefaultMaxLine
 
 	// A checkpoint is written after so many bytes of input or so much time,
-	// whichever comes first (default 64 MiB, 1 s).
+	// whichever comes first (default 48 MiB, 1 s).
 	CheckpointBytes int64
 	CheckpointTime  time.Duration
 
@@ -69,7 +69,7 @@ func (o *Options) setDefaults() {
 		o.Naming.Hasher = o.Ledger.Hasher
 	}
 	if o.CheckpointBytes == 0 {
-		o.CheckpointBytes = 64 << 20
+		o.CheckpointBytes = 48 << 20
 	}
 	if o.CheckpointTime == 0 {
 		o.CheckpointTime = time.Second
