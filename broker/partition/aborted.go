@@ -69,22 +69,13 @@ func (x abortions) snapshot(number uint32, add wal.Add) error {
 // RestoreAborted takes over some aborted transactions that a snapshot has. rest is
 // the payload behind the number.
 func (p Replay) RestoreAborted(rest []byte) error {
-	bad := false
-	uvarint := func() int64 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 || v > 1<<62 {
-			bad = true
-			return 0
-		}
-		rest = rest[n:]
-		return int64(v)
-	}
+	r := numbers{b: rest}
 	last := int64(0)
-	for len(rest) > 0 {
-		a := Aborted{Producer: uvarint(), Last: last + uvarint()}
-		a.First = a.Last - uvarint()
-		a.stable = a.Last + 1 - uvarint()
-		if bad || a.Last >= p.end || a.First < 0 || a.stable < 0 {
+	for len(r.b) > 0 {
+		a := Aborted{Producer: r.uvarint(), Last: last + r.uvarint()}
+		a.First = a.Last - r.uvarint()
+		a.stable = a.Last + 1 - r.uvarint()
+		if r.bad || a.Last >= p.end || a.First < 0 || a.stable < 0 {
 			return corrupt(p.number, "its aborted transactions are cut off")
 		}
 		p.aborted = append(p.aborted, a)

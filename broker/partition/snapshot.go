@@ -122,41 +122,23 @@ func corrupt(number uint32, what string) error {
 
 // RestoreExtents takes over some extents that a snapshot has.
 func (p Replay) RestoreExtents(rest []byte) error {
-	bad := false
-	uvarint := func() int64 {
-		v, n := binary.Uvarint(rest)
-		if n <= 0 || v > 1<<62 {
-			bad = true
-			return 0
-		}
-		rest = rest[n:]
-		return int64(v)
-	}
-	varint := func() int64 {
-		v, n := binary.Varint(rest)
-		if n <= 0 {
-			bad = true
-			return 0
-		}
-		rest = rest[n:]
-		return v
-	}
-	last := Extent{File: uint64(uvarint()), Last: -1}
-	for len(rest) > 0 && !bad {
-		e := Extent{File: last.File, Base: last.Last + 1 + uvarint()}
-		e.Last = e.Base + uvarint()
-		e.MaxTime = last.MaxTime + varint()
-		e.At = last.At + int64(last.Length) + uvarint()
-		length := uvarint()
+	r := numbers{b: rest}
+	last := Extent{File: uint64(r.uvarint()), Last: -1}
+	for len(r.b) > 0 && !r.bad {
+		e := Extent{File: last.File, Base: last.Last + 1 + r.uvarint()}
+		e.Last = e.Base + r.uvarint()
+		e.MaxTime = last.MaxTime + r.varint()
+		e.At = last.At + int64(last.Length) + r.uvarint()
+		length := r.uvarint()
 		if length > 1<<31-1 || e.Last < e.Base || e.Last >= p.end {
-			bad = true
+			r.bad = true
 			break
 		}
 		e.Length = int32(length)
 		p.index.append(e)
 		last = e
 	}
-	if bad {
+	if r.bad {
 		return corrupt(p.number, "its extents are cut off")
 	}
 	return nil
