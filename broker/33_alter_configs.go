@@ -18,21 +18,16 @@ func alterConfigs(c *conn, req *kmsg.AlterConfigsRequest) answer {
 	for i := range req.Resources {
 		named = append(named, resource{req.Resources[i].ResourceType, strings.Clone(req.Resources[i].ResourceName)})
 	}
-	repeated := twice(named)
-	for i, r := range named {
-		asked := &req.Resources[i]
+	edit := func(i int, own map[string]string) error {
+		clear(own)
+		return c.b.settings.replace(own, req.Resources[i].Configs)
+	}
+	c.b.topics.alterEach(named, req.ValidateOnly, edit, func(r resource, err error) {
 		done := kmsg.NewAlterConfigsResponseResource()
 		done.ResourceType, done.ResourceName = r.kind, r.name
-		err := refuse(code.InvalidRequest, "%v %q is named twice", r.kind, r.name)
-		if !repeated[r] {
-			err = c.b.topics.alterConfigs(r, req.ValidateOnly, func(own map[string]string) error {
-				clear(own)
-				return c.b.settings.replace(own, asked.Configs)
-			})
-		}
 		done.ErrorCode, done.ErrorMessage = int16(codeOf(err)), messageOf(err)
 		resp.Resources = append(resp.Resources, done)
-	}
+	})
 	return ready(resp)
 }
 

@@ -18,20 +18,15 @@ func incrementalAlterConfigs(c *conn, req *kmsg.IncrementalAlterConfigsRequest) 
 	for i := range req.Resources {
 		named = append(named, resource{req.Resources[i].ResourceType, strings.Clone(req.Resources[i].ResourceName)})
 	}
-	repeated := twice(named)
-	for i, r := range named {
-		asked := &req.Resources[i]
+	edit := func(i int, own map[string]string) error {
+		return c.b.settings.amendAll(own, req.Resources[i].Configs)
+	}
+	c.b.topics.alterEach(named, req.ValidateOnly, edit, func(r resource, err error) {
 		done := kmsg.NewIncrementalAlterConfigsResponseResource()
 		done.ResourceType, done.ResourceName = r.kind, r.name
-		err := refuse(code.InvalidRequest, "%v %q is named twice", r.kind, r.name)
-		if !repeated[r] {
-			err = c.b.topics.alterConfigs(r, req.ValidateOnly, func(own map[string]string) error {
-				return c.b.settings.amendAll(own, asked.Configs)
-			})
-		}
 		done.ErrorCode, done.ErrorMessage = int16(codeOf(err)), messageOf(err)
 		resp.Resources = append(resp.Resources, done)
-	}
+	})
 	return ready(resp)
 }
 

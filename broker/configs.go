@@ -96,6 +96,19 @@ type resource struct {
 	name string
 }
 
+// alterEach edits the settings of all that a request names, each for itself, and
+// tells how that went. What is named twice is left as it is.
+func (ts *topics) alterEach(named []resource, only bool, edit func(i int, own map[string]string) error, done func(resource, error)) {
+	repeated := twice(named)
+	for i, r := range named {
+		err := refuse(code.InvalidRequest, "%v %q is named twice", r.kind, r.name)
+		if !repeated[r] {
+			err = ts.alterConfigs(r, only, func(own map[string]string) error { return edit(i, own) })
+		}
+		done(r, err)
+	}
+}
+
 // alterConfigs edits the settings of a resource, which only topics allow.
 func (ts *topics) alterConfigs(r resource, only bool, edit func(own map[string]string) error) error {
 	if _, err := ts.configs(r.kind, r.name); err != nil {
