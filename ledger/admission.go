@@ -53,18 +53,13 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 	l, st := a.l, a.l.stripes.of(k)
 	if st.left > 0 && (a.src == nil || a.src.isNew(e.Offset)) {
 		st.admit(l.hot.table, e, k, s, l.o.Digests)
-		switch e.Verdict {
-		case 0:
-		case hapax.Conflict:
+		if e.Verdict == hapax.Fresh && l.journal != nil {
+			l.frame.key(l.current, e)
+		}
+		if e.Verdict == hapax.Conflict {
 			l.stats.conflicts.Add(1)
-			a.note(e)
-			return true
-		case hapax.Fresh:
-			if l.journal != nil {
-				l.frame.key(l.current, e)
-			}
-			fallthrough
-		default:
+		}
+		if e.Verdict != 0 {
 			a.unsettled = true
 			a.note(e)
 			return true

@@ -19,13 +19,11 @@ func (l *Ledger) turn(now int64) error {
 	}
 	if !l.o.Window.EventTime {
 		l.ended(l.gens.Advance(now), false)
-		if l.awaitsNext() {
-			l.publishLocked()
-			return nil
-		}
-		var err error
-		if l.current, err = l.generation(0, 0); err != nil {
-			return err
+		if !l.awaitsNext() {
+			var err error
+			if l.current, err = l.generation(0, 0); err != nil {
+				return err
+			}
 		}
 	}
 	l.publishLocked()
