@@ -51,7 +51,7 @@ func TestCounts(t *testing.T) {
 		Observation{Fingerprint: fingerprintOf(1), Digest: 7, Size: 100, ID: []byte("one")},
 	)
 	r := a.Report()
-	if r.Messages != 8 || r.Bytes != 431 || r.Unique != 3 || r.Duplicates != 3 || r.Conflicts != 1 || r.Missing != 1 {
+	if r.Messages != 8 || r.Bytes != 431 || r.Unique != 3 || r.Duplicates != 3 || r.Conflicts != 1 || r.WithoutID != 1 {
 		t.Errorf("counts: %+v", r)
 	}
 	if c := r.Clock; c.Timeless != 1 || c.LagMillis != 10_000 || c.StepMillis != 10_000 || c.StepMessage != 2 ||
@@ -193,7 +193,7 @@ func model(all []Observation) *naive {
 }
 
 func (m *naive) check(t *rapid.T, r *Report) {
-	if r.Unique != m.unique || r.Duplicates != m.duplicates || r.Conflicts != m.conflicts || r.Missing != m.missing {
+	if r.Unique != m.unique || r.Duplicates != m.duplicates || r.Conflicts != m.conflicts || r.WithoutID != m.missing {
 		t.Fatalf("counts %+v, want %+v", r, m)
 	}
 	if m.clock != (r.Clock != nil) {

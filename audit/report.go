@@ -18,12 +18,12 @@ const (
 
 // Report is what an audit found. Its JSON form is stable: fields may be added.
 type Report struct {
-	Messages   int64 `json:"messages"` // unique + duplicates + conflicts + missing
+	Messages   int64 `json:"messages"` // unique + duplicates + conflicts + without_id
 	Bytes      int64 `json:"bytes"`
 	Unique     int64 `json:"unique"`
 	Duplicates int64 `json:"duplicates"`
-	Conflicts  int64 `json:"conflicts"` // messages whose identity came before with another payload
-	Missing    int64 `json:"missing"`   // messages without an identity
+	Conflicts  int64 `json:"conflicts"`  // messages whose identity came before with another payload
+	WithoutID  int64 `json:"without_id"` // messages without an identity
 
 	Clock *Clock `json:"clock,omitempty"` // nil if no message had an event time
 	Ages  []Ages `json:"ages"`            // of duplicates: by time if there is a clock, by count, by bytes
@@ -106,7 +106,7 @@ func shares() []int64 { return []int64{500, 900, 990, 999, 1000} }
 func (a *Audit) Report() *Report {
 	r := &Report{
 		Messages: a.now.message, Bytes: a.now.offset,
-		Unique: a.unique, Duplicates: a.duplicates, Conflicts: a.conflicts, Missing: a.missing,
+		Unique: a.unique, Duplicates: a.duplicates, Conflicts: a.conflicts, WithoutID: a.missing,
 		Offenders:        make([]Offender, 0, len(a.worst)),
 		ConflictExamples: append([]ConflictExample{}, a.examples...),
 		MemoryBytes:      a.Memory(),

@@ -84,7 +84,7 @@ func TestTruth(t *testing.T) {
 		if got := (hookstream.Counts{Unique: r.Unique, Duplicates: r.Duplicates, Conflicts: r.Conflicts}); got != want {
 			t.Errorf("%s: %+v, truth says %+v", spec, got, want)
 		}
-		if r.Messages != truth.Lines || r.Bytes != truth.Bytes || r.Missing != 0 {
+		if r.Messages != truth.Lines || r.Bytes != truth.Bytes || r.WithoutID != 0 {
 			t.Errorf("%s: %d messages of %d bytes, truth says %d of %d", spec, r.Messages, r.Bytes, truth.Lines, truth.Bytes)
 		}
 		if spec != "json:delivery" {

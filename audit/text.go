@@ -85,7 +85,7 @@ func (t *text) counts(r *Report) {
 		note = "old id, other payload; not in ages and windows"
 	}
 	add("conflicts", r.Conflicts, note)
-	add("without id", r.Missing, "")
+	add("without id", r.WithoutID, "")
 	t.rows(rows)
 }
 

@@ -3,6 +3,7 @@ package identity
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -248,6 +249,17 @@ func (p *part) String() string {
 // may be called.
 func (x *Extractor) IsSequence() bool {
 	return len(x.alternatives) == 1 && len(x.alternatives[0]) == 1 && x.alternatives[0][0].kind == sequence
+}
+
+// NeedsEnvelope reports whether the spec names no message that has neither a key nor
+// headers, such as a line of a file.
+func (x *Extractor) NeedsEnvelope() bool {
+	for _, parts := range x.alternatives {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.kind == key || p.kind == header }) {
+			return false
+		}
+	}
+	return true
 }
 
 // NeedsJSON reports whether a message whose value is not JSON is, or may be,

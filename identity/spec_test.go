@@ -118,6 +118,17 @@ func TestNeedsJSON(t *testing.T) {
 	}
 }
 
+func TestNeedsEnvelope(t *testing.T) {
+	for spec, want := range map[string]bool{
+		"line": false, "json:id": false, "key|json:id": false, "json:key": false, "content": false,
+		"key": true, "header:x": true, "key+json:id": true, "header:x|key": true, "json:id+header:x": true,
+	} {
+		if got := mustParse(t, spec).NeedsEnvelope(); got != want {
+			t.Errorf("%s: NeedsEnvelope() = %v, want %v", spec, got, want)
+		}
+	}
+}
+
 func TestMissingPolicy(t *testing.T) {
 	for p := ErrorOnMissing; p <= PassOnMissing; p++ {
 		if got, err := ParseMissingPolicy(p.String()); got != p || err != nil {

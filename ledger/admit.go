@@ -10,12 +10,16 @@ import (
 
 // Entry is one message in a [Batch].
 type Entry struct {
+	// Fingerprint is of the message's scope and identity, as the [identity.Hasher] of
+	// [Ledger.Hasher] makes it for a ledger with a directory: its secret is in it, so
+	// that another ledger's fingerprint, or one made by hand, names another message.
 	Fingerprint hapax.Fingerprint
-	Digest      hapax.Digest  // of the payload; zero: compare none
-	Offset      int64         // position in Batch.Source, not negative
-	Time        int64         // event time in Unix nanoseconds, for event-time windows
-	Size        int64         // bytes of the message, for windows bounded by bytes
-	Verdict     hapax.Verdict // set by Admit
+
+	Digest  hapax.Digest  // of the payload, by the same Hasher; zero: compare none
+	Offset  int64         // position in Batch.Source, not negative
+	Time    int64         // event time in Unix nanoseconds, for event-time windows
+	Size    int64         // bytes of the message, for windows bounded by bytes
+	Verdict hapax.Verdict // set by Admit
 }
 
 // Batch is asked about in one step.

@@ -155,7 +155,7 @@ func (m meta) agree(o *Options) error {
 	case m.Event != w.EventTime:
 		return differ("use of event time", m.Event, w.EventTime)
 	case m.Digests != o.Digests:
-		return differ("use of digests", m.Digests, o.Digests)
+		return differ("use of digests (Options.Digests)", m.Digests, o.Digests)
 	case m.Sequence != o.Sequences.Window:
 		return differ("sequence window (0 is strict)", m.Sequence, o.Sequences.Window)
 	}

@@ -82,7 +82,12 @@ type Options struct {
 	MaxReceipt     int           // bytes of one receipt (default 64 KiB)
 	MaxReceipts    int64         // bytes of all receipts kept (default 64 MiB); oldest out first
 
-	ReadOnly bool // for Lookup, All and Stats only; the ledger may not be open elsewhere
+	// ReadOnly is for Lookup, All, Stats and Checkpoints only. It changes nothing and
+	// needs no right to write. The ledger may be open elsewhere for reading, not for
+	// more: the file LOCK sees to that. Where it is missing, as in a copy, it is made,
+	// and if that is not allowed the directory is read without; then see to it that
+	// nobody opens it meanwhile, or what is read may seem damaged.
+	ReadOnly bool
 
 	FS     vfs.FS           // default: the operating system's
 	Clock  func() time.Time // default: time.Now

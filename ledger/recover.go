@@ -3,9 +3,11 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -26,7 +28,7 @@ func (l *Ledger) openDir() (err error) {
 	} else if err := fsys.MkdirAll(l.dir); err != nil {
 		return err
 	}
-	if l.lock, err = fsys.Lock(filepath.Join(l.dir, lockName)); err != nil {
+	if l.lock, err = lockDir(fsys, l.dir, l.o.ReadOnly); err != nil {
 		return err
 	}
 	j := &journal{
@@ -57,6 +59,25 @@ func (l *Ledger) openDir() (err error) {
 	}
 	r := replay{l: l, j: j, check: logCheck{dir: l.dir}}
 	return r.run(left)
+}
+
+// lockDir keeps other processes out of a ledger's directory, or, of a reader, those
+// that would write to it. A reader needs no right to write: where the file LOCK is
+// missing, as in a copy, and cannot be made, nobody has the ledger open, and it goes
+// on without a lock, which is nil.
+func lockDir(fsys vfs.FS, dir string, reader bool) (io.Closer, error) {
+	path := filepath.Join(dir, lockName)
+	if reader {
+		lock, err := fsys.LockShared(path)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return lock, err
+		}
+	}
+	lock, err := fsys.Lock(path)
+	if reader && (errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)) {
+		return nil, nil
+	}
+	return lock, err
 }
 
 // listLogs returns the log's files, oldest first.

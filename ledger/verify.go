@@ -26,9 +26,9 @@ type Report struct {
 	Clean      bool  // the ledger was closed, and every byte is under a checksum that proves it
 }
 
-// Verify reads every byte of the ledger in dir, which nobody may have open: it
-// takes the ledger's LOCK, and makes that file if it is missing. It changes
-// nothing else, and needs the memory of a few buffers.
+// Verify reads every byte of the ledger in dir, which nobody may have open but
+// readers. It changes nothing, needs no right to write, and takes the memory of a few
+// buffers. Of the file LOCK it is as with [Options.ReadOnly].
 //
 // A nil error means that Open finds nothing to refuse. Of a ledger that was
 // closed it means more: no byte of its files has changed since. Of one that was
@@ -66,11 +66,15 @@ func (v *verifier) run() error {
 	if err := thereIs(v.fs, v.dir); err != nil {
 		return err
 	}
-	lock, err := v.fs.Lock(filepath.Join(v.dir, lockName))
+	lock, err := lockDir(v.fs, v.dir, true)
 	if err != nil {
 		return err
 	}
-	return errors.Join(v.files(), lock.Close())
+	err = v.files()
+	if lock != nil {
+		err = errors.Join(err, lock.Close())
+	}
+	return err
 }
 
 // files checks one file after the other.

@@ -214,7 +214,7 @@ func TestVerifyErrors(t *testing.T) {
 			if _, err := disk.Lock("d/LOCK"); err != nil {
 				t.Fatal(err)
 			}
-		}, "locked by another process"},
+		}, "it is open already, in another process or a second time in this one: close it there first"},
 		"no ledger":                      {func(t *testing.T, disk *vfs.Mem) { _ = disk.Remove("d/ledger") }, "there is no ledger"},
 		"a generation that ends early":   {frames(appendFuzzFrame(nil, frameGeneration, generation)), "0000000000000001.log at offset 96"},
 		"a generation of another file":   {frames(appendFuzzFrame(nil, frameCommit, commit)), "no generation that is known"},

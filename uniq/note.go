@@ -29,6 +29,10 @@ type Note struct {
 type Mark struct {
 	Path   string `json:"path"` // absolute
 	Length int64  `json:"length"`
+
+	// Of an output's own checkpoint:
+	Settled bool `json:"settled,omitempty"` // the run that wrote it left nothing behind that length
+	Unique  bool `json:"unique,omitempty"`  // lines that were let through are in it
 }
 
 // CutShort tells whether lines behind these may be remembered that are in no
@@ -103,7 +107,7 @@ func (s *Source) written(c *Chunk, n int, outputs []*Output) {
 	note.Outputs = note.Outputs[:0]
 	for _, o := range outputs {
 		if o.Path != "" {
-			note.Outputs = append(note.Outputs, Mark{o.Path, o.Length})
+			note.Outputs = append(note.Outputs, Mark{Path: o.Path, Length: o.Length})
 		}
 	}
 }

@@ -21,6 +21,10 @@ type Output struct {
 	Length int64 // bytes it holds
 	Open   bool  // its last line has no "\n" yet
 
+	// Settled is set when [Run] returns after writing all that it will ever write:
+	// no later run takes any of it back.
+	Settled bool
+
 	buf []byte
 }
 

@@ -24,11 +24,11 @@ type Ledger interface {
 }
 
 // ErrStale is a line of a sequence of which nothing tells whether it is a copy.
-var ErrStale = errors.New("its number is too low to tell whether it is a copy")
+var ErrStale = errors.New("its number, or its epoch, is too low to tell whether it is a copy")
 
 // Action is what becomes of a line that may be no copy: a conflict, which has the
-// identity of an earlier line and another payload, or a stale one, whose number
-// is too low to tell.
+// identity of an earlier line and another payload, or a stale one, whose number or
+// epoch is too low to tell.
 type Action uint8
 
 const (
@@ -91,7 +91,8 @@ const ahead = 4
 // An error in a line, or a conflict on which to stop, ends the run after all
 // lines before it were written, and it names file and line. So does the end of
 // ctx, after the lines in hand. In each case what was written has a checkpoint on
-// return. It has none after a failure of the ledger or of an output.
+// return, and outputs are Settled. It has none after a failure of the ledger or of
+// an output, and the first such failure is returned.
 func Run(ctx context.Context, inputs iter.Seq2[*lines.Input, error], o Options) error {
 	o.setDefaults()
 	namer, err := NewNamer(o.Naming)
@@ -111,7 +112,17 @@ func Run(ctx context.Context, inputs iter.Seq2[*lines.Input, error], o Options) 
 	err = w.writeAll(judged)
 	close(stop)
 	<-ended
-	return errors.Join(err, w.commits.close())
+	failed := w.commits.close()
+	switch {
+	case !w.finished:
+		return err
+	case failed != nil:
+		return errors.Join(err, failed)
+	}
+	for _, output := range w.outputs {
+		output.Settled = true
+	}
+	return err
 }
 
 // verdicts are a chunk that the ledger was asked about, or the error that came

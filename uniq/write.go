@@ -32,8 +32,9 @@ type writer struct {
 	open    int64               // lines since then
 	bytes   int64
 
-	marked []byte
-	warned bool
+	marked   []byte
+	warned   bool
+	finished bool // the last checkpoint was handed over
 }
 
 func newWriter(ctx context.Context, o *Options, r *lines.Reader[*Named]) *writer {
@@ -99,6 +100,7 @@ func (w *writer) finish(err error) error {
 	if failed := w.checkpoint(true); failed != nil {
 		return failed
 	}
+	w.finished = true
 	return err
 }
 

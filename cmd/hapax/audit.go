@@ -27,7 +27,7 @@ type auditCommand struct {
 	Conflicts string `placeholder:"count|off" enum:"count,off" default:"count" help:"What to do with a conflict, a copy with another payload: count it apart, and leave it out of ages and windows (default); or off, do not compare payloads, so that every copy is a duplicate."`
 	JSON      bool   `name:"json" help:"Print the report as JSON."`
 	Worst     int    `placeholder:"N" default:"10" help:"How many of the identities with the most copies to list. Default: 10."`
-	MaxLine   size   `placeholder:"SIZE" default:"64MiB" help:"The longest line taken. Default: 64MiB."`
+	MaxLine   size   `placeholder:"SIZE" default:"64MiB" help:"The longest line taken, in bytes or as 512KiB, 64MiB, 1.5GiB (see hapax uniq --help). Default: 64MiB."`
 	MaxMemory size   `placeholder:"SIZE" help:"Memory for what was seen, 40 bytes an identity. Default: three quarters of the machine's."`
 
 	Files []string `arg:"" optional:"" name:"file" help:"Lines to read, also as .gz or .zst. None, or -: standard input."`
@@ -100,8 +100,8 @@ func (w *world) width() int {
 }
 
 func (c *auditCommand) naming() (n uniq.Naming, err error) {
-	if n.Identity, err = identity.Parse(c.ID); err != nil {
-		return n, usage("--id: %w", err)
+	if n.Identity, err = parseID(c.ID); err != nil {
+		return n, err
 	}
 	if n.Scope, n.Within, err = parseScope(c.Scope); err != nil {
 		return n, err

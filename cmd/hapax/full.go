@@ -14,7 +14,9 @@ type fullError struct {
 	advice string // what to do about it
 }
 
-func (e fullError) Error() string { return inFlags(e.error.Error()) + " (" + e.advice + ")" }
+func (e fullError) Error() string {
+	return inFlags(strings.Join(said(e.error), "; ")) + " (" + e.advice + ")"
+}
 
 func (e fullError) Unwrap() error { return e.error }
 

@@ -169,6 +169,60 @@ func TestOtherInput(t *testing.T) {
 	}
 }
 
+// TestAppended: what is behind the last checkpoint of a killed run is cut off, and
+// what is behind the end of one that ended is not.
+func TestAppended(t *testing.T) {
+	t.Parallel()
+	exe, err := exec.LookPath("hapax")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, signal := range []os.Signal{os.Kill, os.Interrupt} {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "out")
+		command := func() *exec.Cmd {
+			c := exec.Command(exe, "uniq", "--ledger", filepath.Join(dir, "ledger"), "--out", out)
+			c.Env = append(os.Environ(), "GORACE="+noLinger)
+			return c
+		}
+		feed := func() (string, error) {
+			c := command()
+			c.Stdin = strings.NewReader(numbers(1, 60))
+			output, err := c.CombinedOutput()
+			return string(output), err
+		}
+		appendLine := func() {
+			f, err := os.OpenFile(out, os.O_APPEND|os.O_WRONLY, 0)
+			if err == nil {
+				_, err = f.WriteString("torn")
+				err = errors.Join(err, f.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		endAfter(t, command(), signal, numbers(1, 40), numbers(1, 40), out)
+		appendLine()
+		if signal == os.Kill {
+			if output, err := feed(); err != nil || !strings.Contains(output, "which a killed run wrote behind its last checkpoint") {
+				t.Errorf("after a kill: %v: %s", err, output)
+			}
+			onceEach(t, out, 60)
+			appendLine()
+		}
+		before, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if output, err := feed(); err == nil || !strings.Contains(output, "has 4 bytes behind the ") {
+			t.Errorf("after an end: %v: %s", err, output)
+		}
+		if after, err := os.ReadFile(out); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%v: %q, and was %q", err, after, before)
+		}
+	}
+}
+
 // numbers are lines, one a number.
 func numbers(from, to int) string {
 	var b strings.Builder

@@ -17,8 +17,10 @@ func (*ledgerLookup) examples() string {
 	return `  hapax ledger lookup seen/ 72d3162e-cc78-11e3-81ab-4c9367dc0958
   hapax ledger lookup seen/ --scope tenant-7 1001 1002 --json
 
-The exit code is 4 if one of them is not remembered.
-`
+The exit code is 4 if one of them is not remembered. A place in a file is the number
+of a line, counted on if the file was ever read anew.
+
+` + statesHelp
 }
 
 // Run looks ids up.
@@ -36,12 +38,13 @@ func (c *ledgerLookup) lookup(w *world, l *ledger.Ledger, info ledger.Info) erro
 		return err
 	}
 	absent := 0
+	known := newSightings(l, info)
 	for _, id := range all {
-		out, err := lookUp(w.ctx, l, info, id)
+		out, err := known.lookUp(w.ctx, id)
 		if err != nil {
 			return err
 		}
-		if !out.Known {
+		if out.State == isUnknown {
 			absent++
 		}
 		if c.JSON {

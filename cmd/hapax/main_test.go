@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -111,6 +113,20 @@ func appendTo(ts *testscript.TestScript, _ bool, args []string) {
 func cut(ts *testscript.TestScript, _ bool, args []string) {
 	text := ts.ReadFile(args[0])
 	ts.Check(os.Truncate(ts.MkAbs(args[0]), int64(len(text)-1)))
+}
+
+// TestSaid: a full disk is said once, whatever else is joined to it.
+func TestSaid(t *testing.T) {
+	full := func(path string) error { return fmt.Errorf("write %s: %w", path, syscall.ENOSPC) }
+	var stderr bytes.Buffer
+	w := &world{stderr: newConsole(&stderr), command: "hapax uniq"}
+	err := errors.Join(errors.Join(full("out"), errors.New("other")), fmt.Errorf("close ledger: %w", full("log")))
+	if code := w.fail(err); code != exitError {
+		t.Errorf("exit code %d", code)
+	}
+	if want := "hapax: write out: no space left on device; other (make room and start again)\n"; stderr.String() != want {
+		t.Errorf("%q, want %q", stderr.String(), want)
+	}
 }
 
 // TestOthersLedger: a ledger that a program made in its own way can be looked into.

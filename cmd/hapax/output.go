@@ -25,8 +25,9 @@ type pipe struct{ io.Writer }
 func (pipe) Sync() error { return nil }
 
 // create begins an output anew. With positions, one that the ledger knows is cut
-// to the length it had at its last checkpoint, and any other must be empty.
-func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
+// to the length it had at its last checkpoint, and any other must be empty. Unique
+// tells whether what is let through goes there.
+func (o *outputs) create(name string, unique bool, p *positions) (*uniq.Output, error) {
 	info, err := os.Stat(name)
 	if err == nil && info.Mode().IsRegular() && slices.ContainsFunc(o.taken, func(other fs.FileInfo) bool { return os.SameFile(info, other) }) {
 		return nil, usage("%s is named for two outputs", name)
@@ -42,12 +43,12 @@ func (o *outputs) create(name string, p *positions) (*uniq.Output, error) {
 	if err != nil {
 		return nil, err
 	}
-	length := p.outputs[path]
+	length := p.outputs[path].length
 	f, err := openAt(path, length)
 	if err != nil {
 		return nil, err
 	}
-	p.outputs[path] = length
+	p.outputs[path] = written{length: length, unique: unique || p.outputs[path].unique}
 	open, err := cutTo(f, length)
 	if err := errors.Join(err, o.take(f)); err != nil {
 		return nil, fmt.Errorf("go on with %s: %w", name, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -26,15 +25,14 @@ import (
 // the name "file:ID:BYTES:HASH". A pipe has no name of its own: if the run that
 // read it was killed, it is known again by its first line, and if not it leaves
 // its name, "pipe:NUMBER", to the next. One that was cut short must come again
-// before others do: see unfinished.go. Under "output:HASH" is the length of an
-// output that later checkpoints may know nothing of, from before it was written
-// to: no other file is cut.
+// before others do: see unfinished.go. Under "output:HASH" is what is known of an
+// output: see written.go.
 type positions struct {
 	ledger  *ledger.Ledger
 	console *console
 	files   map[string][]known // by ID
 	pipes   []known            // by number
-	outputs map[string]int64   // length by path
+	outputs map[string]written // by path
 	used    map[string]bool    // names of this run
 	leave   bool               // go on though an earlier pipe was not read to its end
 }
@@ -46,15 +44,13 @@ type known struct {
 	note   uniq.Note
 }
 
-const outputPrefix = "output:"
-
 // openingBytes is how much of a file's beginning tells it from another one.
 const openingBytes = 4096
 
 func readPositions(l *ledger.Ledger, c *console) (*positions, error) {
 	p := &positions{
 		ledger: l, console: c,
-		files: map[string][]known{}, outputs: map[string]int64{}, used: map[string]bool{},
+		files: map[string][]known{}, outputs: map[string]written{}, used: map[string]bool{},
 	}
 	for _, c := range l.Checkpoints() {
 		kind, rest, _ := strings.Cut(c.Source, ":")
@@ -66,7 +62,7 @@ func readPositions(l *ledger.Ledger, c *console) (*positions, error) {
 			return nil, fmt.Errorf("source %s: %w", c.Source, err)
 		}
 		for _, m := range note.Outputs {
-			p.outputs[m.Path] = max(p.outputs[m.Path], m.Length)
+			p.outputs[m.Path] = p.outputs[m.Path].with(m)
 		}
 		k := known{c.Source, c.Offset, note}
 		switch kind {
@@ -79,57 +75,6 @@ func readPositions(l *ledger.Ledger, c *console) (*positions, error) {
 		}
 	}
 	return p, nil
-}
-
-// leavePipes lets go of the pipes that were read to their end by a run that was
-// closed: whatever comes next is another one.
-func (p *positions) leavePipes(ctx context.Context) error {
-	for i := range p.pipes {
-		k := &p.pipes[i]
-		if !k.note.Ended || k.note.Over {
-			continue
-		}
-		k.note.Over = true
-		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// checkOutputs refuses to destroy what another program wrote: an output that the
-// ledger does not know must be empty, or not be there yet.
-func (p *positions) checkOutputs(names []string) error {
-	for _, name := range names {
-		info, err := os.Stat(name)
-		if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-			continue // whoever opens it says what is wrong
-		}
-		path, err := filepath.Abs(name)
-		if err != nil {
-			return err
-		}
-		if _, known := p.outputs[path]; !known {
-			return fmt.Errorf("%s has %d bytes that were not written with this ledger: move it away, name another file, "+
-				"or name the ledger that wrote it", name, info.Size())
-		}
-	}
-	return nil
-}
-
-// keepOutputs gives each output a checkpoint of its own, before the inputs' go on
-// to tell of others.
-func (p *positions) keepOutputs(ctx context.Context) error {
-	for path, length := range p.outputs {
-		name := outputPrefix + hash([]byte(path))
-		if c, ok := p.ledger.Checkpoint(name); ok && c.Offset == length {
-			continue
-		}
-		if err := p.confirm(ctx, name, length, uniq.Note{Outputs: []uniq.Mark{{Path: path, Length: length}}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (p *positions) confirm(ctx context.Context, name string, offset int64, note uniq.Note) error {
@@ -147,7 +92,8 @@ func (p *positions) confirm(ctx context.Context, name string, offset int64, note
 // this run needs no position: all its lines are remembered.
 func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err error) {
 	var k known
-	if o.info != nil && o.regular {
+	isFile := o.info != nil && o.regular
+	if isFile {
 		k, err = p.file(o.file, o.info, o.name)
 	} else {
 		k, err = p.pipe(ctx, o)
@@ -162,8 +108,14 @@ func (p *positions) place(ctx context.Context, o *opened, in *lines.Input) (err 
 		return nil
 	}
 	p.used[k.name] = true
-	if err := p.skip(o, &k); err != nil {
-		return fmt.Errorf("%s: go on behind line %d: %w", o.name, k.note.Line, err)
+	if isFile {
+		err = p.skip(o, &k.note)
+	} else {
+		err = p.resume(ctx, o, &k)
+		in.Reader = o.text
+	}
+	if err != nil {
+		return fmt.Errorf("%s: go on behind line %s: %w", o.name, count(k.note.Line), err)
 	}
 	if k.note.Line > 0 {
 		p.console.say("%s: going on behind line %s, where an earlier run ended", o.name, count(k.note.Line))
@@ -210,71 +162,53 @@ func (k *known) begins(f *os.File) (bool, error) {
 	return len(opening) == n && hash(opening) == fields[len(fields)-1], err
 }
 
-// pipe finds the position of a pipe that was not read to its end, or gives this
-// one a position.
-func (p *positions) pipe(ctx context.Context, o *opened) (known, error) {
-	opening, err := openingLine(o.text)
-	if err != nil || opening == "" {
-		return known{}, err
-	}
-	free := -1
-	for i, k := range p.pipes {
-		switch {
-		case p.used[k.name]:
-		case k.note.Over:
-			free = i
-		case k.note.Opening == opening:
-			return k, nil
+// skip goes behind what was done of an input.
+func (p *positions) skip(o *opened, n *uniq.Note) error {
+	if o.text != nil {
+		differs, err := skipText(o.text, n, io.Discard)
+		if differs != "" {
+			err = fmt.Errorf("%s: give what is new in it as a file of its own", differs)
 		}
+		return err
 	}
-	if err := p.leaveUnfinishedPipes(ctx); err != nil {
-		return known{}, err
+	if size := o.info.Size(); size < n.Byte {
+		return fmt.Errorf("it has %d bytes left of %d: put it back, or give what is new in it as a file of its own", size, n.Byte)
 	}
-	k := known{name: fmt.Sprintf("pipe:%d", len(p.pipes))}
-	if free >= 0 {
-		k.name, k.offset = p.pipes[free].name, p.pipes[free].offset+1
-		p.pipes[free].note.Over = false
-	} else {
-		p.pipes = append(p.pipes, k)
+	if err := p.grown(o, n); err != nil {
+		return err
 	}
-	k.note = uniq.Note{Opening: opening}
-	return k, nil
+	_, err := o.file.Seek(n.Byte, io.SeekStart)
+	return err
 }
 
-// skip goes behind what was done of an input.
-func (p *positions) skip(o *opened, k *known) error {
-	n := &k.note
-	if o.text == nil {
-		if size := o.info.Size(); size < n.Byte {
-			return fmt.Errorf("it has %d bytes left of %d: put it back, or give what is new in it as a file of its own", size, n.Byte)
-		}
-		if err := p.grown(o, n); err != nil {
-			return err
-		}
-		_, err := o.file.Seek(n.Byte, io.SeekStart)
-		return err
-	}
+// skipText reads what was done of an input that cannot be sought in, and writes what
+// it reads to one who keeps it. It tells how the input differs from what it was, "" if
+// it does not.
+func skipText(text *bufio.Reader, n *uniq.Note, keep io.Writer) (differs string, err error) {
 	sum := checksum(0)
-	if _, err := io.CopyN(&sum, o.text, n.Byte); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	} else if err != nil || uint32(sum) != n.Sum {
-		return errors.New("it is not what it was, though it begins alike: give what is new in it as a file of its own")
-	}
-	if n.Partial == nil {
-		return nil
-	}
-	next, err := o.text.Peek(1)
+	read, err := io.CopyN(io.MultiWriter(&sum, keep), text, n.Byte)
 	switch {
 	case errors.Is(err, io.EOF):
-		return nil
+		return fmt.Sprintf("it begins like what it was, but ends after %d bytes of %d", read, n.Byte), nil
 	case err != nil:
-		return err
+		return "", err
+	case uint32(sum) != n.Sum:
+		return "it is not what it was, though it begins alike", nil
+	case n.Partial == nil:
+		return "", nil
+	}
+	next, err := text.Peek(1)
+	switch {
+	case errors.Is(err, io.EOF):
+		return "", nil
+	case err != nil:
+		return "", err
 	case next[0] != '\n':
-		return errors.New(`that line had no "\n" and has grown: give what is new in it as a file of its own`)
+		return `that line had no "\n" and has grown`, nil
 	}
 	n.Byte, n.Partial, n.Sum = n.Byte+1, nil, uniq.Checksum(n.Sum, next)
-	_, err = o.text.Discard(1)
-	return err
+	_, err = text.Discard(1)
+	return "", err
 }
 
 // grown looks at what came behind a last line that had no "\n" when it was read:
@@ -314,28 +248,6 @@ func openingOf(f *os.File, n int) ([]byte, error) {
 		err = nil
 	}
 	return b[:n], err
-}
-
-// openingLine is a hash of the first line, as far as it belongs to the opening,
-// without taking it; "" for an empty input. It waits for no more than that.
-func openingLine(r *bufio.Reader) (string, error) {
-	for n := 1; ; n++ {
-		_, err := r.Peek(n)
-		n = min(r.Buffered(), openingBytes)
-		b, _ := r.Peek(n) // it is there
-		end := bytes.IndexByte(b, '\n')
-		ended := errors.Is(err, io.EOF)
-		switch {
-		case end >= 0:
-			return hash(b[:end]), nil
-		case err != nil && !ended:
-			return "", err
-		case ended && n == 0:
-			return "", nil
-		case ended || n == openingBytes:
-			return hash(b), nil
-		}
-	}
 }
 
 func hash(b []byte) string {

@@ -139,8 +139,10 @@ func joinNegative(args []string) (joined []string) {
 func checkEmpty(command *kong.Context) error {
 	for _, element := range command.Path {
 		switch f, a := element.Flag, element.Positional; {
+		case f != nil && f.Target.CanInt() && f.Target.IsZero():
+			return fmt.Errorf("--%s 0: want 1 or more", f.Name)
 		case f != nil && !f.IsBool() && f.Target.IsZero():
-			return fmt.Errorf("--%s: %s is empty or 0", f.Name, f.FormatPlaceHolder())
+			return fmt.Errorf("--%s: %s is empty", f.Name, f.FormatPlaceHolder())
 		case a != nil && a.Target.IsZero():
 			return fmt.Errorf("<%s> is empty", a.Name)
 		}
@@ -153,7 +155,7 @@ func (w *world) fail(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	text := strings.ReplaceAll(err.Error(), "hapax: ", "") // it says so once
+	text := strings.ReplaceAll(strings.Join(said(err), "; "), "hapax: ", "") // it says so once
 	switch {
 	case errors.Is(err, errUsage):
 		w.stderr.say("%s; see %s --help", text, w.command)
@@ -170,6 +172,36 @@ func (w *world) fail(err error) int {
 		return exitConflict
 	}
 	return exitError
+}
+
+// said is what each of several errors says that were joined. A disk that was full to
+// one of them is full to those behind it too, and need not be said again.
+func said(err error) (texts []string) {
+	full := false
+	for _, err := range joined(err) {
+		if again := full && vfs.IsFull(err); !again {
+			texts = append(texts, err.Error())
+		}
+		full = full || vfs.IsFull(err)
+	}
+	return texts
+}
+
+// joined are the errors that [errors.Join] made one of.
+func joined(err error) (all []error) {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var texts []string
+	for _, err := range several.Unwrap() {
+		all = append(all, joined(err)...)
+		texts = append(texts, err.Error())
+	}
+	if strings.Join(texts, "\n") != err.Error() { // it says more than they do
+		return []error{err}
+	}
+	return all
 }
 
 // advice is what to do about an error, behind what it says.

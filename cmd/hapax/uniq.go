@@ -29,7 +29,7 @@ type uniqCommand struct {
 	Scope     string `placeholder:"SPEC" help:"Where an identity must be unique: a SPEC as for --id, or =NAME for one scope by that name."`
 	Window    span   `placeholder:"DUR" help:"How long an identity is remembered, such as 90s, 24h or 7d. Default: for ever."`
 	Last      int64  `placeholder:"N" help:"Until how many other identities came it is remembered."`
-	EventTime string `placeholder:"PATH" help:"Measure --window by the time in this JSON field, RFC 3339 or a number of s, ms, µs or ns since 1970, instead of by the clock. Lines older than the window reaches back pass, and are counted as late."`
+	EventTime string `placeholder:"PATH" help:"Measure --window by the time in this JSON field, RFC 3339 or a number of s, ms, µs or ns since 1970, instead of by the clock. A line without it is an error, whatever --missing says. Lines older than the window reaches back pass, and are counted as late."`
 
 	WindowKind string `placeholder:"KIND" enum:"first,renewed,tumbling" default:"first" help:"first: the window runs from the first copy (default); renewed: from the last one; tumbling: it is cut into aligned pieces."`
 
@@ -37,9 +37,9 @@ type uniqCommand struct {
 	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: FILE is cut to the last checkpoint, and the inputs go on behind it."`
 	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
 	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
-	LeaveInput bool   `help:"With --ledger: go on though a run that was cut short had begun an input that is not given again. Lines of that one which are in no output then count as duplicates, until it is."`
+	LeaveInput bool   `help:"With --ledger: go on though a run that was cut short had begun an input that is not given again, or though standard input begins like the one that an earlier run was reading and is another. Lines of that one which are in no output then count as duplicates, until it is given again, or for good if another took its place."`
 	Missing    string `placeholder:"error|content|pass" enum:"error,content,pass" default:"error" help:"What to do with a line that has no identity: stop (default), name it by its content, or let it pass."`
-	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
+	Stale      string `placeholder:"error|pass|drop" enum:"error,pass,drop" default:"error" help:"What to do with a line of a sequence whose number lies 1024 or more below its producer's highest, or whose epoch is lower than its producer's, so that nothing tells whether it is a copy: stop (default), let it pass, or drop it."`
 	Mark       bool   `help:"Let duplicates through, marked: a JSON object gets a last member \"hapax\":\"duplicate\" (or \"conflict\"), another line a tab and the word."`
 
 	Stats     bool `help:"Print to standard error how many lines were read, unique (first copies of an id), duplicates, conflicts and without id (let pass by --missing pass)."`
@@ -62,11 +62,14 @@ func (*uniqCommand) examples() string {
 PATH names the fields down to a value with dots between them, and elements of
 arrays by number: order.id, items.0.sku. A backslash takes the next character as
 part of a name: a\.b. In files and pipes messages are lines: they have neither key
-nor headers, so the kinds "key" and "header:NAME" never match.
+nor headers, so the kinds "key" and "header:NAME" are for programs.
 
 A line that is not the JSON which --id, --scope or --event-time needs stops the run
 before it, with --missing pass and content too: those are about JSON that lacks the
 field, and blank lines, which both let pass.
+
+A SIZE is a number of bytes, or a number with KiB, MiB, GiB or TiB (K, M, G and T are
+the same), or with KB, MB, GB or TB: 4096, 64MiB, 1.5GB.
 
 A line ends in "\n"; a "\r" before it is part of the line. Bytes are kept as they
 came, and the order too.
@@ -124,6 +127,9 @@ func (c *uniqCommand) Run(w *world) error {
 	if o.Naming.Numbered {
 		settings.Sequences.Idle = bounds.Time
 	}
+	if err := c.sameFlags(settings); err != nil {
+		return err
+	}
 	l, err := ledger.Open(c.Ledger, settings)
 	if err != nil {
 		return full(err, c.whenFull(o.Naming))
@@ -176,17 +182,8 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 		if p, err = readPositions(l, w.stderr); err != nil {
 			return err
 		}
-		if err := p.checkOutputs(c.outputFiles()); err != nil {
-			return err
-		}
-		if closed {
-			err = p.leavePipes(w.ctx)
-		}
 		p.leave = c.LeaveInput
-		if err == nil {
-			err = p.checkUnfinished(w.ctx, c.Files)
-		}
-		if err != nil {
+		if err := c.agree(w, p, closed); err != nil {
 			return err
 		}
 		place = func(o *opened, in *lines.Input) error { return p.place(w.ctx, o, in) }
@@ -207,9 +204,26 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 	watched()
 	if p != nil {
 		p.warnUnfinished()
+		err = errors.Join(err, p.settle(w.ctx, o.Unique, o.Duplicates, o.Conflicts))
 	}
 	err = errors.Join(err, files.close())
 	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
+}
+
+// agree demands of inputs and outputs that they fit what earlier runs left.
+func (c *uniqCommand) agree(w *world, p *positions, closed bool) error {
+	if err := p.checkOutputs(c.outputFiles()); err != nil {
+		return err
+	}
+	if closed {
+		if err := p.leavePipes(w.ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.checkUnfinished(w.ctx, c.Files); err != nil {
+		return err
+	}
+	return p.tellNew(c.Out)
 }
 
 // options turns flags into options, all but the ledger and the outputs.
@@ -231,6 +245,12 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 	}
 	if c.Mark && c.Duplicates != "" {
 		return o, w, usage("--mark lets duplicates through, and --duplicates takes them away: choose one")
+	}
+	if c.LeaveInput && c.Ledger == "" {
+		return o, w, usage("--leave-input goes with --ledger: without one there is nothing that an earlier run left")
+	}
+	if c.Stale != "error" && !o.Naming.Numbered {
+		return o, w, usage("--stale %s goes with --id sequence:…, and not with --id %s: only numbers can be too low", c.Stale, c.ID)
 	}
 	if c.Last < 0 {
 		return o, w, usage("--last %d: want 1 or more", c.Last)
@@ -267,8 +287,8 @@ func (c *uniqCommand) options() (o uniq.Options, w hapax.Window, err error) {
 }
 
 func (c *uniqCommand) naming() (n uniq.Naming, err error) {
-	if n.Identity, err = identity.Parse(c.ID); err != nil {
-		return n, usage("--id: %w", err)
+	if n.Identity, err = parseID(c.ID); err != nil {
+		return n, err
 	}
 	n.Numbered = n.Identity.IsSequence()
 	if n.Numbered && (c.Last != 0 || c.EventTime != "" || c.WindowKind != "first" || c.Missing == "content" || c.Conflicts != "" && c.Conflicts != "off") {
@@ -295,6 +315,18 @@ func (c *uniqCommand) naming() (n uniq.Naming, err error) {
 	return n, nil
 }
 
+// parseID reads --id.
+func parseID(text string) (*identity.Extractor, error) {
+	x, err := identity.Parse(text)
+	switch {
+	case err != nil:
+		return nil, usage("--id: %w", err)
+	case x.NeedsEnvelope():
+		return nil, usage("--id %s: lines have neither key nor headers", text)
+	}
+	return x, nil
+}
+
 // parseScope reads --scope: an identity of each message, or "=" and a name.
 func parseScope(text string) (*identity.Extractor, hapax.Scope, error) {
 	if name, constant := strings.CutPrefix(text, "="); constant || text == "" {
@@ -303,6 +335,9 @@ func parseScope(text string) (*identity.Extractor, hapax.Scope, error) {
 	x, err := identity.Parse(text)
 	if err != nil {
 		return nil, "", usage("--scope: %w", err)
+	}
+	if x.NeedsEnvelope() {
+		return nil, "", usage("--scope %s: lines have neither key nor headers", text)
 	}
 	return x, "", nil
 }
@@ -340,7 +375,7 @@ func (c *uniqCommand) openOutputs(w *world, files *outputs, p *positions, o *uni
 			continue
 		}
 		var err error
-		if *f.to, err = files.create(f.name, p); err != nil {
+		if *f.to, err = files.create(f.name, f.to == &o.Unique, p); err != nil {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ func (s *size) UnmarshalText(text []byte) error {
 	}[string(text[len(number):])]
 	n, err := strconv.ParseFloat(number, 64)
 	if err != nil || !ok || !(n*unit >= 1 && n*unit < math.MaxInt64) {
-		return fmt.Errorf("%q is no size: want bytes, or a number with KiB, MiB, GiB, KB, MB or GB", text)
+		return fmt.Errorf("%q is no size: want bytes, such as 4096, or a number with KiB, MiB, GiB or TiB (also K, M, G, T), or with KB, MB, GB or TB, such as 1.5GB", text)
 	}
 	*s = size(n * unit)
 	return nil

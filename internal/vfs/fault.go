@@ -26,6 +26,7 @@ const (
 	OpFree
 	OpSyncDir
 	OpLock
+	OpLockShared
 	OpRead
 	OpWrite
 	OpSize
@@ -38,7 +39,7 @@ const (
 var opNames = [opCount]string{
 	OpCreate: "create", OpOpen: "open", OpOpenRW: "openrw", OpRemove: "remove", OpRename: "rename",
 	OpMkdirAll: "mkdir", OpList: "list", OpStat: "stat", OpFree: "free", OpSyncDir: "syncdir",
-	OpLock: "lock", OpRead: "read", OpWrite: "write", OpSize: "size", OpTruncate: "truncate",
+	OpLock: "lock", OpLockShared: "lockshared", OpRead: "read", OpWrite: "write", OpSize: "size", OpTruncate: "truncate",
 	OpSync: "sync", OpClose: "close",
 }
 
@@ -258,6 +259,13 @@ func (f *Fault) Lock(name string) (io.Closer, error) {
 		return nil, err
 	}
 	return f.fs.Lock(name)
+}
+
+func (f *Fault) LockShared(name string) (io.Closer, error) {
+	if err := f.before(OpLockShared, name, ""); err != nil {
+		return nil, err
+	}
+	return f.fs.LockShared(name)
 }
 
 type faultFile struct {

@@ -34,6 +34,7 @@ func everything(fsys vfs.FS) map[string]error {
 	_, errs["free"] = fsys.Free("/d")
 	errs["syncdir"] = fsys.SyncDir("/d")
 	_, errs["lock"] = fsys.Lock("/d/LOCK")
+	_, errs["lockshared"] = fsys.LockShared("/d/a")
 	errs["rename"] = fsys.Rename("/d/a", "/d/b")
 	errs["remove"] = fsys.Remove("/d/b")
 	return errs
@@ -78,6 +79,7 @@ stat a
 free d
 syncdir d
 lock LOCK
+lockshared a
 rename a b
 remove b
 `

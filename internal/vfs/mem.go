@@ -24,8 +24,8 @@ type Mem struct {
 	durable  map[string]*memNode // what is sure to be there after power loss
 	pending  []nameChange        // what leads from durable to names, in order
 	dirs     map[string]bool
-	locks    map[string]bool
-	capacity int64 // bytes of all files; 0: no bound
+	locks    map[string]int // by name: how many share it, or exclusively
+	capacity int64          // bytes of all files; 0: no bound
 	used     int64
 }
 
@@ -42,7 +42,7 @@ func NewMem() *Mem {
 		names:   map[string]*memNode{},
 		durable: map[string]*memNode{},
 		dirs:    map[string]bool{},
-		locks:   map[string]bool{},
+		locks:   map[string]int{},
 	}
 }
 
@@ -265,12 +265,30 @@ func (m *Mem) Lock(name string) (io.Closer, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.locks[name] {
+	if m.locks[name] != 0 {
 		return nil, lockedError(name)
 	}
-	m.locks[name] = true
+	m.locks[name] = exclusively
 	return &memLock{mem: m, name: name}, nil
 }
+
+// LockShared implements [FS] among the users of this Mem.
+func (m *Mem) LockShared(name string) (io.Closer, error) {
+	name = filepath.Clean(name)
+	if _, err := m.Stat(name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.locks[name] == exclusively {
+		return nil, lockedError(name)
+	}
+	m.locks[name]++
+	return &memLock{mem: m, name: name}, nil
+}
+
+// exclusively is the number of locks on a file that is locked by one alone.
+const exclusively = -1
 
 type memLock struct {
 	mem  *Mem
@@ -283,7 +301,9 @@ func (l *memLock) Close() error {
 	if l.name == "" {
 		return fs.ErrClosed
 	}
-	delete(l.mem.locks, l.name)
+	if l.mem.locks[l.name]--; l.mem.locks[l.name] <= 0 {
+		delete(l.mem.locks, l.name)
+	}
 	l.name = ""
 	return nil
 }

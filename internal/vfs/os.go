@@ -105,6 +105,30 @@ func (osFS) Stat(name string) (int64, error) {
 	return info.Size(), nil
 }
 
-func (osFS) SyncDir(dir string) error            { return syncDir(dir) }
-func (osFS) Free(dir string) (int64, error)      { return freeBytes(dir) }
-func (osFS) Lock(name string) (io.Closer, error) { return lockFile(name) }
+func (osFS) SyncDir(dir string) error       { return syncDir(dir) }
+func (osFS) Free(dir string) (int64, error) { return freeBytes(dir) }
+
+func (osFS) Lock(name string) (io.Closer, error) {
+	return lock(name, os.O_RDWR|os.O_CREATE, true)
+}
+
+func (osFS) LockShared(name string) (io.Closer, error) { return lock(name, os.O_RDONLY, false) }
+
+// lock opens a file and locks it.
+func lock(name string, flag int, exclusive bool) (io.Closer, error) {
+	f, err := os.OpenFile(name, flag, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	held, err := lockFile(f, exclusive)
+	switch {
+	case err == nil && !held:
+		return f, nil
+	case held:
+		err = lockedError(name)
+	default:
+		err = &os.PathError{Op: "lock", Path: name, Err: err}
+	}
+	_ = f.Close() // nothing was written
+	return nil, err
+}

@@ -4,7 +4,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"math"
 	"os"
 
@@ -38,23 +37,20 @@ func freeBytes(dir string) (int64, error) {
 // saysFull knows the system's number, beside ENOSPC.
 func saysFull(err error) bool { return errors.Is(err, unix.EDQUOT) }
 
-func lockFile(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, err
+// lockFile locks a file unless somebody holds a lock that is in the way.
+func lockFile(f *os.File, exclusive bool) (held bool, err error) {
+	how := unix.LOCK_SH
+	if exclusive {
+		how = unix.LOCK_EX
 	}
 	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		if !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}
-	if err == nil {
-		return f, nil
-	}
-	_ = f.Close() // nothing was written
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, lockedError(name)
+		return true, nil
 	}
-	return nil, &os.PathError{Op: "lock", Path: name, Err: err}
+	return false, err
 }

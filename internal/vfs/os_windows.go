@@ -2,7 +2,6 @@ package vfs
 
 import (
 	"errors"
-	"io"
 	"math"
 	"os"
 
@@ -35,19 +34,15 @@ func saysFull(err error) bool {
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }
 
-func lockFile(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, fileMode)
-	if err != nil {
-		return nil, err
+// lockFile locks a file unless somebody holds a lock that is in the way.
+func lockFile(f *os.File, exclusive bool) (held bool, err error) {
+	how := uint32(windows.LOCKFILE_FAIL_IMMEDIATELY)
+	if exclusive {
+		how |= windows.LOCKFILE_EXCLUSIVE_LOCK
 	}
-	const exclusiveNow = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
-	err = windows.LockFileEx(windows.Handle(f.Fd()), exclusiveNow, 0, 1, 0, new(windows.Overlapped))
-	if err == nil {
-		return f, nil
-	}
-	_ = f.Close() // nothing was written
+	err = windows.LockFileEx(windows.Handle(f.Fd()), how, 0, 1, 0, new(windows.Overlapped))
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) {
-		return nil, lockedError(name)
+		return true, nil
 	}
-	return nil, &os.PathError{Op: "lock", Path: name, Err: err}
+	return false, err
 }

@@ -60,6 +60,10 @@ type FS interface {
 	// is [ErrLocked]. Closing lets go of it; so does the end of the process.
 	// The file stays.
 	Lock(name string) (io.Closer, error)
+	// LockShared takes a lock of the named file that others may share, and that
+	// keeps an exclusive one out. It changes nothing, and wants no more than to
+	// read the file, which must be there. Else it is as Lock.
+	LockShared(name string) (io.Closer, error)
 }
 
 // File is an open file. ReadAt, WriteAt, Size and Sync may run at the same
@@ -83,12 +87,12 @@ type File interface {
 
 // ErrLocked is what [FS.Lock] returns, with the file's name, for a lock that is
 // held.
-var ErrLocked = errors.New("locked by another process")
+var ErrLocked = errors.New("it is open already, in another process or a second time in this one")
 
 // IsFull tells whether an error says that the disk is full, or the owner's share of
 // it: with room made, or fewer bytes, what failed may succeed.
 func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || saysFull(err) }
 
 func lockedError(name string) error {
-	return fmt.Errorf("lock %s: %w: stop that one first", name, ErrLocked)
+	return fmt.Errorf("lock %s: %w: close it there first", name, ErrLocked)
 }

@@ -195,7 +195,7 @@ func TestLock(t *testing.T) {
 		must(t, err)
 		_, err = fsys.Lock(name)
 		wantErr(t, "second lock", err, vfs.ErrLocked)
-		if want := "lock " + name + ": locked by another process: stop that one first"; err == nil || err.Error() != want {
+		if want := "lock " + name + ": it is open already, in another process or a second time in this one: close it there first"; err == nil || err.Error() != want {
 			t.Errorf("second lock says %q, want %q", err, want)
 		}
 		must(t, lock.Close())
@@ -208,6 +208,23 @@ func TestLock(t *testing.T) {
 		if _, err := fsys.Stat(name); err != nil {
 			t.Errorf("the lock's file is gone: %v", err)
 		}
+		_, err = fsys.LockShared(name + "2")
+		wantErr(t, "shared lock of no file", err, fs.ErrNotExist)
+		one, err := fsys.LockShared(name)
+		must(t, err)
+		two, err := fsys.LockShared(name)
+		must(t, err)
+		_, err = fsys.Lock(name)
+		wantErr(t, "lock of what is shared", err, vfs.ErrLocked)
+		must(t, one.Close())
+		_, err = fsys.Lock(name)
+		wantErr(t, "lock of what one still shares", err, vfs.ErrLocked)
+		must(t, two.Close())
+		lock, err = fsys.Lock(name)
+		must(t, err)
+		_, err = fsys.LockShared(name)
+		wantErr(t, "shared lock of what is locked", err, vfs.ErrLocked)
+		must(t, lock.Close())
 		_, err = fsys.Lock(filepath.Join(dir, "none", "LOCK"))
 		wantErr(t, "lock in no directory", err, fs.ErrNotExist)
 	})
