@@ -228,6 +228,9 @@ func TestCheckpoints(t *testing.T) {
 			t.Errorf("%s, want %s", got, want[i])
 		}
 	}
+	if !unique.Settled {
+		t.Error("the output is not settled, though the run ended")
+	}
 	if len(r.confirmed) != len(want) || r.synced != 1 {
 		t.Errorf("%d checkpoints and %d syncs", len(r.confirmed), r.synced)
 	}
@@ -255,8 +258,9 @@ func TestFailures(t *testing.T) {
 		}
 	}
 	r.fail = broken
-	if err := run(r, output(io.Discard)); !errors.Is(err, broken) {
-		t.Error(err)
+	o := output(io.Discard)
+	if err := run(r, o); !errors.Is(err, broken) || o.Settled {
+		t.Error(err, o.Settled)
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)

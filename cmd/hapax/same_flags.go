@@ -18,7 +18,7 @@ func (c *uniqCommand) sameFlags(o ledger.Options) error {
 	}
 	has, err := ledger.Inspect(vfs.OS(), c.Ledger)
 	if err != nil {
-		return nil // it is yet to be made, or opening says what is wrong
+		return nil //nolint:nilerr // it is yet to be made, or opening says what is wrong
 	}
 	differ := func(made, asked string) error {
 		return fmt.Errorf("the ledger %s was made with %s, and this is %s: give it what it was made with, or name another --ledger",

@@ -38,7 +38,8 @@ const (
 
 const statesHelp = `In JSON "state" is "remembered", "claimed" (its work is under way) or "not
 remembered". "first" is when it was first seen, from "offset" in "source", which is
-the file "path" if it is one; without "expires", time alone does not end it.
+the file "path" if it is one. "expires" is when time ends it, or its claim; without
+that, time does not.
 `
 
 // sightings tells what a ledger knows of identities.

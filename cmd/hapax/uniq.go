@@ -29,12 +29,12 @@ type uniqCommand struct {
 	Scope     string `placeholder:"SPEC" help:"Where an identity must be unique: a SPEC as for --id, or =NAME for one scope by that name."`
 	Window    span   `placeholder:"DUR" help:"How long an identity is remembered, such as 90s, 24h or 7d. Default: for ever."`
 	Last      int64  `placeholder:"N" help:"Until how many other identities came it is remembered."`
-	EventTime string `placeholder:"PATH" help:"Measure --window by the time in this JSON field, RFC 3339 or a number of s, ms, µs or ns since 1970, instead of by the clock. A line without it is an error, whatever --missing says. Lines older than the window reaches back pass, and are counted as late."`
+	EventTime string `placeholder:"PATH" help:"Measure --window by the time in this JSON field, RFC 3339 or a number of s, ms, µs or ns since 1970, instead of by the clock. JSON without it is an error, whatever --missing says. Lines older than the window reaches back pass, and are counted as late."`
 
 	WindowKind string `placeholder:"KIND" enum:"first,renewed,tumbling" default:"first" help:"first: the window runs from the first copy (default); renewed: from the last one; tumbling: it is cut into aligned pieces."`
 
 	Ledger     string `placeholder:"DIR" help:"Remember over runs, in this directory."`
-	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: FILE is cut to the last checkpoint, and the inputs go on behind it."`
+	Out        string `placeholder:"FILE" help:"Write to FILE instead of standard output. With --ledger, FILE has each message exactly once even if runs are killed at any moment and started again: after a kill FILE is cut to the last checkpoint, and the inputs go on behind it. What somebody else appended is not cut off once a run has ended: the next one is refused."`
 	Duplicates string `placeholder:"FILE" help:"Write duplicates to FILE instead of dropping them."`
 	Conflicts  string `placeholder:"drop|pass|error|off|FILE" help:"What to do with a conflict, a line with the identity of an earlier one and another payload: drop it, with a warning (default); let it pass; stop with exit code 3; off, do not compare payloads (default for line and content, where there are no conflicts); or write it to FILE."`
 	LeaveInput bool   `help:"With --ledger: go on though a run that was cut short had begun an input that is not given again, or though standard input begins like the one that an earlier run was reading and is another. Lines of that one which are in no output then count as duplicates, until it is given again, or for good if another took its place."`
