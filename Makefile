@@ -15,7 +15,7 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race cover bench fuzz torture lint vet fmt services clean
+.PHONY: help run build test test-race cover bench bench-broker fuzz torture lint vet fmt services clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ cover: ## Run all tests and tell what share of the statements they reach
 
 bench: services ## Measure against the peers, and print one table
 	cd bench && ../$(GO) run .
+
+bench-broker: ## Measure the broker beside Apache Kafka, and print one table
+	@scripts/setup go mvn
+	cd bench && ../$(GO) run ./broker
 
 fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)

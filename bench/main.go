@@ -93,6 +93,23 @@ func run(args []string, out io.Writer) error {
 	return result.Markdown(out)
 }
 
+func peers() report.Peers {
+	return report.Peers{
+		Libraries: map[string]string{
+			"github.com/cockroachdb/pebble/v2": "Pebble",
+			"github.com/mattn/go-sqlite3":      "SQLite (go-sqlite3)",
+			"go.etcd.io/bbolt":                 "bbolt",
+			"github.com/dchest/siphash":        "siphash",
+		},
+		Programs: []report.Program{
+			{Name: "Redis", Command: []string{"redis-server", "--version"}},
+			{Name: "RocksDB", Command: []string{"dpkg-query", "-W", "librocksdb-dev"}},
+			{Name: "huniq", Command: []string{"huniq", "--version"}},
+			{Name: "mawk", Command: []string{"mawk", "-W", "version"}},
+		},
+	}
+}
+
 // measureAll measures every selected row in a process of its own, so that
 // none inherits memory, garbage or a fault from another.
 func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (result *report.Report, err error) {
@@ -106,7 +123,7 @@ func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (result 
 			return nil, err
 		}
 	}
-	result = &report.Report{Machine: report.Machine(ctx, dir)}
+	result = &report.Report{Machine: report.Machine(ctx, dir, peers())}
 	for _, r := range rows() {
 		if !selected.MatchString(r.name) {
 			continue

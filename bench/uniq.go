@@ -235,22 +235,8 @@ func hapaxBinary(b *bench) (string, error) {
 		return filepath.Abs(b.Hapax)
 	}
 	path := b.path("hapax")
-	if err := goTool(b, "build", "-o", path, "./cmd/hapax"); err != nil {
+	if err := measure.Go(b.ctx, "build", "-o", path, "./cmd/hapax"); err != nil {
 		return "", err
 	}
 	return path, nil
-}
-
-// goTool runs the go command in the ledger's own module.
-func goTool(b *bench, args ...string) error {
-	root, err := exec.CommandContext(b.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/hapaxmq/hapax").Output()
-	if err != nil {
-		return fmt.Errorf("find module (run in bench/): %w", err)
-	}
-	c := exec.CommandContext(b.ctx, "go", args...)
-	c.Dir = strings.TrimSpace(string(root))
-	if output, err := c.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", c, err, output)
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ func webhooks(b *bench) error {
 	}
 	input := b.path("hooks.ndjson")
 	size := b.size(1_000_000_000)
-	if err := goTool(b, "run", "./internal/tools/hookstream", "-out", input, "-bytes", fmt.Sprint(size), "-seed", "1"); err != nil {
+	if err := measure.Go(b.ctx, "run", "./internal/tools/hookstream", "-out", input, "-bytes", fmt.Sprint(size), "-seed", "1"); err != nil {
 		return err
 	}
 	info, err := os.Stat(input)

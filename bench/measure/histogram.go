@@ -57,6 +57,9 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.longest
 }
 
+// Count returns how many durations were counted.
+func (h *Histogram) Count() uint64 { return h.count }
+
 // Longest returns the longest duration, exactly.
 func (h *Histogram) Longest() time.Duration { return h.longest }
 

@@ -50,6 +50,20 @@ func Self(ctx context.Context, args ...string) (*exec.Cmd, error) {
 	return c, nil
 }
 
+// Go runs the go command in the ledger's own module. It must be called in bench/.
+func Go(ctx context.Context, args ...string) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/hapaxmq/hapax").Output()
+	if err != nil {
+		return fmt.Errorf("find module (run in bench/): %w", err)
+	}
+	c := exec.CommandContext(ctx, "go", args...)
+	c.Dir = strings.TrimSpace(string(root))
+	if output, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", c, err, output)
+	}
+	return nil
+}
+
 // tie lets a process die with us.
 func tie(c *exec.Cmd) { c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 

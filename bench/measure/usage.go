@@ -2,11 +2,15 @@ package measure
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
 )
 
 // ResetPeak makes PeakMemory start anew from the memory used now.
@@ -24,6 +28,31 @@ func PeakMemory() (int64, error) { return procBytes("/proc/self/status", "VmHWM:
 
 // Memory returns the bytes of memory this process has now (VmRSS).
 func Memory() (int64, error) { return procBytes("/proc/self/status", "VmRSS:") }
+
+// MemoryOf is Memory of another process.
+func MemoryOf(pid int) (int64, error) {
+	return procBytes(fmt.Sprintf("/proc/%d/status", pid), "VmRSS:")
+}
+
+// CPUOf returns the time that all threads of a process have had so far, user and
+// system, to the nearest hundredth of a second (proc_pid_stat(5), USER_HZ).
+func CPUOf(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	_, behind, _ := strings.Cut(string(stat), ") ") // the program's name
+	fields := strings.Fields(behind)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("read processor time: %q", stat)
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return 0, fmt.Errorf("read processor time: %w", err)
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond, nil
+}
 
 // procBytes reads a field that the kernel tells in kilobytes. It leaves next to
 // nothing on the heap: it is asked often, and what it left would count.

@@ -14,9 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Peers are what a run's machine is told of besides itself.
+type Peers struct {
+	Libraries map[string]string // their names, by module path
+	Programs  []Program
+	Others    []Fact
+}
+
+// Program is asked for its version by a command.
+type Program struct {
+	Name    string
+	Command []string
+}
+
 // Machine tells where a run was made, with what, and beside which versions of
 // the peers. dir is where its files lie.
-func Machine(ctx context.Context, dir string) []Fact {
+func Machine(ctx context.Context, dir string, peers Peers) []Fact {
 	facts := []Fact{
 		{"date", time.Now().UTC().Format(time.DateOnly)},
 		{"processor", fmt.Sprintf("%s, %d cores", field("/proc/cpuinfo", "model name"), runtime.NumCPU())},
@@ -28,38 +41,15 @@ func Machine(ctx context.Context, dir string) []Fact {
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, m := range info.Deps {
-			if name, ok := libraries()[m.Path]; ok {
+			if name, ok := peers.Libraries[m.Path]; ok {
 				facts = append(facts, Fact{name, m.Version})
 			}
 		}
 	}
-	for _, p := range programs() {
-		facts = append(facts, Fact{p.name, version(ctx, p.command)})
+	for _, p := range peers.Programs {
+		facts = append(facts, Fact{p.Name, version(ctx, p.Command)})
 	}
-	return facts
-}
-
-func libraries() map[string]string {
-	return map[string]string{
-		"github.com/cockroachdb/pebble/v2": "Pebble",
-		"github.com/mattn/go-sqlite3":      "SQLite (go-sqlite3)",
-		"go.etcd.io/bbolt":                 "bbolt",
-		"github.com/dchest/siphash":        "siphash",
-	}
-}
-
-type program struct {
-	name    string
-	command []string
-}
-
-func programs() []program {
-	return []program{
-		{"Redis", []string{"redis-server", "--version"}},
-		{"RocksDB", []string{"dpkg-query", "-W", "librocksdb-dev"}},
-		{"huniq", []string{"huniq", "--version"}},
-		{"mawk", []string{"mawk", "-W", "version"}},
-	}
+	return append(facts, peers.Others...)
 }
 
 // version is the first line that a program says of itself.

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
+
+	"github.com/hapaxmq/hapax/bench/measure"
+	"github.com/hapaxmq/hapax/bench/report"
+)
+
+// single has callers who each wait for their record's acknowledgement.
+func (b *bench) single() error {
+	for _, load := range []struct {
+		callers int
+		bounds  []*report.Bound
+	}{
+		{1, []*report.Bound{nil, report.AtLeast(2, "×")}},
+		{16, []*report.Bound{report.AtLeast(0.75, "×"), report.AtLeast(4, "×")}},
+		{64, []*report.Bound{report.AtLeast(0.75, "×"), report.AtLeast(3, "×")}},
+	} {
+		f, err := b.figures(3, func(n *node) ([]float64, error) { return b.singleOnce(n, load.callers) })
+		if err != nil {
+			return err
+		}
+		what := fmt.Sprintf("one by one, callers: %d", load.callers)
+		b.compare(what, "k/s", f[0], load.bounds...)
+		b.compare(what+", p50", "ms", f[1], nil, nil)
+		b.compare(what+", p99", "ms", f[2], nil, nil)
+		if load.callers == 1 {
+			if err := b.tripAndSync(measure.Median(f[1][0])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// singleOnce returns thousands of records a second, and the milliseconds that half
+// of them, and all but a hundredth, stayed below.
+func (b *bench) singleOnce(n *node, callers int) (figures []float64, err error) {
+	err = n.topic(b.ctx, 1, func(topic string) error {
+		c, err := n.client(kgo.DefaultProduceTopic(topic))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if err := c.ProduceSync(b.ctx, kgo.StringRecord("first")).FirstErr(); err != nil {
+			return err
+		}
+		var (
+			work   sync.WaitGroup
+			failed firstError
+			times  = make([]measure.Histogram, callers)
+		)
+		began := time.Now()
+		for i := range times {
+			work.Go(func() { failed.note(repeat(b.ctx, c, &times[i], began, b.span())) })
+		}
+		work.Wait()
+		d := time.Since(began)
+		for i := range times[1:] {
+			times[0].Merge(&times[i+1])
+		}
+		figures = []float64{float64(times[0].Count()) / 1e3 / d.Seconds(), ms(times[0].Quantile(0.5)), ms(times[0].Quantile(0.99))}
+		return failed.err
+	})
+	return figures, err
+}
+
+func repeat(ctx context.Context, c *kgo.Client, times *measure.Histogram, began time.Time, span time.Duration) error {
+	value := make([]byte, 100)
+	for time.Since(began) < span {
+		sent := time.Now()
+		if err := c.ProduceSync(ctx, &kgo.Record{Value: value}).FirstErr(); err != nil {
+			return err
+		}
+		times.Add(time.Since(sent))
+	}
+	return nil
+}
+
+func ms(d time.Duration) float64 { return d.Seconds() * 1e3 }
+
+// tripAndSync compares our median with what it is made of: a round trip to the
+// broker that needs no disk, and a write and fdatasync as large as a record's.
+func (b *bench) tripAndSync(ours float64) error {
+	c, err := b.nodes[0].client()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var trips, syncs measure.Histogram
+	for began := time.Now(); time.Since(began) < b.span(); {
+		sent := time.Now()
+		if _, err := c.Request(b.ctx, kmsg.NewPtrListGroupsRequest()); err != nil {
+			return err
+		}
+		trips.Add(time.Since(sent))
+	}
+	f, err := os.Create(filepath.Join(b.dir, "sync"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }() // it holds nothing
+	if _, err := f.Write(make([]byte, 64<<20)); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	record := make([]byte, 200)
+	for at, began := int64(0), time.Now(); time.Since(began) < b.span(); at = (at + int64(len(record))) % (63 << 20) {
+		start := time.Now()
+		if _, err := f.WriteAt(record, at); err != nil {
+			return err
+		}
+		if err := unix.Fdatasync(int(f.Fd())); err != nil {
+			return err
+		}
+		syncs.Add(time.Since(start))
+	}
+	sum := ms(trips.Quantile(0.5)) + 1.3*ms(syncs.Quantile(0.5))
+	b.add(report.Line{
+		Work: "one by one, callers: 1, p50", Ours: report.Of(ours, "ms"),
+		Peer:  fmt.Sprintf("a round trip (%.3f ms) + 1.3 × fdatasync (%.3f ms)", ms(trips.Quantile(0.5)), ms(syncs.Quantile(0.5))),
+		Their: report.Of(sum, "ms"), Ratio: ours / sum, Bound: report.AtMost(1, "×"),
+	})
+	return nil
+}
