@@ -76,7 +76,7 @@ func (l Layout) grown(g Growth) Layout {
 	return l.grownBy(l.least())
 }
 
-// least is a twentieth, or a thirteenth, which keeps the load above 0.82 at the
+// least is a thirty-second, or a thirteenth, which keeps the load above 0.82 at the
 // worst moment. Where a megabyte is no matter it is a half, so that a key moves
 // three times and not sixteen.
 func (l Layout) least() float64 {
@@ -84,7 +84,7 @@ func (l Layout) least() float64 {
 	case l.Lines() < small:
 		return 1. / 2
 	case l.Lines() < large:
-		return 1. / 20
+		return 1. / 32
 	}
 	return 1. / 13
 }
@@ -243,8 +243,13 @@ func (t *Table) moveBlock(shard, block int, live *Live) {
 	t.reinsert(live)
 }
 
-// lift copies a block to the scratch lines.
+// lift copies a block to the scratch lines, which are made for the longest one at
+// once: blocks grow little by little.
 func (t *Table) lift(block int) {
+	if t.sweep.lines == nil {
+		t.sweep.lines = make([]Line, 0, longest)
+		t.sweep.taken = make([]uint8, 0, 2*longest)
+	}
 	from := block * int(t.now.Block)
 	to := from + int(t.now.Block)
 	t.sweep.lines = append(t.sweep.lines[:0], t.lines[from:to]...)

@@ -80,7 +80,7 @@ func TestGrowthByParts(t *testing.T) {
 		}
 	}
 	for _, by := range []float64{0, 0.25, 0.5} {
-		want := int(float64(table.Lines()) * (1 + max(by, 1./20)))
+		want := int(float64(table.Lines()) * (1 + max(by, 1./32)))
 		if err := table.BeginGrowth(table.Grown(Growth{by, math.MaxInt})); err != nil {
 			t.Fatal(err)
 		}
