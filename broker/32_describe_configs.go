@@ -35,6 +35,10 @@ func (e *configEntry) describe(req *kmsg.DescribeConfigsRequest) kmsg.DescribeCo
 	d.Name, d.Value, d.ReadOnly = e.setting.name, textOrNil(e.value), e.fixed
 	d.Source, d.IsDefault = e.source, e.source == kmsg.ConfigSourceDefaultConfig
 	d.ConfigType = e.setting.kind
+	if e.setting.kind == secret {
+		d.Value, d.IsSensitive = nil, true
+		return d
+	}
 	if req.IncludeDocumentation {
 		d.Documentation = &e.setting.doc
 	}

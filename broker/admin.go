@@ -26,6 +26,19 @@ func adminAPIs() map[int16]api {
 	}
 }
 
+// securityAPIs is who clients are.
+func securityAPIs() map[int16]api {
+	return map[int16]api{
+		keySASLHandshake: asks(0, 1, saslHandshake),
+		keySASLAuthenticate: serves(0, 2, func(c *conn, ctx context.Context, r *kmsg.SASLAuthenticateRequest) answer {
+			return saslAuthenticate(ctx, c, r)
+		}),
+		48: asks(0, 1, describeClientQuotas),
+		50: asks(0, 0, describeUserSCRAMCredentials),
+		51: asks(0, 0, alterUserSCRAMCredentials),
+	}
+}
+
 // asks makes an entry of the table of a handler that never waits by itself.
 func asks[R kmsg.Request](low, high int16, handle func(*conn, R) answer) api {
 	return serves(low, high, func(c *conn, _ context.Context, r R) answer { return handle(c, r) })

@@ -5,6 +5,8 @@ import (
 	"maps"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/shape"
 )
 
 const (
@@ -17,6 +19,7 @@ type api struct {
 	min, max  int16 // versions served
 	announced int16 // the lowest that is announced, if lower than min
 	handle    func(*conn, context.Context, kmsg.Request) answer
+	shapes    []*shape.Shape // by version, from min on
 }
 
 // serves makes an entry of the table of a typed handler.
@@ -61,5 +64,12 @@ func apis() map[int16]api {
 		66:             serves(0, 2, onTransactions((*transactions).listTransactions)),
 	}
 	maps.Copy(all, adminAPIs())
+	maps.Copy(all, securityAPIs())
+	for key, a := range all {
+		for version := a.min; version <= a.max; version++ {
+			a.shapes = append(a.shapes, shape.Of(key, version))
+		}
+		all[key] = a
+	}
 	return all
 }

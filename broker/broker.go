@@ -41,11 +41,12 @@ type Broker struct {
 	topics    *topics
 	txns      transactions
 	groups    groups
+	users     *users
 	retention retention
 	recoders  recoders
 
-	listeners []*listener
-	counters  counters
+	ports    ports
+	counters counters
 }
 
 // identity is what a node's directory is, for good.
@@ -79,6 +80,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
 	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
+	b.users, b.ports.b = newUsers(&b.log), b
 	b.retention = retention{b}
 	if err := b.open(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
@@ -114,16 +116,9 @@ func (b *Broker) open(dir string) (err error) {
 	}
 	b.log.Use(b.wal)
 	b.records.wal = b.wal
-	b.topics.sync = b.wal.Sync
+	b.topics.sync, b.users.sync = b.wal.Sync, b.wal.Sync
 	b.groups.g.Recovered(b.clock())
-	for _, l := range b.options.Listeners {
-		opened, err := listen(l.Address, l.Advertise)
-		if err != nil {
-			return err
-		}
-		b.listeners = append(b.listeners, opened)
-	}
-	return nil
+	return b.ports.listen(b.options.Listeners)
 }
 
 // Serve answers clients until ctx ends, and returns when the last connection is
@@ -133,15 +128,13 @@ func (b *Broker) Serve(ctx context.Context) {
 	serving.Go(func() { b.groups.run(ctx) })
 	serving.Go(func() { b.retention.run(ctx) })
 	serving.Go(func() { b.txns.run(ctx) })
-	for _, l := range b.listeners {
-		serving.Go(func() { b.accept(ctx, l) })
-	}
+	serving.Go(func() { b.ports.run(ctx) })
 	serving.Wait()
 }
 
 // Addresses are those of the ports, in the order of the listeners.
 func (b *Broker) Addresses() (all []string) {
-	for _, l := range b.listeners {
+	for _, l := range b.ports.open {
 		all = append(all, l.net.Addr().String())
 	}
 	return all
@@ -150,7 +143,7 @@ func (b *Broker) Addresses() (all []string) {
 // Close makes everything durable and lets go of the directory. Serve has returned.
 func (b *Broker) Close() error {
 	var errs []error
-	for _, l := range b.listeners {
+	for _, l := range b.ports.open {
 		_ = l.net.Close() // it may be closed
 	}
 	if b.wal != nil {

@@ -22,10 +22,13 @@ type node struct {
 	addr   string
 	fs     vfs.FS           // nil: the operating system's
 	clock  func() time.Time // nil: the operating system's
+	adapt  func(*Options)   // nil: as they are
 }
 
-func start(t *testing.T) *node {
-	n := &node{T: t, dir: t.TempDir(), addr: "127.0.0.1:0"}
+func start(t *testing.T) *node { return startWith(t, nil) }
+
+func startWith(t *testing.T, adapt func(*Options)) *node {
+	n := &node{T: t, dir: t.TempDir(), addr: "127.0.0.1:0", adapt: adapt}
 	n.start()
 	t.Cleanup(func() {
 		if err := n.stop(); err != nil {
@@ -37,13 +40,17 @@ func start(t *testing.T) *node {
 
 func (n *node) start() {
 	n.Helper()
-	b, err := Open(n.dir, Options{
+	o := Options{
 		Listeners: []Listener{{Address: n.addr}},
 		Settings:  Settings{"group.initial.rebalance.delay.ms": "0"},
 		FS:        n.fs,
 		Clock:     n.clock,
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),
-	})
+	}
+	if n.adapt != nil {
+		n.adapt(&o)
+	}
+	b, err := Open(n.dir, o)
 	if err != nil {
 		n.Fatal(err)
 	}

@@ -33,6 +33,10 @@ type conn struct {
 	net    net.Conn
 	listen *listener // whose name clients are told
 	client string    // the id of its last request
+	login  *login    // nil: the listener wants none
+	over   error     // the answer to the request is the last
+
+	patience patience
 
 	answers chan queued
 	behind  atomic.Int32 // answers that the writer has not sent
@@ -73,9 +77,19 @@ func (c *conn) serve(ctx context.Context) error {
 
 func (c *conn) readAll(ctx context.Context) error {
 	r := bufio.NewReaderSize(c.net, 64<<10)
+	busy := func() bool { return c.behind.Load() > 0 }
 	var buf []byte
 	for {
-		frame, err := readFrame(r, buf, c.b.settings.maxRequest)
+		if err := c.patience.awaitRequest(r, c.login.done(), busy); err != nil {
+			return err
+		}
+		if c.login != nil && c.login.bare {
+			if err := readToken(ctx, c, r); err != nil {
+				return err
+			}
+			continue
+		}
+		frame, err := readFrame(r, buf, c.login.maxFrame(&c.b.settings))
 		if err != nil {
 			return err
 		}
@@ -89,6 +103,9 @@ func (c *conn) readAll(ctx context.Context) error {
 		}
 		if err := c.put(ctx, queued{a, h.correlation}, r.Buffered() == 0); err != nil {
 			return err
+		}
+		if c.over != nil {
+			return c.over
 		}
 		if buf = frame; cap(buf) > maxSpareRequest {
 			buf = nil
@@ -112,7 +129,10 @@ func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error
 		}
 		return answer{}, errFrame
 	}
-	req, err := readRequest(h, rest)
+	if err := c.login.admits(h.key); err != nil {
+		return answer{}, err
+	}
+	req, err := api.readRequest(h, rest)
 	if err != nil {
 		return answer{}, err
 	}
@@ -164,6 +184,7 @@ func (c *conn) writeAll(ctx context.Context) error {
 // answer is behind, else the writer.
 func (c *conn) send(q queued) error {
 	var err error
+	c.patience.answer()
 	switch {
 	case q.records != nil:
 		err = c.sendRecords(q.records, q.correlation)

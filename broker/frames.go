@@ -21,6 +21,8 @@ import (
 //	                 that have an offset, in their order
 //	16 configured    16 id · settings
 //	17 grown         16 id · v first new partition's number · v new partitions
+//	32 user          s name · v mechanisms · mechanisms × (1 mechanism, as Kafka numbers SCRAM's · v iterations; if 0, it is
+//	                 taken away; else s salt · s stored key · s server key, as RFC 5802 has them)
 //
 // Settings are v settings · settings × (s name · s value).
 //
@@ -42,6 +44,9 @@ const (
 	frameTopicConfigured = 16 + iota
 	frameTopicGrown
 )
+
+// frameUser is of users and their credentials.
+const frameUser = 32
 
 func readID(b []byte) (id [16]byte, err error) {
 	r := reader{b: b}

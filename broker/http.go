@@ -15,11 +15,13 @@ import (
 
 // counters count since the node was opened.
 type counters struct {
-	connections atomic.Int64 // now
-	accepted    atomic.Uint64
-	requests    [maxKey]atomic.Uint64
-	bytesIn     atomic.Uint64
-	bytesOut    atomic.Uint64 // of batches
+	connections  atomic.Int64 // now
+	accepted     atomic.Uint64
+	requests     [maxKey]atomic.Uint64
+	logins       atomic.Uint64
+	loginsFailed atomic.Uint64
+	bytesIn      atomic.Uint64
+	bytesOut     atomic.Uint64 // of batches
 }
 
 // maxKey is above the keys of all requests.
@@ -66,6 +68,8 @@ func (b *Broker) writeMetrics(w io.Writer) {
 	metrics.ExposeMetadata(true)
 	metrics.WriteGaugeUint64(w, "hapax_connections", uint64(max(b.counters.connections.Load(), 0)))
 	metrics.WriteCounterUint64(w, "hapax_connections_accepted_total", b.counters.accepted.Load())
+	metrics.WriteCounterUint64(w, `hapax_logins_total{result="ok"}`, b.counters.logins.Load())
+	metrics.WriteCounterUint64(w, `hapax_logins_total{result="failed"}`, b.counters.loginsFailed.Load())
 	metrics.WriteCounterUint64(w, "hapax_request_bytes_total", b.counters.bytesIn.Load())
 	metrics.WriteCounterUint64(w, "hapax_fetched_bytes_total", b.counters.bytesOut.Load())
 	for key := range b.counters.requests {

@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -12,21 +15,47 @@ import (
 
 // listener is a port, and the name by which clients reach it.
 type listener struct {
-	net  net.Listener
-	host string // advertised
-	port int32
+	net   net.Listener
+	host  string // advertised
+	port  int32
+	tls   *tls.Config // nil: none
+	login bool        // whether clients log in
 }
 
-// listen opens a port. Clients are told to come to advertise, or to the address
-// itself if that is empty.
-func listen(address, advertise string) (*listener, error) {
-	l, err := net.Listen("tcp", address)
+// ports are all of a node's.
+type ports struct {
+	b            *Broker
+	open         []*listener
+	certificates *certificates // nil: there are none
+}
+
+// listen opens them.
+func (p *ports) listen(all []Listener) (err error) {
+	p.certificates, err = loadCertificates(p.b.options.FS, &p.b.settings, p.b.options.Clock, p.b.options.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", address, err)
+		return err
 	}
-	if advertise == "" {
-		advertise = l.Addr().String()
+	for _, o := range all {
+		l, err := p.listenOn(o)
+		if err != nil {
+			return err
+		}
+		p.open = append(p.open, l)
 	}
+	return nil
+}
+
+// listenOn opens one. Clients are told to come to what it advertises, or to the
+// address itself if that is empty.
+func (p *ports) listenOn(o Listener) (*listener, error) {
+	if o.Protocol.Encrypted() && p.certificates == nil {
+		return nil, fmt.Errorf("listen on %s: %s wants a certificate: set ssl.keystore.location to a file of PEM with it and its private key", o.Address, o.Protocol)
+	}
+	l, err := net.Listen("tcp", o.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
+	}
+	advertise := cmp.Or(o.Advertise, l.Addr().String())
 	host, port, err := net.SplitHostPort(advertise)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("advertise %s: %w", advertise, err), l.Close())
@@ -35,12 +64,29 @@ func listen(address, advertise string) (*listener, error) {
 	if err != nil || number == 0 {
 		return nil, errors.Join(fmt.Errorf("advertise %s: %q is no port", advertise, port), l.Close())
 	}
-	return &listener{net: l, host: host, port: int32(number)}, nil
+	opened := &listener{net: l, host: host, port: int32(number), login: o.Protocol.Login()}
+	if o.Protocol.Encrypted() {
+		opened.tls = p.certificates.server(!opened.login)
+	}
+	return opened, nil
+}
+
+// run serves all of them until ctx ends.
+func (p *ports) run(ctx context.Context) {
+	open := slices.ContainsFunc(p.open, func(l *listener) bool { return !l.login })
+	if !open && len(p.b.users.list()) == 0 {
+		p.b.options.Logger.Warn("nobody can log in: there are no users")
+	}
+	var serving sync.WaitGroup
+	for _, l := range p.open {
+		serving.Go(func() { p.accept(ctx, l) })
+	}
+	serving.Wait()
 }
 
 // accept serves connections until ctx ends or the port is closed, and returns when
 // all of them are over.
-func (b *Broker) accept(ctx context.Context, l *listener) {
+func (p *ports) accept(ctx context.Context, l *listener) {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	stop := context.AfterFunc(ctx, func() { _ = l.net.Close() })
@@ -53,7 +99,7 @@ func (b *Broker) accept(ctx context.Context, l *listener) {
 		case err != nil:
 			// Too many files are open, for one: those that are will be closed.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			b.options.Logger.Warn("accept", "listener", l.net.Addr().String(), "error", err, "pause", pause)
+			p.b.options.Logger.Warn("accept", "listener", l.net.Addr().String(), "error", err, "pause", pause)
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
@@ -62,13 +108,14 @@ func (b *Broker) accept(ctx context.Context, l *listener) {
 			continue
 		}
 		pause = 0
-		conns.Go(func() { b.serveConn(ctx, l, nc) })
+		conns.Go(func() { p.serveConn(ctx, l, nc) })
 	}
 }
 
 // serveConn serves one connection. When ctx ends it is closed: what it has sent
 // and was not answered it sends again to who comes next.
-func (b *Broker) serveConn(ctx context.Context, l *listener, nc net.Conn) {
+func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
+	b := p.b
 	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
 	defer func() { _ = nc.Close() }()
@@ -81,7 +128,16 @@ func (b *Broker) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	b.counters.connections.Add(1)
 	defer b.counters.connections.Add(-1)
 	c := &conn{b: b, net: nc, raw: newRawConn(nc), listen: l}
-	if err := c.serve(ctx); err != nil && ctx.Err() == nil {
+	if l.login {
+		c.login = &login{users: b.users, settings: &b.settings, now: b.options.Clock}
+	}
+	c.patience = patience{net: nc, idle: b.settings.maxIdle}
+	c.patience.letIn()
+	err := l.secure(ctx, c)
+	if err == nil {
+		err = c.serve(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
 	}
 }

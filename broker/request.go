@@ -24,8 +24,8 @@ type header struct {
 // errFrame says that bytes are no request: the connection is of no use any more.
 var errFrame = errors.New("not a Kafka request")
 
-// maxPlain is how long a request may be that holds no records. Decoding makes some
-// twenty times as much of it, at worst.
+// maxPlain is how long a request may be that holds no records. What decoding makes
+// of it is bounded: see package shape.
 const maxPlain = 4 << 20
 
 // readFrame reads a request without its size into buf, which it grows no further
@@ -49,6 +49,24 @@ func readFrame(r io.Reader, buf []byte, most int) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %d bytes, and at most %d are allowed", errFrame, n, most)
 	}
 	return readGrowing(r, append(buf[:0], start[4:]...), n)
+}
+
+// readSized reads bytes behind their size, most of them at most.
+func readSized(r io.Reader, most int) ([]byte, error) {
+	var size [4]byte
+	if _, err := io.ReadFull(r, size[:]); err != nil {
+		return nil, err
+	}
+	n := int(int32(binary.BigEndian.Uint32(size[:])))
+	if n < 0 || n > most {
+		return nil, fmt.Errorf("%w: a token of %d bytes, and at most %d are allowed", errFrame, n, most)
+	}
+	return readGrowing(r, nil, n)
+}
+
+// appendSized appends bytes behind their size.
+func appendSized(b, bytes []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(bytes))), bytes...)
 }
 
 // readGrowing reads up to n bytes in all. It makes room as they come, so that a size alone
@@ -120,17 +138,17 @@ func uvarint(b []byte) (uint64, []byte, error) {
 
 // readRequest decodes a request of a version that the node serves. Its bytes stay
 // the frame's.
-func readRequest(h header, rest []byte) (kmsg.Request, error) {
+func (a *api) readRequest(h header, rest []byte) (kmsg.Request, error) {
 	req := kmsg.RequestForKey(h.key)
-	if req == nil {
-		return nil, fmt.Errorf("%w: unknown key %d", errFrame, h.key)
-	}
 	req.SetVersion(h.version)
 	if req.IsFlexible() {
 		var err error
 		if rest, err = skipTags(rest); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.shapes[h.version-a.min].Check(rest); err != nil {
+		return nil, fmt.Errorf("%w: %s version %d: %w", errFrame, kmsg.NameForKey(h.key), h.version, err)
 	}
 	if err := req.ReadFrom(rest); err != nil {
 		return nil, fmt.Errorf("%w: %s version %d: %w", errFrame, kmsg.NameForKey(h.key), h.version, err)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -42,7 +43,8 @@ func TestReadRequest(t *testing.T) {
 		if err != nil || h != (header{3, 12, 7, "me"}) {
 			t.Fatal(h, err)
 		}
-		got, err := readRequest(h, rest)
+		api := apis()[h.key]
+		got, err := api.readRequest(h, rest)
 		if err != nil || *got.(*kmsg.MetadataRequest).Topics[0].Topic != "orders" {
 			t.Fatal(got, err)
 		}
@@ -86,22 +88,60 @@ func TestReadFrameTakesLittle(t *testing.T) {
 	}
 }
 
-// FuzzReadFrame reads what anybody may send, up to its header.
-func FuzzReadFrame(f *testing.F) {
-	for key, a := range apis() {
-		req := kmsg.RequestForKey(key)
-		req.SetVersion(a.max)
-		f.Add(frame(key, a.max, "me", req.IsFlexible(), req.AppendTo(nil)))
+// A frame whose count of tags is larger than any frame costs nothing.
+func TestHugeCountOfTags(t *testing.T) {
+	n := start(t)
+	w := n.wire()
+	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
+	for _, in := range [][]byte{
+		frame(18, 3, "", true, append([]byte{1, 1}, huge...)),
+		frame(18, 3, "", false, huge), // in its header
+		frame(3, 12, "", true, append([]byte{0, 1, 0}, huge...)),
+	} {
+		began := time.Now()
+		if _, err := w.Write(in); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(w); len(got) > 0 || err != nil {
+			t.Errorf("%x is answered by %x: %v", in, got, err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%x took %v", in, took)
+		}
+		w = n.wire()
 	}
+}
+
+// FuzzReadRequest decodes what anybody may send, in little time and memory.
+func FuzzReadRequest(f *testing.F) {
+	served := apis()
+	for key, a := range served {
+		for version := a.min; version <= a.max; version++ {
+			req := kmsg.RequestForKey(key)
+			req.SetVersion(version)
+			f.Add(frame(key, version, "me", req.IsFlexible(), req.AppendTo(nil)))
+		}
+	}
+	f.Add(frame(18, 3, "", true, []byte{1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f}))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		b, err := readFrame(bytes.NewReader(in), nil, 1<<16)
 		if err != nil {
 			return
 		}
-		if h, rest, err := readHeader(b); err == nil && len(rest) > 0 {
-			if _, err := skipTags(rest); err != nil && !errors.Is(err, errFrame) {
-				t.Errorf("%+v: %v", h, err)
-			}
+		h, rest, err := readHeader(b)
+		if err != nil {
+			return
+		}
+		a, ok := served[h.key]
+		if !ok || h.version < a.min || h.version > a.max {
+			return
+		}
+		began := time.Now()
+		if _, err := a.readRequest(h, rest); err != nil && !errors.Is(err, errFrame) {
+			t.Errorf("%+v: %v", h, err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("%+v took %v", h, took)
 		}
 	})
 }

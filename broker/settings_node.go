@@ -3,6 +3,7 @@ package broker
 import (
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/group"
@@ -23,6 +24,12 @@ type settings struct {
 	maxFetch    int   // fetch.max.bytes
 	maxConns    int   // max.connections
 	maxConnsPer int   // max.connections.per.ip
+
+	maxIdle          time.Duration // connections.max.idle.ms
+	maxReauth        time.Duration // connections.max.reauth.ms
+	failedLoginDelay time.Duration // connection.failed.authentication.delay.ms
+	maxToken         int           // sasl.server.max.receive.size
+	mechanisms       []string      // sasl.enabled.mechanisms
 }
 
 // parseSettings takes settings over that were given.
@@ -36,8 +43,7 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.mayDelete = s.value("delete.topic.enable") == "true"
 	s.maxRequest = int(s.number("socket.request.max.bytes"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))
-	s.maxConns = int(s.number("max.connections"))
-	s.maxConnsPer = int(s.number("max.connections.per.ip"))
+	s.takeSecurity()
 	return s, nil
 }
 
@@ -86,6 +92,7 @@ const most32 = math.MaxInt32
 // controllers, remote storage, quotas.
 func nodeSettings() []setting {
 	all := nodeLimits()
+	all = append(all, nodeSecurity()...)
 	all = append(all, nodeLogs()...)
 	all = append(all, nodeGroups()...)
 	for name, value := range idle() {
@@ -104,11 +111,6 @@ func nodeLimits() []setting {
 		{name: "message.max.bytes", kind: integer, value: "1048588", low: 0, high: most32, doc: "Bytes of a batch of records, compressed as it may be."},
 		{name: "socket.request.max.bytes", kind: integer, value: "104857600", low: 1024, high: most32, doc: "Bytes of a request."},
 		{name: "fetch.max.bytes", kind: integer, value: "57671680", low: 1024, high: most32, doc: "Bytes of records in the answer to a fetch."},
-		{name: "max.connections", kind: integer, value: "2147483647", low: 0, high: most32, doc: "Connections at once; one more is closed."},
-		{name: "max.connections.per.ip", kind: integer, value: "2147483647", low: 0, high: most32, doc: "Connections at once from one address; one more is closed."},
-		{name: "listeners", kind: list, value: "", doc: "Ports, as NAME://HOST:PORT."},
-		{name: "advertised.listeners", kind: list, value: "", doc: "What clients are told to come to, as NAME://HOST:PORT for the listener of that name."},
-		{name: "listener.security.protocol.map", kind: list, value: "", doc: "The protocol of each listener, as NAME:PROTOCOL. Without, a listener's name is its protocol."},
 		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
 	}
 }
@@ -169,13 +171,13 @@ func codecs() []string {
 func idle() map[string]string {
 	return map[string]string{
 		"auto.leader.rebalance.enable": "true", "background.threads": "10", "broker.id": "1", "broker.id.generation.enable": "true",
-		"broker.rack": "", "connections.max.idle.ms": "600000", "controlled.shutdown.enable": "true", "controller.listener.names": "",
+		"broker.rack": "", "controlled.shutdown.enable": "true", "controller.listener.names": "",
 		"controller.quorum.bootstrap.servers": "", "controller.quorum.voters": "", "inter.broker.listener.name": "",
 		"inter.broker.protocol.version": "", "log.cleaner.enable": "true", "log.dir": "", "log.dirs": "", "log.message.format.version": "",
 		"metadata.log.dir": "", "node.id": "1", "num.io.threads": "8", "num.network.threads": "3", "num.recovery.threads.per.data.dir": "2",
 		"num.replica.fetchers": "1", "offsets.retention.check.interval.ms": "600000", "offsets.topic.num.partitions": "50",
 		"offsets.topic.replication.factor": "3", "process.roles": "", "queued.max.requests": "500", "replica.fetch.max.bytes": "1048576",
-		"replica.lag.time.max.ms": "30000", "share.coordinator.state.topic.min.isr": "2", "share.coordinator.state.topic.replication.factor": "3",
+		"replica.lag.time.max.ms": "30000", "sasl.mechanism.inter.broker.protocol": "", "security.inter.broker.protocol": "", "share.coordinator.state.topic.min.isr": "2", "share.coordinator.state.topic.replication.factor": "3",
 		"socket.listen.backlog.size": "50", "socket.receive.buffer.bytes": "102400", "socket.send.buffer.bytes": "102400",
 		"transaction.state.log.min.isr": "2", "transaction.state.log.num.partitions": "50", "transaction.state.log.replication.factor": "3",
 		"unclean.leader.election.enable": "false", "zookeeper.connect": "", "zookeeper.connection.timeout.ms": "18000",

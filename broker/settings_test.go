@@ -108,10 +108,10 @@ func TestListeners(t *testing.T) {
 		err                              string
 	}{
 		{"", "", "", nil, ""},
-		{"PLAINTEXT://127.0.0.1:9092", "", "", []Listener{{Name: "PLAINTEXT", Address: "127.0.0.1:9092"}}, ""},
+		{"PLAINTEXT://127.0.0.1:9092", "", "", []Listener{{Name: "PLAINTEXT", Protocol: Plaintext, Address: "127.0.0.1:9092"}}, ""},
 		{
-			"IN://:9092,OUT://:9093", "IN://hapax:9092,OUT://localhost:9093", "IN:PLAINTEXT,OUT:PLAINTEXT",
-			[]Listener{{Name: "IN", Address: ":9092", Advertise: "hapax:9092"}, {Name: "OUT", Address: ":9093", Advertise: "localhost:9093"}}, "",
+			"IN://:9092,OUT://:9093", "IN://hapax:9092,OUT://localhost:9093", "IN:PLAINTEXT,OUT:SASL_SSL",
+			[]Listener{{Name: "IN", Protocol: Plaintext, Address: ":9092", Advertise: "hapax:9092"}, {Name: "OUT", Protocol: SASLSSL, Address: ":9093", Advertise: "localhost:9093"}}, "",
 		},
 		{"PLAINTEXT://:9092", "", "", nil, "is on all addresses"},
 		{"OUT://localhost:9092", "", "", nil, "speaks OUT"},

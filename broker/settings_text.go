@@ -88,11 +88,11 @@ func (s Settings) Listeners() (all []Listener, err error) {
 		if !ok {
 			protocol = name
 		}
-		if protocol != "PLAINTEXT" {
-			return nil, refuse(code.InvalidConfig, "listeners: %s speaks %s: only PLAINTEXT can be had as yet; another name is one with listener.security.protocol.map=NAME:PLAINTEXT", name, protocol)
+		if !Protocol(protocol).known() {
+			return nil, refuse(code.InvalidConfig, "listeners: %s speaks %s: want PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; say of another name which it is, with listener.security.protocol.map=%s:PROTOCOL", name, protocol, name)
 		}
 		names[name] = len(all)
-		all = append(all, Listener{Name: name, Address: address})
+		all = append(all, Listener{Name: name, Protocol: Protocol(protocol), Address: address})
 	}
 	for _, entry := range words(s["advertised.listeners"]) {
 		name, address, err := endpoint("advertised.listeners", entry)

@@ -25,6 +25,9 @@ func (b *Broker) snapshot(add wal.Add) error {
 			return err
 		}
 	}
+	if err := b.users.snapshot(add); err != nil {
+		return err
+	}
 	if err := b.txns.snapshot(func(event []byte) error { return add(frameTransaction, event) }); err != nil {
 		return err
 	}
@@ -72,6 +75,8 @@ func (b *Broker) replay(f wal.Frame) error {
 			b.topics.takeGrowth(grown)
 		}
 		return err
+	case frameUser:
+		return b.users.replay(f.Payload)
 	case frameTransaction:
 		return b.txns.replay(f.Payload)
 	case frameGroup:

@@ -14,11 +14,13 @@ import (
 // serveCommand is hapax serve.
 type serveCommand struct {
 	Data      string   `name:"data" default:"hapax-data" placeholder:"DIR" help:"The node's directory; it is made if there is none (default hapax-data)."`
-	Kafka     string   `name:"kafka" placeholder:"ADDR" help:"Where Kafka clients come to (default 127.0.0.1:9092, or the listeners of the settings)."`
+	Kafka     string   `name:"kafka" placeholder:"[PROTOCOL://]ADDR" help:"Where Kafka clients come to (default 127.0.0.1:9092, or the listeners of the settings). PROTOCOL is PLAINTEXT (default), SSL, SASL_PLAINTEXT or SASL_SSL."`
 	Advertise string   `name:"advertise" placeholder:"HOST:PORT" help:"What clients are told to come to, if not ADDR."`
+	Users     string   `name:"users" placeholder:"FILE" help:"Users, as lines of NAME:PASSWORD: each is made, or gets this password. Others stay as they are."`
 	Config    string   `name:"config" placeholder:"FILE" help:"Settings, as lines of NAME=VALUE by Kafka's names."`
 	Set       []string `name:"set" sep:"none" placeholder:"NAME=VALUE,…" help:"Settings by Kafka's names, such as num.partitions=6; they win over the file's. May be repeated."`
-	HTTP      *string  `name:"http" placeholder:"ADDR" help:"Where health, metrics and the node's state are served (default 127.0.0.1:8080); \"\" for nowhere."`
+	HTTP      *string  `name:"http" placeholder:"[https://]ADDR" help:"Where health, metrics and the node's state are served (default 127.0.0.1:8080); \"\" for nowhere."`
+	HTTPToken string   `name:"http-token" placeholder:"FILE" help:"A file with the token that HTTP wants, as Authorization: Bearer TOKEN, but for /healthz."`
 	Insecure  bool     `name:"insecure" help:"Let clients from beyond this machine in, unencrypted and unasked."`
 }
 
@@ -27,6 +29,10 @@ func (*serveCommand) examples() string {
   hapax serve --data /var/lib/hapax --kafka 127.0.0.1:9092
 
   hapax serve --set num.partitions=6,auto.create.topics.enable=false
+
+  hapax serve --kafka SASL_SSL://0.0.0.0:9093 --advertise kafka.example.org:9093 \
+    --users users.txt --set ssl.keystore.location=node.pem \
+    --http https://0.0.0.0:8443 --http-token token.txt
 
   kcat -b 127.0.0.1:9092 -t orders -P      write lines, each a record
   kcat -b 127.0.0.1:9092 -t orders -C -e   read them
@@ -53,6 +59,9 @@ func (c *serveCommand) Run(w *world) error {
 	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings, Logger: w.stderr.logger()})
 	if err != nil {
 		return err
+	}
+	if err := c.setUsers(b); err != nil {
+		return errors.Join(err, b.Close())
 	}
 	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n", strings.Join(b.Addresses(), ", "), c.Data); err != nil {
 		return errors.Join(err, b.Close())
@@ -91,21 +100,55 @@ func (c *serveCommand) settings() (broker.Settings, error) {
 }
 
 // listeners are those of --kafka or of the settings. Others than this machine are
-// let in only if that is said.
+// let in only if they are asked who they are, or that is said.
 func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, error) {
 	listeners, err := settings.Listeners()
 	if err != nil {
 		return nil, usage("%w", err)
 	}
 	if c.Kafka != "" || c.Advertise != "" || len(listeners) == 0 {
-		listeners = []broker.Listener{{Address: cmp.Or(c.Kafka, "127.0.0.1:9092"), Advertise: c.Advertise}}
+		one := broker.Listener{Address: cmp.Or(c.Kafka, "127.0.0.1:9092"), Advertise: c.Advertise}
+		if protocol, address, ok := strings.Cut(one.Address, "://"); ok {
+			one.Protocol, one.Address = broker.Protocol(protocol), address
+		}
+		listeners = []broker.Listener{one}
 	}
 	for _, l := range listeners {
-		if err := c.mayListen("--kafka", l.Address); err != nil {
+		if l.Protocol.Encrypted() || l.Protocol.Login() {
+			continue
+		}
+		if err := c.mayListen("--kafka", l.Address, "let clients log in, with SASL_SSL"); err != nil {
 			return nil, err
 		}
 	}
 	return listeners, nil
+}
+
+// setUsers gives users of the file their passwords.
+func (c *serveCommand) setUsers(b *broker.Broker) error {
+	if c.Users == "" {
+		return nil
+	}
+	text, err := os.ReadFile(c.Users)
+	if err != nil {
+		return fmt.Errorf("--users: %w", err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, password, ok := strings.Cut(line, ":")
+		if !ok {
+			return fmt.Errorf("--users %s: line %d: want NAME:PASSWORD", c.Users, n)
+		}
+		if err := b.SetPassword(name, password); err != nil {
+			return fmt.Errorf("--users %s: line %d: %w", c.Users, n, err)
+		}
+	}
+	return nil
 }
 
 // loopback tells whether only this machine reaches a host.

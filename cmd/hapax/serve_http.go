@@ -1,11 +1,16 @@
 package main
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/hapaxmq/hapax/broker"
@@ -20,17 +25,36 @@ func (c *serveCommand) serveHTTP(w *world, b *broker.Broker) (stop func() error,
 	if address == "" {
 		return func() error { return nil }, nil
 	}
-	if err := c.mayListen("--http", address); err != nil {
+	address, encrypted := strings.CutPrefix(address, "https://")
+	token, err := c.token()
+	if err != nil {
 		return nil, err
+	}
+	if !encrypted || token == "" {
+		if err := c.mayListen("--http", address, "give https://ADDR and --http-token FILE"); err != nil {
+			return nil, err
+		}
+	}
+	config := b.TLS()
+	if encrypted && config == nil {
+		return nil, usage("--http https://%s wants a certificate: set ssl.keystore.location to a file of PEM with it and its private key", address)
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("--http %s: %w (another ADDR, or \"\" for nowhere)", address, err)
 	}
-	s := &http.Server{Handler: b.Handler(), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(w.stderr.logger().Handler(), slog.LevelWarn)}
+	scheme := "http"
+	if encrypted {
+		l, scheme = tls.NewListener(l, config), "https"
+	}
+	s := &http.Server{
+		Handler: withToken(token, b.Handler()), ErrorLog: slog.NewLogLogger(w.stderr.logger().Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 16 << 10,
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	_, err = fmt.Fprintf(w.stdout, "Operators: http://%s/metrics, /api/node, /healthz, /readyz\n", l.Addr())
+	_, err = fmt.Fprintf(w.stdout, "Operators: %s://%s/metrics, /api/node, /healthz, /readyz\n", scheme, l.Addr())
 	return func() error {
 		closed := s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
@@ -40,14 +64,53 @@ func (c *serveCommand) serveHTTP(w *world, b *broker.Broker) (stop func() error,
 	}, err
 }
 
+// leastToken is how long a token is at least: others can be guessed.
+const leastToken = 16
+
+// token is what HTTP wants; "" is nothing.
+func (c *serveCommand) token() (string, error) {
+	if c.HTTPToken == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(c.HTTPToken)
+	if err != nil {
+		return "", fmt.Errorf("--http-token: %w", err)
+	}
+	token := strings.TrimSpace(string(text))
+	if len(token) < leastToken {
+		return "", usage("--http-token %s: want a token of at least %d bytes, such as of openssl rand -hex 32", c.HTTPToken, leastToken)
+	}
+	return token, nil
+}
+
+// withToken lets only those through who know the token, if there is one; others see
+// that the process is alive.
+func withToken(token string, next http.Handler) http.Handler {
+	if token == "" {
+		return next
+	}
+	want := sha256.Sum256([]byte(token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(given))
+		right := strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+		if !right && r.URL.Path != "/healthz" {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="hapax"`)
+			http.Error(w, "want Authorization: Bearer TOKEN, with the token of --http-token", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // mayListen refuses an address that others than this machine reach, unless they may.
-func (c *serveCommand) mayListen(flag, address string) error {
+func (c *serveCommand) mayListen(flag, address, instead string) error {
 	host, _, err := net.SplitHostPort(address)
 	switch {
 	case err != nil:
 		return usage("%s %s: want HOST:PORT", flag, address)
 	case !c.Insecure && !loopback(host):
-		return usage("%s %s can be reached from beyond this machine, by anybody: use 127.0.0.1, or say --insecure", flag, address)
+		return usage("%s %s can be reached from beyond this machine, by anybody: use 127.0.0.1, or %s, or say --insecure", flag, address, instead)
 	}
 	return nil
 }
