@@ -2,6 +2,7 @@ package broker
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,6 +45,31 @@ func TestOffsetsExpire(t *testing.T) {
 		b.groups.look(func(g *group.Groups, _ int64) { left = len(g.List()) })
 		if left != step.left {
 			t.Errorf("%d minutes later there are %d groups, want %d", step.minutes, left, step.left)
+		}
+	}
+}
+
+// A producer that has been silent for long is forgotten, so that clients that come
+// and go leave nothing behind.
+func TestProducersExpire(t *testing.T) {
+	var now atomic.Int64
+	now.Store(time.Now().UnixMilli())
+	n := &node{T: t, dir: t.TempDir(), addr: "127.0.0.1:0", clock: func() time.Time { return time.UnixMilli(now.Load()) }}
+	n.start()
+	t.Cleanup(func() {
+		if err := n.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	n.fill(testContext(t), "orders", 1)
+	p := n.broker.topics.list()[0].partitions[0]
+	for _, step := range []struct{ hours, left int }{{23, 1}, {2, 0}} {
+		now.Add(int64(step.hours) * time.Hour.Milliseconds())
+		if err := n.broker.retention.once(); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(p.Producers()); got != step.left {
+			t.Errorf("%d hours later %d producers are known, want %d", step.hours, got, step.left)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 )
 
 // retention lets records go: those that a topic keeps no longer, and those that
-// somebody deletes.
+// somebody deletes. With them go the producers that have been silent for long.
 type retention struct{ b *Broker }
 
 // run looks every so often for records that are kept no longer, until ctx ends.
@@ -37,6 +37,7 @@ func (r retention) once() error {
 			before = now - keep
 		}
 		for _, p := range t.partitions {
+			p.ExpireProducers(now)
 			keep := p.Expired(before, t.rules.retentionBytes)
 			if keep <= p.Start() {
 				continue

@@ -109,3 +109,11 @@ func (p *Partition) Producers() []producer.Producer {
 	defer p.mu.Unlock()
 	return slices.Collect(p.producers.All())
 }
+
+// ExpireProducers forgets the producers that have written nothing for as long as
+// the settings say, and have no transaction open.
+func (p *Partition) ExpireProducers(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.producers.Expire(now)
+}
