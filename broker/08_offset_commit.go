@@ -16,6 +16,7 @@ import (
 //	6   leader epoch
 //	7   static members
 //	8   flexible
+//	9   members of the consumer protocol (KIP-848)
 //	10  topic ids
 func (c *conn) offsetCommit(_ context.Context, req *kmsg.OffsetCommitRequest) answer {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)

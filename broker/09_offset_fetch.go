@@ -18,13 +18,14 @@ import (
 //	6   flexible
 //	7   only what no open transaction is about to change (KIP-447)
 //	8   several groups
+//	9   members of the consumer protocol say who they are (KIP-848)
 //	10  topic ids
 func (c *conn) offsetFetch(_ context.Context, req *kmsg.OffsetFetchRequest) answer {
 	resp := req.ResponseKind().(*kmsg.OffsetFetchResponse)
 	var end int64
 	if req.Version < 8 {
 		asked := kmsg.NewOffsetFetchRequestGroup()
-		asked.Group = req.Group
+		asked.Group = req.Group // the member and its epoch are not said
 		for i := range req.Topics {
 			t := kmsg.NewOffsetFetchRequestGroupTopic()
 			t.Topic, t.Partitions = req.Topics[i].Topic, req.Topics[i].Partitions
@@ -53,19 +54,28 @@ func (c *conn) offsetFetch(_ context.Context, req *kmsg.OffsetFetchRequest) answ
 func (gs *groups) fetch(asked *kmsg.OffsetFetchRequestGroup, stable, byID bool) (done kmsg.OffsetFetchResponseGroup, end int64) {
 	done = kmsg.NewOffsetFetchResponseGroup()
 	done.Group = strings.Clone(asked.Group)
+	as := group.FetchRequest{Group: done.Group, Member: text(asked.MemberID), Epoch: asked.MemberEpoch, Stable: stable}
 	end = gs.look(func(g *group.Groups, _ int64) {
 		if asked.Topics == nil {
-			done.Topics = gs.offsetsOfAll(g.FetchAll(done.Group, stable))
+			as.All = true
+			refused, all := g.Fetch(as)
+			done.ErrorCode, done.Topics = int16(refused), gs.offsetsOfAll(all)
 			return
 		}
 		for i := range asked.Topics {
-			done.Topics = append(done.Topics, gs.offsetsOf(g, done.Group, &asked.Topics[i], stable, byID))
+			refused, offsets := gs.offsetsOf(g, as, &asked.Topics[i], byID)
+			if refused != code.None {
+				done.ErrorCode, done.Topics = int16(refused), nil
+				return
+			}
+			done.Topics = append(done.Topics, offsets)
 		}
 	})
 	return done, end
 }
 
-func (gs *groups) offsetsOf(g *group.Groups, name string, asked *kmsg.OffsetFetchRequestGroupTopic, stable, byID bool) kmsg.OffsetFetchResponseGroupTopic {
+// offsetsOf are those of one topic. The code is the group's.
+func (gs *groups) offsetsOf(g *group.Groups, as group.FetchRequest, asked *kmsg.OffsetFetchRequestGroupTopic, byID bool) (code.Error, kmsg.OffsetFetchResponseGroupTopic) {
 	done := kmsg.NewOffsetFetchResponseGroupTopic()
 	done.Topic, done.TopicID = strings.Clone(asked.Topic), asked.TopicID
 	t := gs.b.topics.find(asked.Topic, asked.TopicID, byID)
@@ -78,16 +88,17 @@ func (gs *groups) offsetsOf(g *group.Groups, name string, asked *kmsg.OffsetFetc
 			}
 			done.Partitions = append(done.Partitions, d)
 		}
-		return done
+		return code.None, done
 	}
-	partitions := make([]group.Partition, len(asked.Partitions))
+	as.Partitions = make([]group.Partition, len(asked.Partitions))
 	for i, p := range asked.Partitions {
-		partitions[i] = group.Partition{Topic: t.id, Index: p}
+		as.Partitions[i] = group.Partition{Topic: t.id, Index: p}
 	}
-	for _, f := range g.Fetch(name, partitions, stable) {
-		done.Partitions = append(done.Partitions, fetchedOffset(&f))
+	refused, all := g.Fetch(as)
+	for i := range all {
+		done.Partitions = append(done.Partitions, fetchedOffset(&all[i]))
 	}
-	return done
+	return refused, done
 }
 
 // offsetsOfAll brings all offsets of a group under their topics. They come by topic.

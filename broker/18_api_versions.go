@@ -31,17 +31,22 @@ func (b *Broker) unsupportedAPIVersions() *kmsg.ApiVersionsResponse {
 	return resp
 }
 
-// listFeatures says that every end of a transaction raises the epoch (KIP-890): a
-// client goes by that, and not by the versions of the requests.
+// listFeatures says that every end of a transaction raises the epoch (KIP-890) and
+// that groups may be of the consumer protocol (KIP-848): a client goes by that, and
+// not by the versions of the requests.
 func listFeatures(resp *kmsg.ApiVersionsResponse) {
-	const name, least, most = "transaction.version", 1, 2
+	listFeature(resp, "group.version", 1, 1)
+	listFeature(resp, "transaction.version", 1, 2)
+	resp.FinalizedFeaturesEpoch = 0
+}
+
+func listFeature(resp *kmsg.ApiVersionsResponse, name string, least, most int16) {
 	supported := kmsg.NewApiVersionsResponseSupportedFeature()
 	supported.Name, supported.MinVersion, supported.MaxVersion = name, least, most
 	resp.SupportedFeatures = append(resp.SupportedFeatures, supported)
 	final := kmsg.NewApiVersionsResponseFinalizedFeature()
 	final.Name, final.MinVersionLevel, final.MaxVersionLevel = name, most, most
 	resp.FinalizedFeatures = append(resp.FinalizedFeatures, final)
-	resp.FinalizedFeaturesEpoch = 0
 }
 
 func (b *Broker) listAPIs(resp *kmsg.ApiVersionsResponse) {

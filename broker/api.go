@@ -62,6 +62,8 @@ func apis() map[int16]api {
 		61:             serves(0, 0, onTransactions((*transactions).describeProducers)),
 		65:             serves(0, 0, onTransactions((*transactions).describeTransactions)),
 		66:             serves(0, 2, onTransactions((*transactions).listTransactions)),
+		68:             serves(0, 1, (*conn).consumerGroupHeartbeat),
+		69:             asks(0, 1, consumerGroupDescribe),
 	}
 	maps.Copy(all, adminAPIs())
 	maps.Copy(all, securityAPIs())

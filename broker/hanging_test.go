@@ -173,10 +173,12 @@ func (w *wire) fetch(topic string, offset int64) kmsg.FetchResponseTopicPartitio
 	return ask[*kmsg.FetchResponse](w, 11, req).Topics[0].Partitions[0]
 }
 
-// Features tell clients that each end raises the epoch.
+// Features tell clients that each end raises the epoch, and that groups may be of
+// the consumer protocol.
 func TestFeatures(t *testing.T) {
 	resp := ask[*kmsg.ApiVersionsResponse](start(t).wire(), 3, kmsg.NewPtrApiVersionsRequest())
-	if f := resp.FinalizedFeatures; len(f) != 1 || f[0].Name != "transaction.version" || f[0].MaxVersionLevel != 2 {
+	f := resp.FinalizedFeatures
+	if len(f) != 2 || f[0].Name != "group.version" || f[0].MaxVersionLevel != 1 || f[1].Name != "transaction.version" || f[1].MaxVersionLevel != 2 {
 		t.Fatalf("%+v", f)
 	}
 }

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -69,6 +71,12 @@ func (s *settings) group() group.Settings {
 	if _, ok := s.given["group.max.size"]; ok {
 		g.MaxMembers = int(s.number("group.max.size"))
 	}
+	g.ConsumerSession = int32(s.number("group.consumer.session.timeout.ms"))
+	g.ConsumerInterval = int32(s.number("group.consumer.heartbeat.interval.ms"))
+	if _, ok := s.given["group.consumer.max.size"]; ok {
+		g.MaxConsumers = int(s.number("group.consumer.max.size"))
+	}
+	g.Assignors = assignors(s.value("group.consumer.assignors"))
 	g.MaxOffsetMetadata = int(s.number("offset.metadata.max.bytes"))
 	g.OffsetRetention = s.number("offsets.retention.minutes") * 60_000
 	return g
@@ -140,12 +148,38 @@ func nodeGroups() []setting {
 		{name: "group.max.session.timeout.ms", kind: integer, value: "1800000", low: 1, high: most32, doc: "The longest."},
 		{name: "group.initial.rebalance.delay.ms", kind: integer, value: "3000", low: 0, high: most32, doc: "How long a new group waits for more members."},
 		{name: "group.max.size", kind: integer, value: "2147483647", low: 1, high: most32, doc: "Members of a group. Without it, 4096 are the most."},
+		{name: "group.consumer.session.timeout.ms", kind: integer, value: "45000", low: 1, high: most32, doc: "How long a member of the consumer protocol may show no life."},
+		{name: "group.consumer.heartbeat.interval.ms", kind: integer, value: "5000", low: 1, high: most32, doc: "How often such a member is to show life."},
+		{name: "group.consumer.max.size", kind: integer, value: "2147483647", low: 1, high: most32, doc: "Members of a group of the consumer protocol. Without it, 4096 are the most."},
+		{name: "group.consumer.assignors", kind: list, value: "uniform,range", choices: assignorNames(), doc: "Who shares partitions out in groups of the consumer protocol; the first, unless members ask for another."},
+		{name: "group.consumer.migration.policy", kind: text32, value: "disabled", choices: []string{"disabled", "upgrade", "downgrade", "bidirectional"}, effect: notYet, doc: "Whether a group changes its protocol while it has members. It does so only without."},
 		{name: "offsets.retention.minutes", kind: integer, value: "10080", low: 1, high: most32, doc: "How long the offsets of a group without members are kept."},
 		{name: "offset.metadata.max.bytes", kind: integer, value: "4096", low: 0, high: most32, doc: "Bytes of text that a group keeps with an offset."},
 		{name: "transaction.max.timeout.ms", kind: integer, value: "900000", low: 1, high: most32, doc: "The longest transaction timeout that a producer may ask for."},
 		{name: "transactional.id.expiration.ms", kind: integer, value: "604800000", low: 1, high: most32, doc: "How long a transactional id is known that nobody uses."},
 		{name: "producer.id.expiration.ms", kind: integer, value: "86400000", low: 1, high: most32, doc: "How long a producer is known after its last batch."},
 	}
+}
+
+// kafkaAssignors is where Kafka has its assignors, which may go by their classes.
+const kafkaAssignors = "org.apache.kafka.coordinator.group.assignor."
+
+func assignorNames() []string {
+	return []string{group.Uniform, group.Range, kafkaAssignors + "UniformAssignor", kafkaAssignors + "RangeAssignor"}
+}
+
+// assignors are those of a list, by their short names; without any, all.
+func assignors(value string) (all []string) {
+	for _, name := range words(value) {
+		name = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(name, kafkaAssignors), "Assignor"))
+		if !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	if len(all) == 0 {
+		all = []string{group.Uniform, group.Range}
+	}
+	return all
 }
 
 // The values of message.timestamp.type.
@@ -172,7 +206,11 @@ func idle() map[string]string {
 	return map[string]string{
 		"auto.leader.rebalance.enable": "true", "background.threads": "10", "broker.id": "1", "broker.id.generation.enable": "true",
 		"broker.rack": "", "controlled.shutdown.enable": "true", "controller.listener.names": "",
-		"controller.quorum.bootstrap.servers": "", "controller.quorum.voters": "", "inter.broker.listener.name": "",
+		"controller.quorum.bootstrap.servers": "", "controller.quorum.voters": "",
+		"group.consumer.max.heartbeat.interval.ms": "15000", "group.consumer.max.session.timeout.ms": "60000",
+		"group.consumer.min.heartbeat.interval.ms": "5000", "group.consumer.min.session.timeout.ms": "45000",
+		"group.coordinator.new.enable": "true", "group.coordinator.rebalance.protocols": "classic,consumer",
+		"group.coordinator.threads": "4", "inter.broker.listener.name": "",
 		"inter.broker.protocol.version": "", "log.cleaner.enable": "true", "log.dir": "", "log.dirs": "", "log.message.format.version": "",
 		"metadata.log.dir": "", "node.id": "1", "num.io.threads": "8", "num.network.threads": "3", "num.recovery.threads.per.data.dir": "2",
 		"num.replica.fetchers": "1", "offsets.retention.check.interval.ms": "600000", "offsets.topic.num.partitions": "50",

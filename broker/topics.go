@@ -33,6 +33,7 @@ type topics struct {
 
 	mu         sync.RWMutex
 	name       map[string]*topic
+	view       *group.Topics // of all, as groups see them; nil until somebody asks
 	id         map[[16]byte]*topic
 	partitions map[uint32]*partition.Partition // by number
 }
@@ -68,9 +69,31 @@ func (ts *topics) list() []*topic {
 	return all
 }
 
+// subscribable are all topics as groups see them. It is the same as long as none
+// changes.
+func (ts *topics) subscribable() *group.Topics {
+	ts.mu.RLock()
+	view := ts.view
+	ts.mu.RUnlock()
+	if view != nil {
+		return view
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.view == nil {
+		all := make([]group.Topic, 0, len(ts.name))
+		for _, t := range ts.name {
+			all = append(all, group.Topic{Name: t.name, ID: t.id, Partitions: int32(len(t.partitions))})
+		}
+		ts.view = group.NewTopics(all)
+	}
+	return ts.view
+}
+
 func (ts *topics) enter(t *topic) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	ts.view = nil
 	ts.name[t.name], ts.id[t.id] = t, t
 	for _, p := range t.partitions {
 		ts.partitions[p.Number()] = p
@@ -80,6 +103,7 @@ func (ts *topics) enter(t *topic) {
 func (ts *topics) strike(t *topic) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	ts.view = nil
 	delete(ts.name, t.name)
 	delete(ts.id, t.id)
 	for _, p := range t.partitions {

@@ -1,5 +1,7 @@
 package group
 
+import "container/heap"
+
 // Apply makes an event true, whether it was just appended to the log or is
 // replayed from it. An event that names a group which is not there makes it, or
 // has nothing to do.
@@ -29,20 +31,30 @@ func (s *Groups) Apply(e Event) {
 				}
 			}
 		}
+	case Changed:
+		g := s.keep(e.Group)
+		g.change(e, &s.set)
+		heap.Fix(&s.queue, g.place)
 	case Floor:
 		s.floor = max(s.floor, e.Generation)
 	}
 }
 
 // Recovered is called once, after the replay and before requests. The members
-// that groups had are not known any more: groups count as empty from now on, so
-// that they have the whole retention to come back.
+// that classic groups had are not known any more: those groups count as empty
+// from now on, so that they have the whole retention to come back. Consumers are
+// known, and have their whole session to show life.
 func (s *Groups) Recovered(now int64) {
 	for _, g := range s.byName {
 		if g.state == Empty && g.emptySince < 0 {
 			g.emptySince = now
 		}
+		if g.consumers != nil {
+			g.consumers.resume(now, &s.set)
+			g.next = g.deadline()
+		}
 	}
+	heap.Init(&s.queue)
 }
 
 // keep returns a group that the log knows.
@@ -60,7 +72,11 @@ func (g *group) generated() Generated {
 	return Generated{Group: g.name, Generation: g.generation, ProtocolType: g.protocolType, EmptySince: g.emptySince}
 }
 
+// take makes a group of consumers a classic one.
 func (g *group) take(e Generated) {
+	if g.consumers != nil {
+		g.consumers, g.state = nil, Empty
+	}
 	g.generation = max(g.generation, e.Generation)
 	g.protocolType, g.emptySince = e.ProtocolType, e.EmptySince
 }

@@ -83,6 +83,8 @@ func (g *group) mayCommit(r CommitRequest) code.Error {
 	switch {
 	case r.Generation < 0 && g.state == Empty:
 		return code.None
+	case g.consumers != nil:
+		return g.consumers.mayCommit(r)
 	case r.Generation >= 0 || r.Member != "" || r.Instance != "":
 		if _, c := g.identify(r.Member, r.Instance); c != code.None {
 			return c
@@ -97,4 +99,25 @@ func (g *group) mayCommit(r CommitRequest) code.Error {
 		return code.RebalanceInProgress
 	}
 	return code.None
+}
+
+// consumerCommit is the first version of OffsetCommit that knows member epochs.
+const consumerCommit = 9
+
+// mayCommit holds a commit against consumers, whose epochs go as generations.
+func (c *consumers) mayCommit(r CommitRequest) code.Error {
+	transaction := r.Producer >= 0
+	partitions := make([]Partition, len(r.Offsets))
+	for i := range r.Offsets {
+		partitions[i] = r.Offsets[i].Partition
+	}
+	refused := c.vouch(r.Member, r.Generation, partitions)
+	switch {
+	case refused == code.UnknownMemberID:
+	case !transaction && r.Version < consumerCommit:
+		return code.UnsupportedVersion
+	case refused == code.StaleMemberEpoch && transaction:
+		return code.IllegalGeneration // clients know no other with transactions
+	}
+	return refused
 }

@@ -67,6 +67,7 @@ const (
 	kindDeleted
 	kindTopicDeleted
 	kindFloor
+	kindChanged
 )
 
 func (Generated) kind() byte      { return kindGenerated }
@@ -76,6 +77,7 @@ func (OffsetsDeleted) kind() byte { return kindOffsetsDeleted }
 func (Deleted) kind() byte        { return kindDeleted }
 func (TopicDeleted) kind() byte   { return kindTopicDeleted }
 func (Floor) kind() byte          { return kindFloor }
+func (Changed) kind() byte        { return kindChanged }
 
 // Append implements [Event]. Numbers are varints (zigzag where they may be
 // negative), text has its length before it.
@@ -163,6 +165,8 @@ func Read(b []byte) (Event, error) {
 		e = TopicDeleted{Topic: r.topic()}
 	case kindFloor:
 		e = Floor{Generation: r.int32()}
+	case kindChanged:
+		e = r.changed()
 	default:
 		return nil, fmt.Errorf("read group event: unknown kind %d", kind)
 	}

@@ -23,6 +23,19 @@ func samples() []Event {
 		Deleted{Group: strings.Repeat("long", 100)},
 		TopicDeleted{Topic: topic},
 		Floor{Generation: 9},
+		Changed{
+			Group: "g", Epoch: 4, TargetEpoch: 3, Basis: 1 << 60, At: 1_700_000_000_000, Left: []string{"a", ""},
+			Profiles: []Profile{
+				{Member: "b", Instance: "i", Rack: "r", ClientID: "c", ClientHost: "/h", RebalanceTimeout: 60_000, Topics: []string{"t", "u"}, Assignor: Uniform},
+				{Member: "c", Pattern: "x.*"},
+			},
+			Targets: []Target{{"b", []Partition{{topic, 0}, {topic, 7}, {[16]byte{9}, 1}}}, {"c", nil}},
+			Holdings: []Moved{
+				{"b", Holding{Epoch: 3, Previous: 2, Stage: Revoking, Assigned: []Held{{Partition{topic, 0}, 2}}, Revoking: []Held{{Partition{topic, 1}, 1}, {Partition{Index: 4}, 1}}}},
+				{"c", Holding{Epoch: -2}},
+			},
+		},
+		Changed{},
 	}
 }
 

@@ -57,7 +57,8 @@ func Example() {
 		groups.Apply(event)
 	}
 	groups.Recovered(now)
-	fmt.Println("offset:", groups.FetchAll("orders", true)[0].Offset)
+	_, all := groups.Fetch(group.FetchRequest{Group: "orders", Epoch: -1, All: true})
+	fmt.Println("offset:", all[0].Offset)
 	// Output:
 	// request 1: billing-5f2c in generation 1
 	// request 2: partition 0

@@ -12,26 +12,42 @@ type Fetched struct {
 	Metadata    string
 }
 
-// Fetch returns a group's offsets, one for each partition asked for. A group that
-// is not there has none, which is no error. With stable, an offset that an open
-// transaction is about to change is UnstableOffsetCommit (KIP-447).
-func (s *Groups) Fetch(name string, partitions []Partition, stable bool) []Fetched {
-	g := s.byName[name]
-	all := make([]Fetched, 0, len(partitions))
-	for _, p := range partitions {
+// FetchRequest is one group's part of OffsetFetch.
+type FetchRequest struct {
+	Group      string
+	Member     string // "" if it is not said
+	Epoch      int32  // negative if it is not said
+	Partitions []Partition
+	All        bool // all that the group has, instead of Partitions
+	Stable     bool // what an open transaction is about to change is UnstableOffsetCommit (KIP-447)
+}
+
+// Fetch returns a group's offsets: one for each partition asked for, or all, by
+// topic and partition; with Stable, also those that an open transaction is about
+// to make its first. A group that is not there has none, which is no error. The
+// code is that of the group: one of consumers holds who says who it is to it.
+func (s *Groups) Fetch(r FetchRequest) (code.Error, []Fetched) {
+	g := s.byName[r.Group]
+	if g != nil && g.consumers != nil && (r.Member != "" || r.Epoch >= 0) {
+		if refused := g.consumers.vouch(r.Member, r.Epoch, r.Partitions); refused != code.None {
+			return refused, nil
+		}
+	}
+	if r.All {
+		return code.None, g.fetchAll(r.Stable)
+	}
+	all := make([]Fetched, 0, len(r.Partitions))
+	for _, p := range r.Partitions {
 		var c *cell
 		if g != nil {
 			c = g.cells[p]
 		}
-		all = append(all, c.fetch(p, stable))
+		all = append(all, c.fetch(p, r.Stable))
 	}
-	return all
+	return code.None, all
 }
 
-// FetchAll returns all offsets that a group has, by topic and partition; with
-// stable also those that an open transaction is about to make its first.
-func (s *Groups) FetchAll(name string, stable bool) []Fetched {
-	g := s.byName[name]
+func (g *group) fetchAll(stable bool) []Fetched {
 	if g == nil {
 		return nil
 	}

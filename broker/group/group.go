@@ -16,16 +16,18 @@ const (
 	CompletingRebalance              // waits for the leader to assign
 	Stable                           // everybody has an assignment
 	Dead                             // no such group
+	Assigning                        // consumers: it changed, and nobody shared the partitions out yet
+	Reconciling                      // consumers: not everybody has what it shall have
 )
 
 // String is the state's name in Kafka.
 func (s State) String() string {
-	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}[min(s, Dead)]
+	return [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead", "Assigning", "Reconciling"}[min(s, Reconciling)]
 }
 
-// consumers is the protocol type of consumers, the only one whose metadata this
+// consumerType is the protocol type of consumers, the only one whose metadata this
 // package reads.
-const consumers = "consumer"
+const consumerType = "consumer"
 
 // never is a deadline that does not come.
 const never = math.MaxInt64
@@ -46,6 +48,8 @@ type group struct {
 	pending      map[string]int64 // ids given out with MEMBER_ID_REQUIRED, and when they lapse
 	pendingBytes int
 	emptySince   int64 // -1 while there are members
+
+	consumers *consumers // of the consumer protocol; nil: the group is a classic one
 
 	// The state's own deadline: the end of the wait for joins or for syncs.
 	timer     int64
@@ -176,6 +180,9 @@ func (g *group) forget(id string) bool {
 
 // deadline is the earliest moment at which something is due.
 func (g *group) deadline() int64 {
+	if g.consumers != nil {
+		return g.consumers.deadline()
+	}
 	next := g.timer
 	for _, at := range g.pending {
 		next = min(next, at)

@@ -147,7 +147,7 @@ func TestUnknownGroups(t *testing.T) {
 			t.Errorf("delete %q: %v %v", name, c, e)
 		}
 	}
-	if got := s.FetchAll("h", true); got != nil {
+	if got := fetchAll(s, "h", true); got != nil {
 		t.Error(got)
 	}
 }

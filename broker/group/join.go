@@ -31,6 +31,12 @@ func (s *Groups) Join(ticket Ticket, r JoinRequest, now int64) Step {
 	if c != code.None {
 		return refuse(c)
 	}
+	if g.consumers != nil {
+		if g.state != Empty {
+			return refuse(code.InconsistentGroupProtocol)
+		}
+		g.consumers = nil // with its first classic generation the log knows too
+	}
 	t := newTurn(g, now, &s.set)
 	r.Protocols = distinct(r.Protocols)
 	(&joining{turn: t, ticket: ticket, JoinRequest: r}).do()

@@ -130,8 +130,8 @@ func (b *books) check(t *rapid.T) {
 		for n := range 4 {
 			p := Partition{[16]byte{byte(1 + n/2)}, int32(n % 2)}
 			offset, stable := b.log.offset(name, p)
-			got := b.groups.Fetch(name, []Partition{p}, false)[0].Offset
-			settled := b.groups.Fetch(name, []Partition{p}, true)[0].Code == code.None
+			got := fetchOne(b.groups, name, p, false).Offset
+			settled := fetchOne(b.groups, name, p, true).Code == code.None
 			if got != offset || settled != stable {
 				t.Fatalf("%s has %d of %v, stable %v; its log says %d, stable %v\n%+v", name, got, p, settled, offset, stable, b.log)
 			}
@@ -189,7 +189,7 @@ func TestCommitIsRefused(t *testing.T) {
 		t.Errorf("codes %v", codes)
 	}
 	s.Apply(e)
-	if got := fmt.Sprint(s.Fetch("g", []Partition{{}, {Index: 9}}, true)); got != "[{{[0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] 0} NONE 5 2 abc} {{[0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] 9} NONE -1 -1 }]" {
+	if got := fmt.Sprint(fetch(s, FetchRequest{Group: "g", Partitions: []Partition{{}, {Index: 9}}, Stable: true})); got != "[{{[0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] 0} NONE 5 2 abc} {{[0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0] 9} NONE -1 -1 }]" {
 		t.Errorf("fetched %v", got)
 	}
 	for _, test := range []struct {
@@ -309,8 +309,8 @@ func TestSnapshotInParts(t *testing.T) {
 		}
 		again.Apply(e)
 	}
-	if events != 6 || !slices.Equal(again.FetchAll("g", true), s.FetchAll("g", true)) || len(again.FetchAll("g", false)) != 2*snapshotPart+1 {
-		t.Errorf("%d events: %v", events, again.FetchAll("g", true))
+	if events != 6 || !slices.Equal(fetchAll(again, "g", true), fetchAll(s, "g", true)) || len(fetchAll(again, "g", false)) != 2*snapshotPart+1 {
+		t.Errorf("%d events: %v", events, fetchAll(again, "g", true))
 	}
 	for most := range events {
 		seen := 0
@@ -320,4 +320,19 @@ func TestSnapshotInParts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// fetch, fetchAll and fetchOne fetch as who is nobody's member.
+func fetch(s *Groups, r FetchRequest) []Fetched {
+	r.Epoch = -1
+	_, all := s.Fetch(r)
+	return all
+}
+
+func fetchAll(s *Groups, name string, stable bool) []Fetched {
+	return fetch(s, FetchRequest{Group: name, All: true, Stable: stable})
+}
+
+func fetchOne(s *Groups, name string, p Partition, stable bool) Fetched {
+	return fetch(s, FetchRequest{Group: name, Partitions: []Partition{p}, Stable: stable})[0]
 }

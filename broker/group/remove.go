@@ -2,6 +2,8 @@ package group
 
 import (
 	"encoding/binary"
+	"regexp"
+	"slices"
 
 	"github.com/hapaxmq/hapax/broker/code"
 )
@@ -29,7 +31,7 @@ func (s *Groups) DecideDeleteOffsets(r DeleteOffsets) (code.Error, []code.Error,
 		return code.InvalidGroupID, nil, nil
 	case g == nil:
 		return code.GroupIDNotFound, nil, nil
-	case g.state != Empty && g.protocolType != consumers:
+	case g.state != Empty && g.protocolType != consumerType:
 		return code.NonEmptyGroup, nil, nil
 	}
 	e := OffsetsDeleted{Group: r.Group}
@@ -112,16 +114,43 @@ func (g *group) expired(c *cell, now, retention int64) bool {
 
 // topics is what the members of a group subscribe to.
 type topics struct {
-	names   map[string]bool
-	unknown bool // somebody's metadata could not be read: it may be anything
+	names    map[string]bool
+	patterns []*regexp.Regexp
+	unknown  bool // somebody's metadata could not be read: it may be anything
 }
 
-func (t topics) has(name string) bool { return t.unknown || t.names[name] }
+func (t topics) has(name string) bool {
+	return t.unknown || t.names[name] ||
+		slices.ContainsFunc(t.patterns, func(pattern *regexp.Regexp) bool { return pattern.MatchString(name) })
+}
+
+// subscription adds what consumers subscribe to, each pattern once.
+func (c *consumers) subscription(all *topics) {
+	seen := map[string]bool{}
+	for _, m := range c.byID {
+		for _, name := range m.Topics {
+			all.names[name] = true
+		}
+		if m.Pattern == "" || seen[m.Pattern] {
+			continue
+		}
+		seen[m.Pattern] = true
+		pattern, err := compile(m.Pattern)
+		if err != nil {
+			all.unknown = true
+			continue
+		}
+		all.patterns = append(all.patterns, pattern)
+	}
+}
 
 // subscription reads what consumers say in the protocol of their generation. It
 // is empty for groups without members.
 func (g *group) subscription() topics {
 	all := topics{names: map[string]bool{}}
+	if g.consumers != nil {
+		g.consumers.subscription(&all)
+	}
 	for _, m := range g.members.order {
 		names, ok := subscribed(m.metadata(g.protocol))
 		all.unknown = all.unknown || !ok

@@ -56,6 +56,9 @@ type client struct {
 	name, member, instance string
 	generation             int32
 	protocols              []Protocol
+
+	wants map[string]string // of the consumer protocol: what it subscribes with
+	owned []Partition
 }
 
 // script is a group, its clients and its log.
@@ -68,12 +71,20 @@ type script struct {
 	tickets map[Ticket]*client
 	fresh   int
 	out     strings.Builder
+
+	there map[string]Topic
+	ids   map[string][16]byte
+	names map[[16]byte]string
+	view  *Topics
 }
 
 const theGroup = "g"
 
 func newScript(t *testing.T) *script {
-	return &script{t: t, groups: New(Defaults()), clients: map[string]*client{}, tickets: map[Ticket]*client{}}
+	return &script{
+		t: t, groups: New(Defaults()), clients: map[string]*client{}, tickets: map[Ticket]*client{},
+		there: map[string]Topic{}, ids: map[string][16]byte{}, names: map[[16]byte]string{},
+	}
 }
 
 func (s *script) play(text string) string {
@@ -111,6 +122,9 @@ func (s *script) do(words []string) {
 		c = &client{name: words[0], generation: -1}
 		s.clients[c.name] = c
 	}
+	if s.consumes(c, words[1], args) {
+		return
+	}
 	switch words[1] {
 	case "joins":
 		s.join(c, args)
@@ -142,6 +156,7 @@ func (s *script) commands() map[string]func([]string, map[string]string) {
 		"end": func(words []string, args map[string]string) {
 			s.append(Ended{Producer: int64(s.number(args["txn"])), Commit: words[1] == "commit"})
 		},
+		"topic":    s.topic,
 		"fetch":    func(_ []string, args map[string]string) { s.fetch(args["stable"] == "yes") },
 		"describe": func([]string, map[string]string) { s.describe() },
 		"restart":  func([]string, map[string]string) { s.restart() },
@@ -223,6 +238,8 @@ func (s *script) logged(e Event) {
 	switch e := e.(type) {
 	case Generated:
 		s.say("log: generation %d", e.Generation)
+	case Changed:
+		s.changed(e)
 	case Committed:
 		for _, o := range e.Offsets {
 			s.say("log: offset p%d=%d%s", o.Partition.Index, o.Offset, map[bool]string{true: ", pending"}[e.Producer >= 0])
@@ -289,7 +306,7 @@ func (s *script) wait(ms int64) {
 }
 
 func (s *script) fetch(stable bool) {
-	for _, f := range s.groups.FetchAll(theGroup, stable) {
+	for _, f := range fetchAll(s.groups, theGroup, stable) {
 		if f.Code != code.None {
 			s.say("p%d: %v", f.Partition.Index, f.Code)
 		} else {
@@ -299,6 +316,10 @@ func (s *script) fetch(stable bool) {
 }
 
 func (s *script) describe() {
+	if d, ok := s.groups.DescribeConsumers(theGroup); ok {
+		s.describeConsumers(d)
+		return
+	}
 	d := s.groups.Describe(theGroup)
 	s.say("%v, generation %d", d.State, d.Generation)
 	for _, m := range d.Members {

@@ -173,6 +173,10 @@ func (t *turn) number() {
 // tick handles what is due.
 func (t *turn) tick() {
 	g := t.g
+	if g.consumers != nil {
+		t.expelConsumers()
+		return
+	}
 	for id, at := range g.pending {
 		if at <= t.now {
 			g.forget(id)

@@ -2,18 +2,19 @@ package group
 
 import "iter"
 
-// Listed is a group as ListGroups has it. All are of the type "classic".
+// Listed is a group as ListGroups has it.
 type Listed struct {
 	Group        string
 	ProtocolType string
 	State        State
+	Consumers    bool // it is of the type "consumer", else "classic"
 }
 
 // List returns all groups by name.
 func (s *Groups) List() []Listed {
 	all := make([]Listed, 0, len(s.queue))
 	for _, g := range s.sorted() {
-		all = append(all, Listed{Group: g.name, ProtocolType: g.protocolType, State: g.state})
+		all = append(all, Listed{Group: g.name, ProtocolType: g.protocolType, State: g.state, Consumers: g.consumers != nil})
 	}
 	return all
 }
@@ -35,10 +36,11 @@ type DescribedMember struct {
 	Metadata, Assignment []byte
 }
 
-// Describe returns what a group is like. One that is not there is Dead.
+// Describe returns what a classic group is like. One that is not there is Dead, and
+// so is one of consumers.
 func (s *Groups) Describe(name string) Description {
 	g := s.byName[name]
-	if g == nil {
+	if g == nil || g.consumers != nil {
 		return Description{State: Dead}
 	}
 	d := Description{State: g.state, Generation: g.generation, ProtocolType: g.protocolType}
@@ -58,7 +60,8 @@ func (s *Groups) Describe(name string) Description {
 // snapshotPart is how many offsets an event of a snapshot has at most.
 const snapshotPart = 512
 
-// Snapshot returns events that make new Groups what these are, but for members.
+// Snapshot returns events that make new Groups what these are, but for the members
+// of classic groups.
 // The groups must not change meanwhile.
 func (s *Groups) Snapshot() iter.Seq[Event] {
 	return func(yield func(Event) bool) {
@@ -74,7 +77,11 @@ func (s *Groups) Snapshot() iter.Seq[Event] {
 }
 
 func (g *group) snapshot(yield func(Event) bool) bool {
-	if g.logged && !yield(g.generated()) {
+	var known Event = g.generated()
+	if g.consumers != nil {
+		known = g.consumers.whole(g.generated())
+	}
+	if g.logged && !yield(known) {
 		return false
 	}
 	part := Committed{Group: g.name, Producer: NoProducer}
