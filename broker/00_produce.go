@@ -72,7 +72,7 @@ func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicP
 	appended, err := p.appendTo(b)
 	if err != nil {
 		done.ErrorCode, done.BaseOffset = int16(codeOf(err)), -1
-		done.ErrorMessage, done.ErrorRecords = messageOf(err), untimelyOf(err)
+		done.ErrorMessage, done.ErrorRecords = messageOf(err), wrongRecordsOf(err)
 		return done
 	}
 	p.end = max(p.end, appended.LogEnd)

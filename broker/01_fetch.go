@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -153,15 +154,28 @@ func (f *fetching) fill(into *fetched) {
 func (f *fetching) read(d *fetchedPartition, p *fetchPartition, open *openFiles, left int, first bool) {
 	d.number, d.High, d.Stable, d.Start = p.number, -1, -1, -1
 	err := p.err
-	if err == nil {
-		d.Reading, err = p.partition.Read(p.offset, min(p.most, left), first, f.committed)
-	}
-	for i := range d.Extents {
-		if err == nil {
-			_, err = open.file(d.Extents[i].File)
-		}
+	for looks := 0; err == nil && looks == 0 || errors.Is(err, errMoved) && looks < maxLooks; looks++ {
+		d.Reading, err = f.find(p, open, min(p.most, left), first)
 	}
 	if err != nil {
 		d.Extents, d.err = nil, codeOf(err)
 	}
+}
+
+// find finds what is to be read, and opens the files that it is in.
+func (f *fetching) find(p *fetchPartition, open *openFiles, most int, first bool) (r partition.Reading, err error) {
+	if r, err = p.partition.Read(p.offset, most, first, f.committed); err != nil || len(r.Extents) == 0 {
+		return r, err
+	}
+	if e := &r.Extents[0]; e.Run && (p.offset > e.Base || int(e.Length) > most) {
+		if *e, err = open.narrow(*e, p.offset, most, first); err == nil && e.Length == 0 {
+			r.Extents = nil
+		}
+	}
+	for i := range r.Extents {
+		if err == nil {
+			_, err = open.file(r.Extents[i].File)
+		}
+	}
+	return r, err
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -39,7 +40,9 @@ func (c *conn) listOffsets(_ context.Context, req *kmsg.ListOffsetsRequest) answ
 			d.Partition, d.Timestamp, d.Offset, d.LeaderEpoch = a.Partition, -1, -1, leaderEpoch
 			p, err := partitionOf(t, a.Partition, false)
 			if err == nil {
-				d.Offset, d.Timestamp, err = c.b.records.offsetAt(p, a.Timestamp, req.IsolationLevel == 1)
+				for looks := 0; looks == 0 || errors.Is(err, errMoved) && looks < maxLooks; looks++ {
+					d.Offset, d.Timestamp, err = c.b.records.offsetAt(p, a.Timestamp, req.IsolationLevel == 1)
+				}
 			}
 			d.ErrorCode = int16(codeOf(err))
 			done.Partitions = append(done.Partitions, d)
@@ -69,32 +72,59 @@ func (rs *records) offsetAt(p *partition.Partition, at int64, committed bool) (o
 	if at < 0 {
 		return -1, -1, refuse(code.UnsupportedVersion, "no offset is meant by %d", at)
 	}
-	e, ok := p.Since(at, committed)
-	if !ok {
-		return -1, -1, nil
+	for from := p.Start(); ; {
+		e, ok := p.Since(from, at, committed)
+		if !ok {
+			return -1, -1, nil
+		}
+		offset, time, err = rs.firstSince(e, at)
+		if offset >= 0 || err != nil {
+			return offset, time, err
+		}
+		from = e.Last + 1 // its header said more than its records do
 	}
-	return rs.firstSince(e, at)
 }
 
-// firstSince is the first record of a batch at or after a time.
+// firstSince is the first record of an extent at or after a time; -1 and -1 if there
+// is none.
 func (rs *records) firstSince(e partition.Extent, at int64) (offset, time int64, err error) {
-	records, err := rs.load([]partition.Extent{e})
+	b, err := rs.load([]partition.Extent{e})
 	if err != nil {
 		return -1, -1, err
 	}
-	h, err := batch.ReadHeader(records)
-	if err != nil {
-		return -1, -1, err
+	for len(b) > 0 {
+		var one []byte
+		if one, b, err = batch.Next(b); err != nil {
+			return -1, -1, err
+		}
+		if offset, time, err = firstOf(one, at); offset >= 0 || err != nil {
+			return offset, time, err
+		}
 	}
-	if h.Attributes.Has(batch.AppendTime) {
+	return -1, -1, nil
+}
+
+// firstOf is firstSince for a batch.
+func firstOf(b []byte, at int64) (offset, time int64, err error) {
+	h, err := batch.ReadHeader(b)
+	switch {
+	case err != nil:
+		return -1, -1, err
+	case h.Count == 0 || h.Newest() < at:
+		return -1, -1, nil
+	case h.Attributes.Has(batch.AppendTime) && h.LastOffsetDelta == h.Count-1:
 		return h.BaseOffset, h.MaxTimestamp, nil
 	}
 	var d batch.Decoder
-	for r, err := range d.Records(records) {
+	for r, err := range d.Records(b) {
 		if err != nil {
 			return -1, -1, err
 		}
-		if t := h.BaseTimestamp + r.TimestampDelta; t >= at {
+		t := h.BaseTimestamp + r.TimestampDelta
+		if h.Attributes.Has(batch.AppendTime) {
+			t = h.MaxTimestamp
+		}
+		if t >= at {
 			return h.BaseOffset + int64(r.OffsetDelta), t, nil
 		}
 	}

@@ -43,6 +43,7 @@ type Broker struct {
 	groups    groups
 	users     *users
 	retention retention
+	cleaner   cleaner
 	recoders  recoders
 
 	ports    ports
@@ -81,7 +82,7 @@ func Open(dir string, o Options) (*Broker, error) {
 	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
 	b.users, b.ports.b = newUsers(&b.log), b
-	b.retention = retention{b}
+	b.retention, b.cleaner.b = retention{b}, b
 	if err := b.open(dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), b.Close())
 	}
@@ -127,6 +128,7 @@ func (b *Broker) Serve(ctx context.Context) {
 	var serving sync.WaitGroup
 	serving.Go(func() { b.groups.run(ctx) })
 	serving.Go(func() { b.retention.run(ctx) })
+	serving.Go(func() { b.cleaner.run(ctx) })
 	serving.Go(func() { b.txns.run(ctx) })
 	serving.Go(func() { b.ports.run(ctx) })
 	serving.Wait()

@@ -26,8 +26,8 @@ import (
 //
 // Settings are v settings · settings × (s name · s value).
 //
-// Kinds 4, 5 and 8 are package partition's, for snapshots; so is 18, by which records
-// are let go.
+// Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
+// records are let go and moved.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade

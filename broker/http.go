@@ -77,6 +77,7 @@ func (b *Broker) writeMetrics(w io.Writer) {
 			metrics.WriteCounterUint64(w, fmt.Sprintf("hapax_requests_total{api=%q}", kmsg.NameForKey(int16(key))), n)
 		}
 	}
+	b.cleaner.counts.write(w)
 	failed := uint64(0)
 	if b.wal.Err() != nil {
 		failed = 1

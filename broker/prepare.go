@@ -50,6 +50,11 @@ func (p *producing) prepare(t *topic, asked *kmsg.ProduceRequestTopicPartition, 
 	if b.header, err = batch.Validate(b.bytes); err != nil {
 		return b, err
 	}
+	if t.rules.compact {
+		if err := p.checkKeys(t, &b); err != nil {
+			return b, err
+		}
+	}
 	if !t.rules.appendTime {
 		if err := p.checkTimes(&t.rules, &b); err != nil {
 			return b, err
@@ -94,8 +99,35 @@ func (p *producing) recode(t *topic, b *prepared) error {
 	return err
 }
 
-// mostUntimely is how many records of one batch a client is told of.
-const mostUntimely = 1000
+// mostWrong is how many records of one batch a client is told of.
+const mostWrong = 1000
+
+// checkKeys refuses a batch for a compacted topic that has records without keys.
+func (p *producing) checkKeys(t *topic, b *prepared) error {
+	reader := p.b.recoders.take()
+	defer p.b.recoders.free.Put(reader)
+	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
+	for record, err := range reader.Records(b.bytes) {
+		if err != nil {
+			return fmt.Errorf("read the keys of a batch: %w", err)
+		}
+		if record.Key != nil {
+			continue
+		}
+		if len(wrong) == mostWrong {
+			break
+		}
+		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+		message := "no key"
+		e.RelativeOffset, e.ErrorMessage = record.OffsetDelta, &message
+		wrong = append(wrong, e)
+	}
+	if len(wrong) == 0 {
+		return nil
+	}
+	return &recordsError{records: wrong, error: refuse(code.InvalidRecord,
+		"a batch with records without keys, and topic %q is compacted, which keeps the last record of each key: cleanup.policy=compact", t.name)}
+}
 
 // checkTimes refuses a batch that has records whose times are out of bounds. It is
 // not read for that if times may lie back to 1970, and its header has the newest.
@@ -116,7 +148,7 @@ func (p *producing) checkTimes(r *topicRules, b *prepared) error {
 		if at == batch.None || at >= earliest && at <= latest {
 			continue
 		}
-		if len(wrong) == mostUntimely {
+		if len(wrong) == mostWrong {
 			break
 		}
 		e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
@@ -127,23 +159,23 @@ func (p *producing) checkTimes(r *topicRules, b *prepared) error {
 	if len(wrong) == 0 && b.header.Newest() <= latest {
 		return nil
 	}
-	return &untimely{records: wrong, error: refuse(code.InvalidTimestamp,
+	return &recordsError{records: wrong, error: refuse(code.InvalidTimestamp,
 		"a batch with times up to %d ms, and the topic allows %d to %d: message.timestamp.before.max.ms=%d, message.timestamp.after.max.ms=%d",
 		b.header.Newest(), earliest, latest, r.before, r.after)}
 }
 
-// untimely is a batch with times out of bounds.
-type untimely struct {
+// recordsError is a batch with records that a topic does not take.
+type recordsError struct {
 	error
 	records []kmsg.ProduceResponseTopicPartitionErrorRecord // those with them
 }
 
 // Unwrap makes errors.Is find the code.
-func (u *untimely) Unwrap() error { return u.error }
+func (u *recordsError) Unwrap() error { return u.error }
 
-// untimelyOf are the records that an error is about.
-func untimelyOf(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
-	if u, ok := errors.AsType[*untimely](err); ok {
+// wrongRecordsOf are the records that an error is about.
+func wrongRecordsOf(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
+	if u, ok := errors.AsType[*recordsError](err); ok {
 		return u.records
 	}
 	return nil

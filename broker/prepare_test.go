@@ -147,8 +147,8 @@ func TestTimestampBounds(t *testing.T) {
 	if err := n.client().ProduceSync(ctx, r).FirstErr(); !errors.Is(err, kerr.InvalidTimestamp) {
 		t.Errorf("an early record: %v", err)
 	}
-	many := timed(t, batch.None, batch.Plain, make([]int64, mostUntimely+1)...)
-	if got := n.wire().produced("orders", many); len(got.ErrorRecords) != mostUntimely {
+	many := timed(t, batch.None, batch.Plain, make([]int64, mostWrong+1)...)
+	if got := n.wire().produced("orders", many); len(got.ErrorRecords) != mostWrong {
 		t.Errorf("%d records are said to be wrong", len(got.ErrorRecords))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/wal"
@@ -44,6 +45,49 @@ func appendExtent(b []byte, file *wal.File, e *partition.Extent) ([]byte, error)
 	return b, nil
 }
 
+// narrow makes of a run what a reader is to be given from an offset on, up to most
+// bytes; with first, one batch whatever its size. It may be nothing.
+func (o *openFiles) narrow(e partition.Extent, offset int64, most int, first bool) (partition.Extent, error) {
+	file, err := o.file(e.File)
+	if err != nil {
+		return e, err
+	}
+	b, err := appendExtent(nil, file, &e)
+	if err != nil {
+		return e, err
+	}
+	begin, end := 0, 0
+	for end < len(b) {
+		h, err := batch.ReadHeader(b[end:])
+		if err == nil && h.Size() > len(b)-end {
+			err = refuse(code.CorruptMessage, "a run of batches is cut off")
+		}
+		if err != nil {
+			return e, err
+		}
+		if h.LastOffset() < offset {
+			begin, end = end+h.Size(), end+h.Size()
+			continue
+		}
+		if end+h.Size()-begin > most && (end > begin || !first) {
+			break
+		}
+		end += h.Size()
+		e.Last = h.LastOffset()
+	}
+	e.At += int64(begin)
+	e.Length = int32(end - begin)
+	return e, nil
+}
+
+// errMoved says that a batch does not stand any more where it was looked up: it was
+// deleted, or stands elsewhere.
+var errMoved = errors.New("the records were moved")
+
+// maxLooks is how often batches are looked up that move each time: at last a file
+// of the log must be missing.
+const maxLooks = 16
+
 // openFiles are files of the log that somebody is about to read: they stay until
 // they are released.
 type openFiles struct {
@@ -64,8 +108,8 @@ func (o *openFiles) file(number uint64) (*wal.File, error) {
 		}
 	}
 	f, err := o.wal.File(number)
-	if errors.Is(err, fs.ErrNotExist) { // since they were looked up
-		return nil, refuse(code.OffsetOutOfRange, "the records are gone")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errMoved
 	}
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 )
 
@@ -32,6 +33,9 @@ func (r retention) run(ctx context.Context) {
 func (r retention) once() error {
 	now, gone := r.b.clock(), false
 	for _, t := range r.b.topics.list() {
+		if !t.rules.expire {
+			continue
+		}
 		before := int64(-1) // none is from before that
 		if keep := t.rules.retentionMs; keep >= 0 {
 			before = now - keep
@@ -49,7 +53,7 @@ func (r retention) once() error {
 		}
 	}
 	if gone {
-		r.b.wal.Trim()
+		r.b.wal.Trim(0)
 	}
 	return nil
 }
@@ -60,6 +64,9 @@ func (r retention) cut(t *topic, number int32, offset int64) (start, end int64, 
 	p, err := partitionOf(t, number, false)
 	if err != nil {
 		return -1, 0, err
+	}
+	if !t.rules.expire {
+		return -1, 0, refuse(code.PolicyViolation, "topic %q is compacted only: cleanup.policy=compact,delete lets records be deleted", t.name)
 	}
 	if start, end, err = r.cutTo(p, offset); err != nil {
 		return -1, 0, err

@@ -76,8 +76,9 @@ func (s *setting) parse(value string) (err error) {
 			return fmt.Errorf("want a number from %d to %d", low, high)
 		}
 	case double:
-		if f, err := strconv.ParseFloat(value, 64); err != nil || !(math.Abs(f) <= math.MaxFloat64) {
-			return fmt.Errorf("want a number")
+		low, high := s.bounds()
+		if f, err := strconv.ParseFloat(value, 64); err != nil || !(f >= float64(low) && f <= float64(high)) {
+			return fmt.Errorf("want a number from %d to %d", low, high)
 		}
 	case list:
 		for _, word := range words(value) {

@@ -28,7 +28,10 @@ func TestSettingsAreChecked(t *testing.T) {
 		{"log.message.timestamp.type=Never", "want CreateTime, LogAppendTime"},
 		{"log.message.timestamp.before.max.ms=-1", "want a number from 0"},
 		{"compression.type=producer", ""},
-		{"log.cleanup.policy=delete, compact", "can be had as yet"},
+		{"log.cleanup.policy=delete, compact", ""},
+		{"log.cleanup.policy=squeeze", "want delete, compact"},
+		{"log.cleaner.min.cleanable.ratio=1.5", "want a number from 0 to 1"},
+		{"log.cleaner.min.cleanable.ratio=NaN", "want a number from 0 to 1"},
 		{"zookeeper.connect=localhost:2181,localhost:2182", ""},
 		{"socket.request.max.bytes=2147483648", "want a number from 1024 to 2147483647"},
 	} {

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/partition"
 )
 
 // topicRules are the settings of a topic that matter while it is used.
@@ -13,6 +15,10 @@ type topicRules struct {
 	maxBatch       int   // max.message.bytes
 	retentionMs    int64 // retention.ms; -1 is for good
 	retentionBytes int64 // retention.bytes; -1 is all
+	expire         bool  // cleanup.policy has delete: records go by age and size
+	compact        bool  // cleanup.policy has compact: the last one of each key stays
+	compaction     compactionRules
+	segmentMs      int64 // segment.ms
 	appendTime     bool  // message.timestamp.type: the time of records is the node's
 	before, after  int64 // message.timestamp.before.max.ms and after.max.ms, unless it is
 	recode         bool  // compression.type: batches are compressed by codec
@@ -26,11 +32,36 @@ func (s *settings) rules(own map[string]string) topicRules {
 		maxBatch:       int(s.topicNumber(own, "max.message.bytes")),
 		retentionMs:    s.topicNumber(own, "retention.ms"),
 		retentionBytes: s.topicNumber(own, "retention.bytes"),
+		expire:         slices.Contains(words(s.topicValue(own, "cleanup.policy")), "delete"),
+		compact:        slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact"),
+		compaction:     s.compaction(own),
+		segmentMs:      s.topicNumber(own, "segment.ms"),
 		appendTime:     s.topicValue(own, "message.timestamp.type") == logAppendTime,
 		before:         s.topicNumber(own, "message.timestamp.before.max.ms"),
 		after:          s.topicNumber(own, "message.timestamp.after.max.ms"),
 		recode:         compression != asProduced,
 		codec:          codecNamed(compression),
+	}
+}
+
+// compactionRules are the settings of a topic that its compaction heeds.
+type compactionRules struct {
+	lags      partition.Lags
+	mostLag   int64   // max.compaction.lag.ms
+	ratio     float64 // min.cleanable.dirty.ratio
+	retention int64   // delete.retention.ms
+}
+
+func (s *settings) compaction(own map[string]string) compactionRules {
+	mostLag := s.topicNumber(own, "max.compaction.lag.ms")
+	ratio, _ := strconv.ParseFloat(s.topicValue(own, "min.cleanable.dirty.ratio"), 64) // it was checked
+	return compactionRules{
+		lags: partition.Lags{
+			Least:        s.topicNumber(own, "min.compaction.lag.ms"),
+			SegmentBytes: s.topicNumber(own, "segment.bytes"),
+			SegmentMs:    min(s.topicNumber(own, "segment.ms"), mostLag),
+		},
+		mostLag: mostLag, ratio: ratio, retention: s.topicNumber(own, "delete.retention.ms"),
 	}
 }
 
@@ -95,18 +126,18 @@ func topicSettings() []setting {
 		{name: "max.message.bytes", kind: integer, value: "1048588", low: 0, high: most32, node: []string{"message.max.bytes"}, doc: "Bytes of a batch of records, compressed as it may be."},
 		{name: "retention.ms", kind: long, value: "604800000", low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
 		{name: "retention.bytes", kind: long, value: "-1", low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
-		{name: "cleanup.policy", kind: list, value: "delete", effect: notYet, choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records."},
+		{name: "cleanup.policy", kind: list, value: "delete", choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records: they go, or the last one of each key stays, or both."},
 		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
 		{name: "message.timestamp.type", kind: text32, value: createTime, choices: []string{createTime, logAppendTime}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},
 		{name: "message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", low: 0, high: forever, node: []string{"log.message.timestamp.before.max.ms"}, doc: "How far a record's time may lie back, unless it is the node's."},
 		{name: "message.timestamp.after.max.ms", kind: long, value: "3600000", low: 0, high: forever, node: []string{"log.message.timestamp.after.max.ms"}, doc: "How far a record's time may lie ahead, unless it is the node's."},
-		{name: "delete.retention.ms", kind: long, value: "86400000", effect: nothing, low: 0, high: forever, doc: "How long compaction keeps that a key was deleted."},
-		{name: "min.compaction.lag.ms", kind: long, value: "0", effect: nothing, low: 0, high: forever, doc: "How long compaction leaves a record alone."},
-		{name: "max.compaction.lag.ms", kind: long, value: "9223372036854775807", effect: nothing, low: 1, high: forever, doc: "How long it may."},
-		{name: "min.cleanable.dirty.ratio", kind: double, value: "0.5", effect: nothing, doc: "How much of a log is rewritten at least when it is compacted."},
+		{name: "delete.retention.ms", kind: long, value: "86400000", low: 0, high: forever, node: []string{"log.cleaner.delete.retention.ms"}, doc: "How long compaction keeps that a key was deleted."},
+		{name: "min.compaction.lag.ms", kind: long, value: "0", low: 0, high: forever, node: []string{"log.cleaner.min.compaction.lag.ms"}, doc: "How long compaction leaves a record alone."},
+		{name: "max.compaction.lag.ms", kind: long, value: "9223372036854775807", low: 1, high: forever, node: []string{"log.cleaner.max.compaction.lag.ms"}, doc: "How long it does at most."},
+		{name: "min.cleanable.dirty.ratio", kind: double, value: "0.5", high: 1, node: []string{"log.cleaner.min.cleanable.ratio"}, doc: "The share of the bytes that were not compacted at which a partition is."},
 		{name: "min.insync.replicas", kind: integer, value: "1", effect: nothing, low: 1, high: most32, node: []string{"min.insync.replicas"}, doc: "There is one copy, and it is durable before it is acknowledged."},
-		{name: "segment.bytes", kind: integer, value: "1073741824", effect: nothing, low: 14, high: most32, node: []string{"log.segment.bytes"}, doc: "All partitions share the files of one log, whose size is its own."},
-		{name: "segment.ms", kind: long, value: "604800000", effect: nothing, low: 1, high: forever, node: []string{"log.roll.ms", "log.roll.hours"}, doc: "All partitions share the files of one log."},
+		{name: "segment.bytes", kind: integer, value: "1073741824", low: 14, high: most32, node: []string{"log.segment.bytes"}, doc: "How many of a partition's newest bytes compaction leaves alone. All partitions share the files of one log, whose size is its own; retention lets single batches go."},
+		{name: "segment.ms", kind: long, value: "604800000", low: 1, high: forever, node: []string{"log.roll.ms", "log.roll.hours"}, doc: "From which age on it does not."},
 		{name: "segment.index.bytes", kind: integer, value: "10485760", effect: nothing, low: 4, high: most32, doc: "All partitions share the files of one log."},
 		{name: "segment.jitter.ms", kind: long, value: "0", effect: nothing, low: 0, high: forever, doc: "All partitions share the files of one log."},
 		{name: "index.interval.bytes", kind: integer, value: "4096", effect: nothing, low: 0, high: most32, doc: "The index has every batch."},

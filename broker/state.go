@@ -2,8 +2,6 @@ package broker
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/group"
@@ -20,8 +18,8 @@ func (b *Broker) snapshot(add wal.Add) error {
 			return err
 		}
 	}
-	for _, number := range slices.Sorted(maps.Keys(b.topics.partitions)) {
-		if err := b.topics.partitions[number].Snapshot(add); err != nil {
+	for _, p := range b.topics.all() {
+		if err := p.Snapshot(add); err != nil {
 			return err
 		}
 	}
@@ -34,14 +32,13 @@ func (b *Broker) snapshot(add wal.Add) error {
 	return b.groups.snapshot(func(event []byte) error { return add(frameGroup, event) })
 }
 
-// needed is wal.Options.Needed: whether a file of the log holds records.
-func (b *Broker) needed(file uint64) bool {
-	for _, p := range b.topics.partitions {
-		if oldest, ok := p.Oldest(); ok && oldest <= file {
-			return true
-		}
+// needed is wal.Options.Needed: how many bytes of the log's files are records.
+func (b *Broker) needed() map[uint64]int64 {
+	live := make(map[uint64]int64)
+	for _, p := range b.topics.all() {
+		partition.Old{Partition: p}.Live(live)
 	}
-	return false
+	return live
 }
 
 // replay takes over a frame of the log.
@@ -98,6 +95,10 @@ func (b *Broker) replay(f wal.Frame) error {
 		return r.Batch(rest, f.File, f.Offset+4)
 	case partition.FrameCut:
 		return r.Cut(rest)
+	case partition.FrameKept:
+		return r.Keep(rest, f.File, f.Offset+4)
+	case partition.FrameCleaned:
+		return r.Cleaned(rest)
 	case framePartition:
 		return r.Restore(rest)
 	case frameExtents:

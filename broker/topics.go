@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -116,6 +118,15 @@ func (ts *topics) numbered(number uint32) *partition.Partition {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	return ts.partitions[number]
+}
+
+// all are the partitions there are, by number.
+func (ts *topics) all() []*partition.Partition {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	all := slices.Collect(maps.Values(ts.partitions))
+	slices.SortFunc(all, func(a, b *partition.Partition) int { return cmp.Compare(a.Number(), b.Number()) })
+	return all
 }
 
 // maxTopicName is Kafka's own.

@@ -175,7 +175,7 @@ func (h *Header) LastOffset() int64 { return h.BaseOffset + int64(h.LastOffsetDe
 // Newest is the latest time in the batch, in Unix ms, or None. Some clients leave
 // MaxTimestamp out, or give the last record's time.
 func (h *Header) Newest() int64 {
-	if h.Attributes.Has(AppendTime) {
+	if h.Attributes.Has(AppendTime) || h.Attributes.Has(DeleteHorizon) {
 		return h.MaxTimestamp
 	}
 	return max(h.BaseTimestamp, h.MaxTimestamp)
@@ -198,6 +198,11 @@ func SetAppendTime(b []byte, now int64) {
 	binary.BigEndian.PutUint16(b[offsetAttributes:], uint16(attributes))
 	binary.BigEndian.PutUint64(b[offsetMax:], uint64(now))
 	sum(b)
+}
+
+// Intact tells whether the batch b, as [Next] gives it, matches its checksum.
+func Intact(b []byte) bool {
+	return len(b) >= HeaderSize && binary.BigEndian.Uint32(b[offsetCRC:]) == checksum(b)
 }
 
 // Next cuts the first batch off b, which is not empty. Nothing but its header's

@@ -33,6 +33,9 @@ func (l *Log) Append(kind uint8, parts ...[]byte) (wal.Position, error) {
 	return l.wal.Append(kind, parts...)
 }
 
+// Sync returns once the log up to end is durable.
+func (l *Log) Sync(end int64) error { return l.wal.Sync(end) }
+
 // Hold calls f, which takes a snapshot, while nobody is between Begin and End. It
 // is [wal.Options.Hold].
 func (l *Log) Hold(f func() error) error {

@@ -48,6 +48,7 @@ type Partition struct {
 	start     int64 // the first offset that is kept
 	end       int64 // the next offset
 	high      int64 // all below is durable
+	clean     int64 // the first offset that was not compacted
 	pending   queue // appends that may not be
 	index     index
 	producers *producer.Table

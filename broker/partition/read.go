@@ -53,8 +53,8 @@ func (p *Partition) Available(offset int64, enough int, committed bool) (n int, 
 }
 
 // Read finds what there is from an offset on, up to most bytes; with first, one
-// batch whatever its size (KIP-74). The batch that holds the offset is among it as
-// a whole.
+// extent whatever its size (KIP-74), and a run that is the first in any case. Of the
+// extent that holds the offset all batches are among it.
 func (p *Partition) Read(offset int64, most int, first, committed bool) (r Reading, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *Partition) Read(offset int64, most int, first, committed bool) (r Readi
 		return r, err
 	}
 	p.index.from(offset, func(e Extent) bool {
-		if e.Last >= limit || int(e.Length) > most && !(first && len(r.Extents) == 0) {
+		if e.Last >= limit || int(e.Length) > most && (len(r.Extents) > 0 || !first && !e.Run) {
 			return false
 		}
 		r.Extents = append(r.Extents, e)
@@ -111,16 +111,16 @@ func (p *Partition) Limit(committed bool) int64 {
 	return p.limit(committed)
 }
 
-// Since is the first batch with a record at or after a time, Unix ms, of those that
-// may be read.
-func (p *Partition) Since(time int64, committed bool) (e Extent, ok bool) {
+// Since is the first extent from an offset on with a record at or after a time, Unix
+// ms, of those that may be read.
+func (p *Partition) Since(offset, time int64, committed bool) (e Extent, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e, ok = p.index.since(time)
+	e, ok = p.index.since(offset, time)
 	return e, ok && e.Last < p.limit(committed)
 }
 
-// Latest is the first batch with a record of the latest time of all that may be
+// Latest is the first extent with a record of the latest time of all that may be
 // read.
 func (p *Partition) Latest(committed bool) (e Extent, ok bool) {
 	p.mu.Lock()

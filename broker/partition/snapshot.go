@@ -3,6 +3,7 @@ package partition
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -14,9 +15,9 @@ import (
 // the others as it takes. Numbers are little endian; v is a varint as in package
 // encoding/binary.
 //
-//	4 partition  4 number · v start · v end · its producers, as package producer has them
-//	5 extents    4 number · v file · v base · extents × (v base − the last one's last · v records − 1 · v time − the last one's ·
-//	             v position − the last one's end · v length)
+//	4 partition  4 number · v start · v end · v the first offset that was not compacted · its producers, as package producer has them
+//	5 extents    4 number · v file · v base · extents × (v offsets − 1 · v time − the last one's · v position − the last one's
+//	             end · v twice the length, and 1 if it is a run)
 //	8 aborted    4 number · aborted transactions × (v producer · v marker's offset − the last one's · v that − the first offset ·
 //	             v that + 1 − the offset that no later one begins below)
 const (
@@ -36,6 +37,7 @@ func (p *Partition) Snapshot(add wal.Add) error {
 	b := binary.LittleEndian.AppendUint32(nil, p.number)
 	b = binary.AppendUvarint(b, uint64(p.start))
 	b = binary.AppendUvarint(b, uint64(p.end))
+	b = binary.AppendUvarint(b, uint64(p.clean))
 	if err := add(FramePartition, p.producers.AppendTo(b)); err != nil {
 		return err
 	}
@@ -66,13 +68,17 @@ func (w *extentsWriter) put(e Extent) bool {
 	if w.n == 0 {
 		w.b = binary.LittleEndian.AppendUint32(w.b[:0], w.number)
 		w.b = binary.AppendUvarint(w.b, e.File)
-		w.last = Extent{File: e.File, Last: -1}
+		w.b = binary.AppendUvarint(w.b, uint64(e.Base))
+		w.last = Extent{File: e.File, Last: e.Base - 1}
 	}
-	w.b = binary.AppendUvarint(w.b, uint64(e.Base-w.last.Last-1))
-	w.b = binary.AppendUvarint(w.b, uint64(e.Last-e.Base))
+	length := uint64(e.Length) << 1
+	if e.Run {
+		length |= 1
+	}
+	w.b = binary.AppendUvarint(w.b, uint64(e.Last-w.last.Last-1))
 	w.b = binary.AppendVarint(w.b, e.MaxTime-w.last.MaxTime)
-	w.b = binary.AppendUvarint(w.b, uint64(e.At-w.last.At-int64(w.last.Length)))
-	w.b = binary.AppendUvarint(w.b, uint64(e.Length))
+	w.b = binary.AppendVarint(w.b, e.At-w.last.At-int64(w.last.Length))
+	w.b = binary.AppendUvarint(w.b, length)
 	w.last = e
 	w.n++
 	return true
@@ -100,19 +106,16 @@ type Replay struct{ *Partition }
 // Restore takes over what a snapshot says, but for the extents. rest is the
 // payload behind the number.
 func (p Replay) Restore(rest []byte) error {
-	start, n := binary.Uvarint(rest)
-	if n <= 0 {
-		return corrupt(p.number, "no start")
+	r := numbers{b: rest}
+	start, end, clean := r.uvarint(), r.uvarint(), r.uvarint()
+	if r.bad || start > end || clean > end {
+		return corrupt(p.number, "its offsets are none")
 	}
-	end, m := binary.Uvarint(rest[n:])
-	if m <= 0 || end < start || end > 1<<62 {
-		return corrupt(p.number, "no end")
-	}
-	table, err := producer.Read(p.rules, rest[n+m:])
+	table, err := producer.Read(p.rules, r.b)
 	if err != nil {
 		return corrupt(p.number, err.Error())
 	}
-	p.start, p.end, p.high, p.producers = int64(start), int64(end), int64(end), table
+	p.start, p.end, p.high, p.clean, p.producers = start, end, end, clean, table
 	return nil
 }
 
@@ -123,18 +126,18 @@ func corrupt(number uint32, what string) error {
 // RestoreExtents takes over some extents that a snapshot has.
 func (p Replay) RestoreExtents(rest []byte) error {
 	r := numbers{b: rest}
-	last := Extent{File: uint64(r.uvarint()), Last: -1}
+	last := Extent{File: uint64(r.uvarint()), Last: r.uvarint() - 1}
 	for len(r.b) > 0 && !r.bad {
-		e := Extent{File: last.File, Base: last.Last + 1 + r.uvarint()}
+		e := Extent{File: last.File, Base: last.Last + 1}
 		e.Last = e.Base + r.uvarint()
 		e.MaxTime = last.MaxTime + r.varint()
-		e.At = last.At + int64(last.Length) + r.uvarint()
+		e.At = last.At + int64(last.Length) + r.varint()
 		length := r.uvarint()
-		if length > 1<<31-1 || e.Last < e.Base || e.Last >= p.end {
+		if length>>1 > math.MaxInt32 || length < 2 || e.Last < e.Base || e.Last >= p.end || e.At < 0 {
 			r.bad = true
 			break
 		}
-		e.Length = int32(length)
+		e.Length, e.Run = int32(length>>1), length&1 != 0
 		p.index.append(e)
 		last = e
 	}
@@ -165,12 +168,4 @@ func (p Replay) Batch(rest []byte, file uint64, at int64) error {
 		p.producers.Apply(sender(&h), producer.Place{Offset: h.BaseOffset, Time: now})
 	}
 	return nil
-}
-
-// Oldest is the file of the log that the first record stands in, if there is any.
-func (p *Partition) Oldest() (file uint64, ok bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	e, ok := p.index.oldest()
-	return e.File, ok
 }

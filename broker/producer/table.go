@@ -294,6 +294,7 @@ type Producer struct {
 	ID               int64
 	Epoch            int16
 	LastSequence     int32 // None if nothing was appended in this epoch
+	LastOffset       int64 // the first of its last batch, or None
 	LastTime         int64
 	CoordinatorEpoch int32 // None before its first marker
 	FirstOffset      int64 // of its open transaction, or None
@@ -317,11 +318,12 @@ func (t *Table) All() iter.Seq[Producer] {
 }
 
 func (p *producer) describe() Producer {
-	last := int32(None)
+	sequence, offset := int32(None), int64(None)
 	if p.count > 0 {
-		last = p.batches[p.count-1].last
+		last := &p.batches[p.count-1]
+		sequence, offset = last.last, last.place.Offset
 	}
-	return Producer{p.id, p.epoch, last, p.time, p.coordinatorEpoch, p.first}
+	return Producer{p.id, p.epoch, sequence, offset, p.time, p.coordinatorEpoch, p.first}
 }
 
 // begin begins an epoch, or the same one anew.

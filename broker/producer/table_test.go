@@ -141,9 +141,9 @@ func TestDescribe(t *testing.T) {
 	p.end(Marker{ProducerID: 9, Epoch: 4, CoordinatorEpoch: 3})
 	got := slices.Collect(p.table.All())
 	want := []Producer{
-		{7, 2, 4, 1000, None, None},
-		{9, 4, None, 1000, 3, None},
-		{8, 1, 0, 1000, None, 5},
+		{7, 2, 4, 0, 1000, None, None},
+		{9, 4, None, None, 1000, 3, None},
+		{8, 1, 0, 5, 1000, None, 5},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)

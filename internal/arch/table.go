@@ -29,6 +29,7 @@ func table() []row {
 		{path: "broker/scram", pure: true},
 		{path: "broker/shape"},
 		{path: "broker/batch", may: list("broker/code")},
+		{path: "broker/compact", may: list("broker/code", "broker/batch")},
 		{path: "broker/producer", may: list("broker/code"), pure: true},
 		{path: "broker/txn", may: list("broker/code"), pure: true},
 		{path: "broker/group", may: list("broker/code"), pure: true},
@@ -44,7 +45,7 @@ func table() []row {
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 
 		// Floor 4: what uses a ledger, and the node.
-		{path: "broker", may: list(".", "broker/code", "broker/batch", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "internal/vfs", "internal/textfile", "internal/wal")},
+		{path: "broker", may: list(".", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "internal/vfs", "internal/textfile", "internal/wal")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 

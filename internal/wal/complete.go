@@ -94,8 +94,9 @@ func (o *Options) state(w *segment.Writer) error {
 // complete ends a snapshot by the frame that lists those of the older files that
 // are needed.
 func (o *Options) complete(w *segment.Writer, older []Ended) (kept []Ended, gone []uint64, err error) {
+	needed := o.Needed()
 	for _, e := range older {
-		if o.Needed(e.Number) {
+		if needed[e.Number] > 0 {
 			kept = append(kept, e)
 		} else {
 			gone = append(gone, e.Number)

@@ -199,6 +199,7 @@ func TestReadOnly(t *testing.T) {
 	for range 40 {
 		must(t, s.addSynced())
 	}
+	s.rest() // what the background syncs is not to fail
 	sure := s.standing()
 	fault.SetHook(vfs.FailNth(0, syscall.EIO, vfs.OpSync))
 	_, end, err := s.add()

@@ -38,9 +38,9 @@ type Options struct {
 	// files before it would give, but for what is read from them by its position.
 	// It is called with nobody appending.
 	Snapshot func(Add) error
-	// Needed tells whether an older file holds what is still read by its position;
-	// nil: none does. It is called behind Snapshot.
-	Needed func(file uint64) bool
+	// Needed is called behind Snapshot, and tells how many bytes of each file are
+	// still read by their positions; without an entry none is. Nil: there are none.
+	Needed func() map[uint64]int64
 	// Hold calls its argument while nobody appends, and returns its error; nil:
 	// it is called at once. The log goes on in another file under it, which takes
 	// as long as Snapshot and writing what is buffered.
@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 		o.Hold = func(f func() error) error { return f() }
 	}
 	if o.Needed == nil {
-		o.Needed = func(uint64) bool { return false }
+		o.Needed = func() map[uint64]int64 { return nil }
 	}
 	if o.Committed == nil {
 		o.Committed = func(int64, error) {}
@@ -110,7 +110,7 @@ type Log struct {
 	wanted atomic.Int64    // what the committer is to sync
 
 	calls    chan struct{} // for the background to look at what there is to do
-	trim     atomic.Bool   // files may have become needless
+	trim     atomic.Int64  // how many bytes of needless files are to go; 0: none
 	over     atomic.Bool   // it is closed, or being closed
 	syncs    chan struct{} // for the committer
 	stop     chan struct{}
@@ -222,10 +222,11 @@ func (l *Log) Older() []Ended {
 // that is not needed any more is an [fs.ErrNotExist].
 func (l *Log) File(number uint64) (*File, error) { return l.files.acquire(number) }
 
-// Trim has files removed that Options.Needed does not need any more, soon: else
-// they go when the next file is begun.
-func (l *Log) Trim() {
-	l.trim.Store(true)
+// Trim has files removed that Options.Needed does not need any more, soon, if they
+// have so many bytes, and more than what a new file begins with: else they go when
+// the next file is begun.
+func (l *Log) Trim(least int64) {
+	l.trim.Store(max(least, 1))
 	poke(l.calls)
 }
 

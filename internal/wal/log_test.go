@@ -89,7 +89,7 @@ func TestTrim(t *testing.T) {
 	s.state.Lock()
 	s.keep, s.stands = 0, nil
 	s.state.Unlock()
-	s.log.Trim()
+	s.log.Trim(0)
 	<-removed
 	must(t, s.log.Close())
 	if all := numbers(t, mem); len(all) != 1 {

@@ -38,7 +38,7 @@ func (l *Log) work() {
 // step does what there is to do by the size of the newest file.
 func (l *Log) step() error {
 	l.mu.Lock()
-	size, full, trim := l.w.Size(), l.full(), l.trim.Swap(false)
+	size, full, trim := l.w.Size(), l.full(), l.trim.Swap(0)
 	l.mu.Unlock()
 	if l.spare == nil {
 		w, err := l.r.Make(l.Newest()+1, full+full/8, l.r.End())
@@ -54,8 +54,11 @@ func (l *Log) step() error {
 		}
 		l.spare = w
 	}
-	if size >= full || trim {
-		if err := l.roll(trim && size < full); err != nil {
+	if size >= full || trim > 0 {
+		if size >= full {
+			trim = 0 // it goes on in any case
+		}
+		if err := l.roll(trim); err != nil {
 			return err
 		}
 	}
@@ -70,8 +73,8 @@ func (l *Log) step() error {
 	return nil
 }
 
-// roll goes on in the next file, or only if that lets an older one go.
-func (l *Log) roll(ifNeedless bool) error {
+// roll goes on in the next file, or only if that lets so many bytes go.
+func (l *Log) roll(least int64) error {
 	if err := l.r.Settle(l.r.End()); err != nil { // what is left to write while Hold holds is little
 		return err
 	}
@@ -79,7 +82,7 @@ func (l *Log) roll(ifNeedless bool) error {
 	var end int64
 	var gone []uint64
 	err := l.o.Hold(func() (err error) {
-		if ifNeedless && !l.needless() {
+		if least > 0 && l.needless() < max(least, 2*l.begun) {
 			return nil
 		}
 		last = l.w
@@ -105,14 +108,15 @@ func (l *Log) retire(last *segment.Writer, end int64, gone []uint64) error {
 	return l.files.remove(gone)
 }
 
-// needless tells whether an older file is not needed any more.
-func (l *Log) needless() bool {
+// needless is how many bytes older files have that are not needed any more.
+func (l *Log) needless() (bytes int64) {
+	needed := l.o.Needed()
 	for _, e := range l.Older() {
-		if !l.o.Needed(e.Number) {
-			return true
+		if needed[e.Number] == 0 {
+			bytes += e.End
 		}
 	}
-	return false
+	return bytes
 }
 
 // begin goes on in a file, and puts the snapshot into it. It returns where that

@@ -52,10 +52,14 @@ func openShelf(fsys vfs.FS, o Options, keep int) (*shelf, error) {
 		o.FileSize = 2000
 	}
 	o.Segment.Prewrite = 1000 // a disk in memory takes long over zeros
-	o.Needed = func(file uint64) bool {
+	o.Needed = func() map[uint64]int64 {
 		s.state.Lock()
 		defer s.state.Unlock()
-		return len(s.stands) > 0 && s.stands[0].file <= file
+		needed := make(map[uint64]int64)
+		for _, p := range s.stands {
+			needed[p.file]++
+		}
+		return needed
 	}
 	o.Hold = func(f func() error) error {
 		s.mu.Lock()

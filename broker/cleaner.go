@@ -1,0 +1,220 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/internal/wal"
+)
+
+// cleaner moves old records by appending them again, beside everybody else: it
+// compacts, regroups what is small, and empties files of the log that are mostly
+// dead. All of it goes through [partition.Old.Keep].
+type cleaner struct {
+	b      *Broker
+	counts cleanerCounts
+	busy   time.Time // since it rested
+}
+
+// cleanerCounts count since the node was opened.
+type cleanerCounts struct {
+	passes     atomic.Uint64 // compactions of a partition
+	failures   atomic.Uint64
+	records    atomic.Uint64 // that compaction read
+	dropped    atomic.Uint64 // that it dropped
+	unreadable atomic.Uint64 // batches that it could not read
+	compacted  atomic.Uint64 // bytes written, by why
+	regrouped  atomic.Uint64
+	reclaimed  atomic.Uint64
+}
+
+func (c *cleanerCounts) write(w io.Writer) {
+	metrics.WriteCounterUint64(w, "hapax_compactions_total", c.passes.Load())
+	metrics.WriteCounterUint64(w, "hapax_cleaner_failures_total", c.failures.Load())
+	metrics.WriteCounterUint64(w, "hapax_compaction_records_read_total", c.records.Load())
+	metrics.WriteCounterUint64(w, "hapax_compaction_records_dropped_total", c.dropped.Load())
+	metrics.WriteCounterUint64(w, "hapax_compaction_unreadable_batches_total", c.unreadable.Load())
+	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="compaction"}`, c.compacted.Load())
+	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="small batches"}`, c.regrouped.Load())
+	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="dead file"}`, c.reclaimed.Load())
+}
+
+const (
+	// leastFree is how much of the disk is left for new records: with less, nothing
+	// is moved.
+	leastFree = 256 << 20
+	// mostlyDead is how many bytes of a file there are for each that is live, at
+	// least, for it to be emptied.
+	mostlyDead = 4
+	// worthTrimming is how many bytes of needless files begin a new one, so that they
+	// can go.
+	worthTrimming = 64 << 20
+	// maxBusy is how long the cleaner works before it rests for as long.
+	maxBusy = 5 * time.Millisecond
+)
+
+// run looks every so often for something to do, until ctx ends.
+func (c *cleaner) run(ctx context.Context) {
+	every := min(c.b.settings.number("log.cleaner.backoff.ms"), int64(time.Hour/time.Millisecond))
+	tick := time.NewTicker(time.Duration(every) * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := c.once(ctx); err != nil && ctx.Err() == nil {
+				c.counts.failures.Add(1)
+				c.b.options.Logger.Warn("old records are not cleaned", "error", err)
+			}
+		}
+	}
+}
+
+// once does what there is to do now.
+func (c *cleaner) once(ctx context.Context) error {
+	c.busy = time.Now()
+	if free, err := c.b.options.FS.Free(c.b.dir); err != nil || free < leastFree {
+		return err
+	}
+	err := c.compactAll(ctx)
+	for _, t := range c.b.topics.list() {
+		for _, p := range t.partitions {
+			err = errors.Join(err, c.regroup(ctx, t, p))
+		}
+	}
+	err = errors.Join(err, c.reclaim(ctx))
+	c.trim()
+	return err
+}
+
+// regroup moves small extents of a partition together.
+func (c *cleaner) regroup(ctx context.Context, t *topic, p *partition.Partition) error {
+	span := int64(time.Hour / time.Millisecond)
+	if keep := t.rules.retentionMs; t.rules.expire && keep >= 0 {
+		span = max(span, keep/16)
+	}
+	newest, old := c.b.wal.Newest(), partition.Old{Partition: p}
+	for offset := int64(0); offset >= 0; {
+		extents, next := old.Small(offset, newest, span)
+		if err := c.move(ctx, p, extents, &c.counts.regrouped); err != nil {
+			return err
+		}
+		offset = next
+	}
+	return nil
+}
+
+// reclaim empties the files of the log that are mostly dead.
+func (c *cleaner) reclaim(ctx context.Context) error {
+	live := c.b.needed()
+	for _, f := range c.b.wal.Older() {
+		if n := live[f.Number]; n == 0 || n*mostlyDead > f.End {
+			continue
+		}
+		if err := c.empty(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cleaner) empty(ctx context.Context, f wal.Ended) error {
+	for _, p := range c.b.topics.all() {
+		old := partition.Old{Partition: p}
+		for extents := old.In(f.Number, 0); len(extents) > 0; {
+			if err := c.move(ctx, p, extents, &c.counts.reclaimed); err != nil {
+				return err
+			}
+			extents = old.In(f.Number, extents[len(extents)-1].Last+1)
+		}
+	}
+	return nil
+}
+
+// trim has files go that are not needed any more, if they are worth a new one.
+func (c *cleaner) trim() {
+	live, needless := c.b.needed(), int64(0)
+	for _, f := range c.b.wal.Older() {
+		if live[f.Number] == 0 {
+			needless += f.End
+		}
+	}
+	if needless >= worthTrimming {
+		c.b.wal.Trim(worthTrimming)
+	}
+}
+
+// move appends adjacent extents again, as they are.
+func (c *cleaner) move(ctx context.Context, p *partition.Partition, extents []partition.Extent, count *atomic.Uint64) error {
+	if len(extents) == 0 {
+		return ctx.Err()
+	}
+	b, err := c.b.records.load(extents)
+	if err == nil {
+		err = eachBatch(b, func([]byte) error { return nil })
+	}
+	if errors.Is(err, errMoved) {
+		return nil // they are gone meanwhile
+	}
+	if err != nil {
+		return err
+	}
+	return c.keep(ctx, p, partition.Kept{
+		From: extents[0].Base, To: extents[len(extents)-1].Last + 1, First: extents[0], Batches: b,
+	}, count)
+}
+
+// keep puts batches in the place of what was there, and rests.
+func (c *cleaner) keep(ctx context.Context, p *partition.Partition, k partition.Kept, count *atomic.Uint64) error {
+	moved, err := partition.Old{Partition: p}.Keep(k)
+	if err != nil {
+		return err
+	}
+	if moved {
+		count.Add(uint64(len(k.Batches)))
+	}
+	return c.rest(ctx)
+}
+
+// rest lets others work for as long as the cleaner did.
+func (c *cleaner) rest(ctx context.Context) error {
+	worked := time.Since(c.busy)
+	if worked < maxBusy {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(min(worked, time.Second))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	c.busy = time.Now()
+	return ctx.Err()
+}
+
+// eachBatch calls do for each of some batches, unless one is not as it was written.
+func eachBatch(b []byte, do func(one []byte) error) error {
+	for len(b) > 0 {
+		one, rest, err := batch.Next(b)
+		if err == nil && !batch.Intact(one) {
+			err = refuse(code.CorruptMessage, "records are not as they were written: restore the log from a backup")
+		}
+		if err == nil {
+			err = do(one)
+		}
+		if err != nil {
+			return err
+		}
+		b = rest
+	}
+	return nil
+}
