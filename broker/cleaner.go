@@ -128,7 +128,7 @@ func (c *cleaner) reclaim(ctx context.Context) error {
 }
 
 func (c *cleaner) empty(ctx context.Context, f wal.Ended) error {
-	for _, p := range c.b.topics.all() {
+	for _, p := range partitionsOf(c.b.topics) {
 		old := partition.Old{Partition: p}
 		for extents := old.In(f.Number, 0); len(extents) > 0; {
 			if err := c.move(ctx, p, extents, &c.counts.reclaimed); err != nil {

@@ -18,7 +18,7 @@ func (b *Broker) snapshot(add wal.Add) error {
 			return err
 		}
 	}
-	for _, p := range b.topics.all() {
+	for _, p := range partitionsOf(b.topics) {
 		if err := p.Snapshot(add); err != nil {
 			return err
 		}
@@ -35,7 +35,7 @@ func (b *Broker) snapshot(add wal.Add) error {
 // needed is wal.Options.Needed: how many bytes of the log's files are records.
 func (b *Broker) needed() map[uint64]int64 {
 	live := make(map[uint64]int64)
-	for _, p := range b.topics.all() {
+	for _, p := range partitionsOf(b.topics) {
 		partition.Old{Partition: p}.Live(live)
 	}
 	return live

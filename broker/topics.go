@@ -120,8 +120,8 @@ func (ts *topics) numbered(number uint32) *partition.Partition {
 	return ts.partitions[number]
 }
 
-// all are the partitions there are, by number.
-func (ts *topics) all() []*partition.Partition {
+// partitionsOf are all partitions that there are, by number.
+func partitionsOf(ts *topics) []*partition.Partition {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	all := slices.Collect(maps.Values(ts.partitions))
