@@ -1,6 +1,9 @@
 package scram
 
 import (
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -107,6 +110,22 @@ func TestCredential(t *testing.T) {
 		if n := Nobody(m, []byte("secret"), "alice"); n.Fits(m, "pencil") || n.Fits(m, "") || len(n.StoredKey) != m.Size() {
 			t.Errorf("%v: a password fits nobody: %+v", m, n)
 		}
+	}
+}
+
+// Older librdkafka says its own nonce twice.
+func TestNonceTwice(t *testing.T) {
+	c := exampleCredential(t, "pencil")
+	x := example(t, c)
+	unproven := "c=biws,r=" + x.opening.nonce + x.nonce
+	salted, err := pbkdf2.Key(sha256.New, "pencil", c.Salt, c.Iterations, SHA256.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := SHA256.mac(salted, "Client Key")
+	subtle.XORBytes(key, key, SHA256.mac(c.StoredKey, x.opening.bare+","+x.challenge+","+unproven))
+	if _, err := x.Finish([]byte(unproven + ",p=" + base64.StdEncoding.EncodeToString(key))); err != nil {
+		t.Error(err)
 	}
 }
 
