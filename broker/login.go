@@ -51,9 +51,10 @@ type login struct {
 	bare      bool            // tokens come as they are
 	exchange  *scram.Exchange // waits for a proof
 
-	user string    // who has logged in
-	by   string    // the mechanism
-	ends time.Time // when that must be done again; zero is never
+	tried string    // who wants to log in, for the operator
+	user  string    // who has logged in
+	by    string    // the mechanism
+	ends  time.Time // when that must be done again; zero is never
 }
 
 // done tells whether somebody has logged in.
@@ -104,6 +105,7 @@ func (l *login) step(ctx context.Context, token []byte) (reply []byte, err error
 		return nil, refuse(code.IllegalSASLState, "SaslHandshake names a mechanism first")
 	case l.mechanism == plainMechanism:
 		name, password, err := readPlain(token)
+		l.tried = name
 		if err == nil && !l.users.fits(ctx, name, password) {
 			err = scram.ErrProof
 		}
@@ -116,6 +118,7 @@ func (l *login) step(ctx context.Context, token []byte) (reply []byte, err error
 		if err != nil {
 			return nil, l.failed(err)
 		}
+		l.tried = opening.User
 		l.exchange, reply = opening.Challenge(l.scram(), l.users.credential(l.scram(), opening.User), rand.Text())
 		return reply, nil
 	}
@@ -178,7 +181,9 @@ func logIn(ctx context.Context, c *conn, token []byte) ([]byte, error) {
 	switch {
 	case err != nil:
 		c.b.counters.loginsFailed.Add(1)
-		c.over = err
+		if c.over = err; c.login != nil {
+			c.over = fmt.Errorf("user %.80q: %w", c.login.tried, err)
+		}
 		select {
 		case <-time.After(c.b.settings.failedLoginDelay):
 		case <-ctx.Done():
