@@ -15,10 +15,10 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race cover bench bench-broker fuzz torture lint vet fmt services clean
+.PHONY: help run build test test-race test-clients cover bench bench-broker fuzz torture lint vet fmt services clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@awk -F '[ ?=#]+' '/^[A-Z]+ +\?=/ { line = $$0; sub(/.*# */, "", line); printf "  %s=%s  %s\n", $$1, $$2, line }' $(MAKEFILE_LIST)
 
 run: ## Find the duplicates in a stream of real webhooks
@@ -38,6 +38,10 @@ cover: ## Run all tests and tell what share of the statements they reach
 	$(GO) test -coverprofile=cover.out -coverpkg=./... $(PKG)
 	$(GO) tool cover -func=cover.out | tail -n 1
 
+test-clients: ## Run other people's Kafka clients and tools against the node
+	@scripts/clients
+	cd clients && ../$(GO) test ./...
+
 bench: services ## Measure against the peers, and print one table
 	cd bench && ../$(GO) run .
 
@@ -54,12 +58,14 @@ torture: ## Kill, cut the power, fail and damage at length: an hour and more
 lint: vet ## Check the code as .ci/run does
 	$(GO) run $(GOLANGCI) run $(PKG)
 	cd bench && ../$(GO) run $(GOLANGCI) run ./...
+	cd clients && ../$(GO) run $(GOLANGCI) run ./...
 
 vet: ## Check the code in seconds: gofmt, go vet, staticcheck
 	@unformatted=$$($(GO) run cmd/gofmt -l $(SOURCES)) && \
 		[ -z "$$unformatted" ] || { echo "not formatted: run make fmt:" $$unformatted; exit 1; }
 	$(GO) vet $(PKG)
 	cd bench && ../$(GO) vet ./...
+	cd clients && ../$(GO) vet ./...
 	$(GO) run $(STATICCHECK) $(PKG)
 
 fmt: ## Format the code

@@ -57,6 +57,9 @@ func table() []row {
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},
 		{path: "internal/arch"},
+
+		// A module of its own, which sees the node from outside only.
+		{path: "clients"},
 	}
 }
 
