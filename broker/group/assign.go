@@ -3,6 +3,7 @@ package group
 import (
 	"cmp"
 	"container/heap"
+	"encoding/binary"
 	"slices"
 )
 
@@ -92,6 +93,7 @@ type even struct {
 	class   []*class         // of each seat
 	readers [][]*class       // of each topic
 	place   map[[16]byte]int // of topics
+	taken   [][]bool         // of each topic, which partitions somebody has
 }
 
 // class is the seats that subscribe to the same topics, the one with the least
@@ -99,34 +101,35 @@ type even struct {
 type class struct {
 	of    *even
 	seats []int
-	place map[int]int // of a seat in seats
+	place []int // of a seat in seats; all classes share it
 }
 
 func newEven(topics []Topic, seats []seat) *even {
 	e := &even{
-		topics: topics, seats: seats, shares: make([][]Partition, len(seats)),
-		class: make([]*class, len(seats)), readers: make([][]*class, len(topics)), place: make(map[[16]byte]int, len(topics)),
+		topics: topics, seats: seats, shares: make([][]Partition, len(seats)), class: make([]*class, len(seats)),
+		readers: make([][]*class, len(topics)), place: make(map[[16]byte]int, len(topics)), taken: make([][]bool, len(topics)),
 	}
 	for i := range topics {
 		e.place[topics[i].ID] = i
+		e.taken[i] = make([]bool, topics[i].Partitions)
 	}
-	alike := map[string]*class{}
+	alike, place := map[string]*class{}, make([]int, len(seats))
 	var key []byte
 	for i := range seats {
 		key = key[:0]
 		for _, place := range seats[i].topics {
-			key = append(key, byte(place), byte(place>>8), byte(place>>16), byte(place>>24))
+			key = binary.LittleEndian.AppendUint32(key, uint32(place))
 		}
 		c := alike[string(key)]
 		if c == nil {
-			c = &class{of: e, place: map[int]int{}}
+			c = &class{of: e, place: place}
 			alike[string(key)] = c
 			e.classes = append(e.classes, c)
 			for _, place := range seats[i].topics {
 				e.readers[place] = append(e.readers[place], c)
 			}
 		}
-		c.place[i] = len(c.seats)
+		place[i] = len(c.seats)
 		c.seats = append(c.seats, i)
 		e.class[i] = c
 	}
@@ -135,15 +138,15 @@ func newEven(topics []Topic, seats []seat) *even {
 
 // keep leaves to members what they had, if it is there and they still want it.
 func (e *even) keep() {
-	taken := map[Partition]bool{}
 	for i := range e.seats {
+		wants := make(map[[16]byte][]bool, len(e.seats[i].topics))
+		for _, place := range e.seats[i].topics {
+			wants[e.topics[place].ID] = e.taken[place]
+		}
+		e.shares[i] = make([]Partition, 0, len(e.seats[i].has)+1)
 		for _, p := range e.seats[i].has {
-			at, ok := e.place[p.Topic]
-			if !ok || p.Index >= e.topics[at].Partitions || taken[p] {
-				continue
-			}
-			if _, wants := slices.BinarySearch(e.seats[i].topics, at); wants {
-				taken[p] = true
+			if taken := wants[p.Topic]; p.Index >= 0 && int(p.Index) < len(taken) && !taken[p.Index] {
+				taken[p.Index] = true
 				e.shares[i] = append(e.shares[i], p)
 			}
 		}
@@ -155,12 +158,6 @@ func (e *even) keep() {
 
 // spread gives away what nobody has, beginning with what the fewest can have.
 func (e *even) spread() {
-	taken := map[Partition]bool{}
-	for _, share := range e.shares {
-		for _, p := range share {
-			taken[p] = true
-		}
-	}
 	choice := make([]int, len(e.topics)) // how many can have it
 	order := make([]int, len(e.topics))
 	for place, readers := range e.readers {
@@ -171,12 +168,9 @@ func (e *even) spread() {
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(choice[a], choice[b]) })
 	for _, place := range order {
-		if choice[place] == 0 {
-			continue
-		}
-		for index := range e.topics[place].Partitions {
-			if p := (Partition{e.topics[place].ID, index}); !taken[p] {
-				e.give(e.least(place), p)
+		for index, taken := range e.taken[place] {
+			if !taken && choice[place] > 0 {
+				e.give(e.least(place), Partition{e.topics[place].ID, int32(index)})
 			}
 		}
 	}

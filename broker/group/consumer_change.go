@@ -45,6 +45,7 @@ func (g *group) change(e Changed, set *Settings) {
 	for _, p := range e.Profiles {
 		m := c.put(p)
 		m.expires = min(m.expires, e.At+int64(set.ConsumerSession))
+		g.wakeBy(m.expires)
 	}
 	for _, t := range e.Targets {
 		if m := c.byID[t.Member]; m != nil {
@@ -57,6 +58,7 @@ func (g *group) change(e Changed, set *Settings) {
 			m.revokeBy = never
 			if h.Stage == Revoking {
 				m.revokeBy = e.At + int64(m.RebalanceTimeout)
+				g.wakeBy(m.revokeBy)
 			}
 		}
 	}
@@ -65,7 +67,6 @@ func (g *group) change(e Changed, set *Settings) {
 	} else if g.emptySince < 0 {
 		g.emptySince = e.At
 	}
-	g.next = min(g.next, c.deadline())
 }
 
 // deadline is when the first member is due.
@@ -103,13 +104,24 @@ func (c *consumers) resume(now int64, set *Settings) {
 	}
 }
 
-// whole is a change that makes a new group what this one is in its generation.
-func (c *consumers) whole(of Generated) Changed {
-	e := Changed{Group: of.Group, Epoch: of.Generation, TargetEpoch: c.targetEpoch, Basis: c.basis, At: max(of.EmptySince, 0)}
+// changePart is how many bytes, about, a change of a snapshot has at most.
+const changePart = 1 << 20
+
+// snapshot yields changes that make a new group what this one is in its
+// generation, some members each.
+func (c *consumers) snapshot(of Generated, yield func(Event) bool) bool {
+	empty := Changed{Group: of.Group, Epoch: of.Generation, TargetEpoch: c.targetEpoch, Basis: c.basis, At: max(of.EmptySince, 0)}
+	e, size := empty, 0
 	for _, m := range c.inOrder() {
 		e.Profiles = append(e.Profiles, m.Profile)
 		e.Targets = append(e.Targets, Target{m.Member, m.target})
 		e.Holdings = append(e.Holdings, Moved{m.Member, m.Holding})
+		if size += m.size() + 8*(len(m.target)+len(m.Assigned)+len(m.Revoking)); size > changePart {
+			if !yield(e) {
+				return false
+			}
+			e, size = empty, 0
+		}
 	}
-	return e
+	return size == 0 && len(c.byID) > 0 || yield(e)
 }

@@ -51,6 +51,17 @@ func refuseConsumer(c code.Error, message string) ConsumerReply {
 	return ConsumerReply{Code: c, Message: message}
 }
 
+// maxConsumer bounds what a member may say of itself, in bytes.
+const maxConsumer = 4 << 20
+
+func (r *ConsumerHeartbeat) size() int {
+	p := Profile{Member: r.Member, Instance: r.Instance, Rack: r.Rack, ClientID: r.ClientID, ClientHost: r.ClientHost, Topics: r.Topics}
+	if r.Pattern != nil {
+		p.Pattern = *r.Pattern
+	}
+	return p.size()
+}
+
 // check is what is wrong with the request by itself.
 func (r *ConsumerHeartbeat) check(set *Settings) (code.Error, string) {
 	switch {
@@ -72,6 +83,9 @@ func (r *ConsumerHeartbeat) check(set *Settings) (code.Error, string) {
 		case r.Topics == nil && r.Pattern == nil:
 			return code.InvalidRequest, "who joins must say which topics it wants"
 		}
+	}
+	if r.size() > maxConsumer {
+		return code.InvalidRequest, "the member says too much of itself"
 	}
 	if r.Assignor != "" && !set.knows(r.Assignor) {
 		return code.UnsupportedAssignor, "there is no such assignor"

@@ -31,6 +31,7 @@
 // lasts; the caller appends the event that it returns to its log and then hands
 // it to [Groups.Apply], with its lock held all the while. A replay calls Apply
 // alone. The events of a [Step] are applied already, and need only be logged: a
-// generation that nobody heard of does no harm if the log fails. In both cases
+// generation that nobody heard of does no harm if the log fails, and a consumer
+// that was removed is there again once the log is opened anew. In both cases
 // replies wait until the log has synced the events.
 package group

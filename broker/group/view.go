@@ -77,11 +77,12 @@ func (s *Groups) Snapshot() iter.Seq[Event] {
 }
 
 func (g *group) snapshot(yield func(Event) bool) bool {
-	var known Event = g.generated()
-	if g.consumers != nil {
-		known = g.consumers.whole(g.generated())
-	}
-	if g.logged && !yield(known) {
+	switch {
+	case g.consumers != nil:
+		if !g.consumers.snapshot(g.generated(), yield) {
+			return false
+		}
+	case g.logged && !yield(g.generated()):
 		return false
 	}
 	part := Committed{Group: g.name, Producer: NoProducer}
