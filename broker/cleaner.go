@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,7 +22,9 @@ import (
 type cleaner struct {
 	b      *Broker
 	counts cleanerCounts
-	busy   time.Time // since it rested
+
+	working sync.Mutex // one at a time moves records; guards what follows
+	busy    time.Time  // since it rested
 }
 
 // cleanerCounts count since the node was opened.
@@ -81,6 +84,8 @@ func (c *cleaner) run(ctx context.Context) {
 
 // once does what there is to do now.
 func (c *cleaner) once(ctx context.Context) error {
+	c.working.Lock()
+	defer c.working.Unlock()
 	c.busy = time.Now()
 	if free, err := c.b.options.FS.Free(c.b.dir); err != nil || free < leastFree {
 		return err

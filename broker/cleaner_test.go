@@ -264,7 +264,21 @@ func TestRegroup(t *testing.T) {
 	for i := range 100 {
 		n.send(ctx, c, "orders", fmt.Sprint(i, " ", strings.Repeat("x", i)), 3)
 	}
+	middle := time.Now().UnixMilli()
+	for i := range 40 {
+		n.send(ctx, c, "orders", fmt.Sprint(i), 3)
+	}
 	want := n.values(ctx, "orders", kgo.ReadCommitted())
+	since := func(n *node) int64 {
+		t.Helper()
+		found, err := n.admin().ListOffsetsAfterMilli(ctx, middle, "orders")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, _ := found.Lookup("orders", 1)
+		return o.Offset
+	}
+	first := since(n)
 	n.roll(ctx)
 	files := len(n.broker.needed())
 	before := n.extents("orders")
@@ -277,6 +291,9 @@ func TestRegroup(t *testing.T) {
 	}
 	check := func(n *node) {
 		t.Helper()
+		if got := since(n); got != first || first < 99 {
+			t.Errorf("the first since then is %d, and was %d", got, first)
+		}
 		for p, values := range n.values(ctx, "orders", kgo.ReadCommitted()) {
 			if strings.Join(values, "\n") != strings.Join(want[p], "\n") {
 				t.Errorf("partition %d: %q", p, values)

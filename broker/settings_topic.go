@@ -18,7 +18,6 @@ type topicRules struct {
 	expire         bool  // cleanup.policy has delete: records go by age and size
 	compact        bool  // cleanup.policy has compact: the last one of each key stays
 	compaction     compactionRules
-	segmentMs      int64 // segment.ms
 	appendTime     bool  // message.timestamp.type: the time of records is the node's
 	before, after  int64 // message.timestamp.before.max.ms and after.max.ms, unless it is
 	recode         bool  // compression.type: batches are compressed by codec
@@ -35,7 +34,6 @@ func (s *settings) rules(own map[string]string) topicRules {
 		expire:         slices.Contains(words(s.topicValue(own, "cleanup.policy")), "delete"),
 		compact:        slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact"),
 		compaction:     s.compaction(own),
-		segmentMs:      s.topicNumber(own, "segment.ms"),
 		appendTime:     s.topicValue(own, "message.timestamp.type") == logAppendTime,
 		before:         s.topicNumber(own, "message.timestamp.before.max.ms"),
 		after:          s.topicNumber(own, "message.timestamp.after.max.ms"),
