@@ -31,10 +31,13 @@ func (p *patience) letIn() {
 // awaitRequest returns when something can be read. A client that has logged in may
 // be idle for so long, and longer if it is busy: it waits for an answer.
 func (p *patience) awaitRequest(r *bufio.Reader, loggedIn bool, busy func() bool) error {
-	for r.Buffered() == 0 {
+	for {
 		if now := time.Now(); loggedIn && p.due(now, p.read) {
 			p.read = now
 			_ = p.net.SetReadDeadline(now.Add(p.idle)) // as above
+		}
+		if r.Buffered() > 0 {
+			return nil
 		}
 		_, err := r.Peek(1)
 		switch {
@@ -47,7 +50,6 @@ func (p *patience) awaitRequest(r *bufio.Reader, loggedIn bool, busy func() bool
 		}
 		p.read = time.Time{}
 	}
-	return nil
 }
 
 // loggedIn ends the time to log in.

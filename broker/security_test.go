@@ -1,9 +1,11 @@
 package broker
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -292,6 +294,23 @@ func TestIdle(t *testing.T) {
 			t.Errorf("%s: %x, %v", protocol, got, err)
 		}
 	}
+}
+
+// A connection that always has the next request in its buffer is not idle.
+func TestBusyIsNotIdle(t *testing.T) {
+	w := start(t).wire()
+	p := patience{net: w, idle: time.Minute, read: time.Now().Add(-time.Hour)}
+	if err := w.SetReadDeadline(time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(strings.NewReader("requests"))
+	if _, err := r.Peek(1); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.awaitRequest(r, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	ask[*kmsg.ApiVersionsResponse](w, 3, kmsg.NewPtrApiVersionsRequest()) // by its new deadline
 }
 
 // Each listener tells its own name, and has its own protocol.

@@ -56,6 +56,11 @@ func (c *serveCommand) Run(w *world) error {
 	for _, name := range settings.Idle() {
 		w.stderr.logger().Info("a setting that means nothing on one node", "name", name)
 	}
+	for _, l := range listeners {
+		if host, _, _ := net.SplitHostPort(l.Address); l.Protocol == broker.SASLPlaintext && !loopback(host) {
+			w.stderr.logger().Warn("what clients send can be read on its way, passwords too: use SASL_SSL", "listener", l.Address)
+		}
+	}
 	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings, Logger: w.stderr.logger()})
 	if err != nil {
 		return err
