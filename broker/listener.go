@@ -137,7 +137,11 @@ func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	if err == nil {
 		err = c.serve(ctx)
 	}
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case c.over != nil:
+		b.options.Logger.Warn("login failed", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
+	default:
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
 	}
 }

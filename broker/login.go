@@ -204,7 +204,7 @@ func readToken(ctx context.Context, c *conn, r io.Reader) error {
 	}
 	reply, err := logIn(ctx, c, token)
 	if err != nil {
-		return err
+		return c.over
 	}
 	_, err = c.net.Write(appendSized(nil, reply))
 	return err
