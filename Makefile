@@ -15,10 +15,10 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race test-clients cover bench bench-broker fuzz torture lint vet fmt services clean
+.PHONY: help run build test test-race test-clients cover bench bench-broker fuzz torture torture-kafka lint vet fmt services clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@awk -F '[ ?=#]+' '/^[A-Z]+ +\?=/ { line = $$0; sub(/.*# */, "", line); printf "  %s=%s  %s\n", $$1, $$2, line }' $(MAKEFILE_LIST)
 
 run: ## Find the duplicates in a stream of real webhooks
@@ -54,6 +54,10 @@ fuzz: ## Run each fuzz target for FUZZTIME
 
 torture: ## Kill, cut the power, fail and damage at length: an hour and more
 	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^Test(Torture|Admit|Contract)' $(PKG)
+
+torture-kafka: ## Torture Apache Kafka as hapax serve is: what is found is wrong with the torture
+	@scripts/clients java
+	HAPAX_TORTURE=$(TORTURETIME) HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -timeout=0 -v -run='^TestTortureKafka$$' ./cmd/hapax
 
 lint: vet ## Check the code as .ci/run does
 	$(GO) run $(GOLANGCI) run $(PKG)

@@ -104,7 +104,7 @@ func (b *Broker) open(dir string) (err error) {
 		return err
 	}
 	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, "log"), wal.Options{
-		Kind: logKind, MustExist: known,
+		Kind: logKind, MustExist: known, FileSize: b.settings.number("hapax.log.file.bytes"),
 		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed,
 	}, b.replay)
 	if err != nil {

@@ -141,6 +141,7 @@ func nodeLogs() []setting {
 		{name: "log.message.timestamp.type", kind: text32, value: createTime, choices: []string{createTime, logAppendTime}, doc: "Whose time a record has: its producer's or the node's."},
 		{name: "log.message.timestamp.before.max.ms", kind: long, value: "9223372036854775807", low: 0, high: math.MaxInt64, doc: "How far a record's time may lie back, unless it is the node's."},
 		{name: "log.message.timestamp.after.max.ms", kind: long, value: "3600000", low: 0, high: math.MaxInt64, doc: "How far a record's time may lie ahead, unless it is the node's."},
+		{name: "hapax.log.file.bytes", kind: integer, value: "134217728", low: 64 << 10, high: 1 << 30, doc: "Bytes of a file of the log, which all partitions share. A start reads one."},
 		{name: "log.segment.bytes", kind: integer, value: "1073741824", low: 14, high: most32, doc: "How many of a partition's newest bytes compaction leaves alone. All partitions share the files of one log, whose size is its own."},
 		{name: "log.roll.ms", kind: long, value: "", low: 1, high: math.MaxInt64, doc: "From which age on it does not."},
 		{name: "log.roll.hours", kind: integer, value: "168", low: 1, high: most32, doc: "The same in hours, unless it is said in milliseconds."},

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax/internal/brokertest"
+)
+
+// TestServeMutants demands that torture finds some planted faults.
+func TestServeMutants(t *testing.T) {
+	t.Parallel()
+	for _, m := range brokertest.Mutants() {
+		if slices.Contains([]string{
+			"records are acknowledged before the sync",
+			"the last stable offset moves before the sync",
+			"producers are not known after a restart",
+		}, m.Name) {
+			t.Run(m.Name, func(t *testing.T) { findMutant(t, m, 2*time.Minute) })
+		}
+	}
+}
+
+// TestTortureMutants demands that torture finds all planted faults, and nothing where
+// there is none.
+func TestTortureMutants(t *testing.T) {
+	tortureTime(t)
+	for _, m := range brokertest.Mutants() {
+		t.Run(m.Name, func(t *testing.T) { findMutant(t, m, 2*time.Minute) })
+	}
+	sound := brokertest.Sound()
+	t.Run(sound.Name, func(t *testing.T) {
+		torture(t, brokertest.Course{Seed: 1, Length: time.Minute}, mutantBroker(t, sound)())
+	})
+}
+
+// findMutant demands that a fault is found in a length of time.
+func findMutant(t *testing.T, m brokertest.Mutant, limit time.Duration) {
+	t.Helper()
+	report, err := brokertest.Find(t.Context(), mutantBroker(t, m), 1, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(report)
+	if len(report.Findings) == 0 {
+		t.Errorf("it is not found in %v", limit)
+	}
+}
+
+func mutantBroker(t *testing.T, m brokertest.Mutant) func() brokertest.Broker {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(t.TempDir(), "hapax")
+	if err := m.Build(t.Context(), root, exe); err != nil {
+		t.Fatal(err)
+	}
+	return func() brokertest.Broker { return hapaxBroker(t, exe, nil) }
+}

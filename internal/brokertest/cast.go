@@ -1,0 +1,120 @@
+package brokertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
+)
+
+// cast are the clients of a course.
+type cast struct {
+	*history
+	direct  string // the broker's address
+	proxied string // the proxy's
+}
+
+// topics are what there is, and how many partitions each has.
+func topics() map[string]int32 { return map[string]int32{"p": 2, "in": 1, "x": 2, "y": 1} }
+
+// everywhere are all partitions.
+func everywhere() []place {
+	return []place{{"p", 0}, {"p", 1}, {"in", 0}, {"x", 0}, {"x", 1}, {"y", 0}}
+}
+
+func (c *cast) options(address string, opts ...kgo.Opt) []kgo.Opt {
+	return append([]kgo.Opt{
+		kgo.SeedBrokers(address), kgo.DisableClientMetrics(), kgo.MetadataMinAge(20 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 20 * time.Millisecond }),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0),
+		kgo.FetchMaxWait(250 * time.Millisecond),
+	}, opts...)
+}
+
+// oldProtocol makes a client one from before KIP-890. Late requests may harm it
+// (KAFKA-17754), so it is not to go through the proxy.
+func oldProtocol() kgo.Opt { return kgo.MaxVersions(kversion.V3_6_0()) }
+
+// makeTopics makes the topics.
+func (c *cast) makeTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(c.options(c.direct)...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for topic, partitions := range topics() {
+		for {
+			_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, topic)
+			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
+				break
+			}
+			if ctx.Err() != nil {
+				return err
+			}
+			wait(ctx, 50*time.Millisecond) // Apache Kafka listens before it can do so
+		}
+	}
+	return nil
+}
+
+// seal ends all partitions. Who reads the seals read-committed was held up by no
+// transaction.
+func (c *cast) seal(ctx context.Context) error {
+	client, err := kgo.NewClient(c.options(c.direct)...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	for _, p := range everywhere() {
+		if err := client.ProduceSync(ctx, &kgo.Record{Topic: p.topic, Partition: p.partition, Value: []byte(seal)}).FirstErr(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle returns when no transaction is open: those that nobody comes back to are over
+// after their timeout.
+func (c *cast) settle(ctx context.Context, admin *kadm.Client) error {
+	deadline := time.Now().Add(transactionTimeout + patience/4)
+	for {
+		open, err := c.open(ctx, admin)
+		if err != nil || open == "" {
+			return err
+		}
+		if time.Now().After(deadline) {
+			c.find("no transaction hangs", "%s, %v after the last writer was done", open, patience/4)
+			return nil
+		}
+		if !wait(ctx, 20*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// open names a partition that is not stable up to its end.
+func (c *cast) open(ctx context.Context, admin *kadm.Client) (string, error) {
+	var names []string
+	for topic := range topics() {
+		names = append(names, topic)
+	}
+	stable, err := admin.ListCommittedOffsets(ctx, names...)
+	if err != nil {
+		return "", err
+	}
+	ends, err := admin.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return "", err
+	}
+	for _, p := range everywhere() {
+		if at, end := stable[p.topic][p.partition].Offset, ends[p.topic][p.partition].Offset; at != end {
+			return fmt.Sprintf("%v is stable up to %d of %d", p, at, end), nil
+		}
+	}
+	return "", nil
+}
