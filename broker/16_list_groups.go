@@ -20,10 +20,7 @@ func listGroups(c *conn, req *kmsg.ListGroupsRequest) answer {
 	var all []group.Listed
 	end := c.b.groups.look(func(g *group.Groups, _ int64) { all = g.List() })
 	for _, g := range all {
-		kind := "classic"
-		if g.Consumers {
-			kind = "consumer"
-		}
+		kind := g.Type()
 		if !among(req.StatesFilter, g.State.String()) || !among(req.TypesFilter, kind) {
 			continue
 		}

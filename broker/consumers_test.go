@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand"
 	"slices"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/group"
+	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
 // consumer is a member of a group of the consumer protocol that notes what it reads.
@@ -319,5 +321,66 @@ func TestConsumerGroupsStay(t *testing.T) {
 	}
 	if resp, err := remove.RequestWith(ctx, c); err != nil || resp.Groups[0].ErrorCode != 0 {
 		t.Errorf("%+v, %v", resp, err)
+	}
+}
+
+// A heartbeat is answered once what it changed is durable: whenever the power goes,
+// members are at the epochs that they were told, with the partitions they were told.
+func TestConsumersOutlastPowerLoss(t *testing.T) {
+	m := vfs.NewMem()
+	n := &node{T: t, dir: "/node", addr: "127.0.0.1:0", fs: m}
+	n.start()
+	ctx, c := testContext(t), n.client()
+	if _, err := n.broker.topics.make(newTopic{name: "orders", partitions: 5}); err != nil {
+		t.Fatal(err)
+	}
+	told := map[string]*kmsg.ConsumerGroupHeartbeatResponse{}
+	for round := range 60 {
+		member := fmt.Sprint("m", round*7%5)
+		beat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		beat.Group, beat.MemberID, beat.RebalanceTimeoutMillis = "billing", member, 60_000
+		beat.SubscribedTopicNames, beat.Topics = []string{"orders"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+		if last := told[member]; last != nil {
+			beat.MemberEpoch = last.MemberEpoch
+			for _, topic := range last.Assignment.Topics {
+				beat.Topics = append(beat.Topics, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: topic.TopicID, Partitions: topic.Partitions})
+			}
+			if round%11 == 10 {
+				beat.MemberEpoch = -1
+			}
+		}
+		resp, err := beat.RequestWith(ctx, c)
+		if err != nil || resp.ErrorCode != 0 {
+			t.Fatalf("%+v, %v", resp, err)
+		}
+		if told[member] = resp; resp.MemberEpoch < 0 {
+			delete(told, member)
+		}
+		checkTold(t, m.PowerLoss(rand.New(rand.NewSource(int64(round)))), told)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkTold opens what power loss left.
+func checkTold(t *testing.T, disk vfs.FS, told map[string]*kmsg.ConsumerGroupHeartbeatResponse) {
+	t.Helper()
+	b := openOn(t, disk)
+	defer func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	var d group.ConsumerDescription
+	b.groups.look(func(g *group.Groups, _ int64) { d, _ = g.DescribeConsumers("billing") })
+	if len(d.Members) != len(told) {
+		t.Fatalf("%d members are left, want %d", len(d.Members), len(told))
+	}
+	for i := range d.Members {
+		at, want := &d.Members[i], told[d.Members[i].Member]
+		if want == nil || at.Epoch != want.MemberEpoch || fmt.Sprint(assigned(at.Partitions())) != fmt.Sprint(want.Assignment) {
+			t.Fatalf("%+v, was told %+v", at, want)
+		}
 	}
 }

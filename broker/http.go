@@ -121,6 +121,7 @@ type partitionView struct {
 
 type groupView struct {
 	Name  string `json:"name"`
+	Type  string `json:"type"`
 	State string `json:"state"`
 }
 
@@ -135,7 +136,7 @@ func (b *Broker) view() nodeView {
 	}
 	b.groups.look(func(g *group.Groups, _ int64) {
 		for _, l := range g.List() {
-			v.Groups = append(v.Groups, groupView{l.Group, l.State.String()})
+			v.Groups = append(v.Groups, groupView{l.Group, l.Type(), l.State.String()})
 		}
 	})
 	v.Transactions.IDs, v.Transactions.Open = b.txns.count()

@@ -17,14 +17,16 @@ func (s *Groups) DecideConsumerHeartbeat(r ConsumerHeartbeat, topics *Topics, no
 	}
 	g := s.byName[r.Group]
 	switch {
-	case g == nil && r.Epoch != joinEpoch:
-		return refuseConsumer(code.UnknownMemberID, "there is no such group"), nil
+	case r.Epoch != joinEpoch && (g == nil || g.consumers == nil && g.state == Empty):
+		// Kafka says that there is no such group, which ends its own client; it can
+		// join, and with this it does.
+		return refuseConsumer(code.UnknownMemberID, "the group has no members"), nil
 	case g == nil && len(s.byName) >= s.set.MaxGroups:
 		return refuseConsumer(code.PolicyViolation, "there are too many groups"), nil
 	case g == nil:
 		g = newGroup(r.Group, s.floor) // only the event makes it
-	case g.consumers == nil && (g.state != Empty || r.Epoch != joinEpoch):
-		return refuseConsumer(code.GroupIDNotFound, "the group is a classic one"), nil
+	case g.consumers == nil && g.state != Empty:
+		return refuseConsumer(code.GroupIDNotFound, "the group is a classic one: it can change only without members"), nil
 	}
 	b := &beat{ConsumerHeartbeat: r, g: g, members: g.consumers, set: &s.set, topics: topics, now: now}
 	if b.members == nil {

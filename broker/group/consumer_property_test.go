@@ -71,6 +71,12 @@ func TestNothingIsReadByTwo(t *testing.T) {
 			},
 			"wait":    func(t *rapid.T) { a.wait(rapid.Int64Range(0, 15_000).Draw(t, "ms")) },
 			"restart": func(t *rapid.T) { a.restart() },
+			"classic": func(t *rapid.T) { a.classic(rapid.Bool().Draw(t, "leaves")) },
+			"delete": func(*rapid.T) {
+				if c, e := a.groups.DecideDelete(theGroup); c == code.None {
+					a.append(e)
+				}
+			},
 		})
 		a.converge()
 	})
@@ -176,12 +182,45 @@ func (a *audience) beat(p *poller, lost bool, r ConsumerHeartbeat) {
 		p.id, p.epoch, p.reads = "", 0, nil
 	case reply.Code == code.FencedMemberEpoch:
 		p.epoch, p.reads = 0, nil
+	case reply.Code == code.GroupIDNotFound && a.groups.Describe(theGroup).State != Empty: // it is a classic one
 	case reply.Code != code.None:
 		a.t.Fatalf("%+v: %v", r, reply.Code)
 	case reply.Epoch >= 0:
 		p.epoch = reply.Epoch
 		if reply.Told {
 			p.reads = reply.Assigned
+		}
+	}
+}
+
+// classic has a member of the classic protocol join, which only a group without
+// members lets in, and leave.
+func (a *audience) classic(leaves bool) {
+	d, consumers := a.groups.DescribeConsumers(theGroup)
+	a.fresh++
+	step := a.groups.Join(Ticket(a.fresh), JoinRequest{
+		Version: 3, Group: theGroup, Fresh: fmt.Sprint(a.fresh), ClientID: "c", SessionTimeout: 1_000, RebalanceTimeout: 1_000,
+		ProtocolType: "consumer", Protocols: []Protocol{{Name: "range"}},
+	}, a.now)
+	a.took(step)
+	if refused := len(step.Replies) > 0 && step.Replies[0].Join.Code == code.InconsistentGroupProtocol; refused != (consumers && len(d.Members) > 0) {
+		a.t.Fatalf("%+v answers %+v", d, step)
+	}
+	if members := a.groups.Describe(theGroup).Members; leaves && len(members) > 0 {
+		_, step := a.groups.Leave(LeaveRequest{Group: theGroup, Members: []Identity{{Member: members[0].ID}}}, a.now)
+		a.took(step)
+	}
+}
+
+// took logs what a step brought about.
+func (a *audience) took(step Step) {
+	for _, e := range step.Events {
+		a.log = append(a.log, e.Append(nil))
+		if e, ok := e.(Generated); ok {
+			if e.Generation <= a.highest {
+				a.t.Fatalf("generation %d after %d", e.Generation, a.highest)
+			}
+			a.highest = e.Generation
 		}
 	}
 }
@@ -237,16 +276,14 @@ func (a *audience) wait(ms int64) {
 		if next <= a.now {
 			a.t.Fatalf("at %d the next tick is due at %d", a.now, next)
 		}
-		for _, e := range step.Events {
-			a.log = append(a.log, e.Append(nil))
-		}
+		a.took(step)
 	}
 	a.now = until
 }
 
 // restart begins anew with the log, or with a snapshot, and must be what was.
 func (a *audience) restart() {
-	before, _ := a.groups.DescribeConsumers(theGroup)
+	before, ok := a.groups.DescribeConsumers(theGroup)
 	if rapid.Bool().Draw(a.t, "snapshot") {
 		a.log = nil
 		for e := range a.groups.Snapshot() {
@@ -262,7 +299,7 @@ func (a *audience) restart() {
 		a.groups.Apply(e)
 	}
 	a.groups.Recovered(a.now)
-	if after, _ := a.groups.DescribeConsumers(theGroup); fmt.Sprint(after) != fmt.Sprint(before) {
+	if after, _ := a.groups.DescribeConsumers(theGroup); ok && fmt.Sprint(after) != fmt.Sprint(before) {
 		a.t.Fatalf("%+v\nis after the restart\n%+v", before, after)
 	}
 }

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,41 +11,16 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/internal/transcripttest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite what the transcripts under testdata answer")
 
-// TestTranscripts plays the files under testdata. A line that begins in the first
-// column is done, and what came of it stands indented below.
+// TestTranscripts plays the files under testdata.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no transcripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := newScript(t)
-			got := s.play(string(want))
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if got != string(want) {
-				t.Errorf("%s says otherwise; go test -run Transcripts -rewrite shows how", file)
-				for i, line := range strings.Split(got, "\n") {
-					if old := strings.Split(string(want), "\n"); i >= len(old) || old[i] != line {
-						t.Fatalf("line %d: %s", i+1, line)
-					}
-				}
-			}
-		})
-	}
+	transcripttest.Play(t, *rewrite, func(t *testing.T, say transcripttest.Say) func([]string) {
+		return newScript(t, say).do
+	})
 }
 
 // client is one process of a transcript, and what it was told.
@@ -70,7 +42,7 @@ type script struct {
 	clients map[string]*client
 	tickets map[Ticket]*client
 	fresh   int
-	out     strings.Builder
+	say     transcripttest.Say
 
 	there map[string]Topic
 	ids   map[string][16]byte
@@ -80,29 +52,11 @@ type script struct {
 
 const theGroup = "g"
 
-func newScript(t *testing.T) *script {
+func newScript(t *testing.T, say transcripttest.Say) *script {
 	return &script{
-		t: t, groups: New(Defaults()), clients: map[string]*client{}, tickets: map[Ticket]*client{},
+		t: t, say: say, groups: New(Defaults()), clients: map[string]*client{}, tickets: map[Ticket]*client{},
 		there: map[string]Topic{}, ids: map[string][16]byte{}, names: map[[16]byte]string{},
 	}
-}
-
-func (s *script) play(text string) string {
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue
-		}
-		fmt.Fprintln(&s.out, line)
-		if line != "" && !strings.HasPrefix(line, "#") {
-			s.do(strings.Fields(line))
-		}
-	}
-	return s.out.String()
-}
-
-func (s *script) say(format string, args ...any) {
-	fmt.Fprintf(&s.out, "  "+format+"\n", args...)
 }
 
 // do runs one line: "wait 3s", or who does what with which key=value pairs.

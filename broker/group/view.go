@@ -7,7 +7,15 @@ type Listed struct {
 	Group        string
 	ProtocolType string
 	State        State
-	Consumers    bool // it is of the type "consumer", else "classic"
+	Consumers    bool // it is of the consumer protocol
+}
+
+// Type is the group's type in Kafka.
+func (l Listed) Type() string {
+	if l.Consumers {
+		return "consumer"
+	}
+	return "classic"
 }
 
 // List returns all groups by name.

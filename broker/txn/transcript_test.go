@@ -3,60 +3,25 @@ package txn
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/internal/transcripttest"
 )
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the transcripts under testdata")
 
-// TestTranscripts plays testdata/*.txt. A line is a request and what is indented
-// below it is the answer; a line with a + is what went to the log. Each file is
-// a chapter on how the protocol goes. With -rewrite the answers are written anew.
+// TestTranscripts plays testdata/*.txt: requests and their answers; a line with a +
+// is what went to the log. Each file is a chapter on how the protocol goes.
 func TestTranscripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no transcripts: %v", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := play(t, string(want))
-			switch {
-			case got == string(want):
-			case *rewrite:
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			default:
-				t.Errorf("%s plays otherwise:\n%s", file, got)
-			}
-		})
-	}
-}
-
-// play returns the text with the answers that its requests get.
-func play(t *testing.T, text string) string {
-	n := newNode(t, Settings{IDs: 3, Partitions: 4, Groups: 2})
-	for line := range strings.Lines(text) {
-		line = strings.TrimRight(line, "\n")
-		if strings.HasPrefix(line, "  ") {
-			continue
-		}
-		fmt.Fprintln(&n.out, line)
-		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
-			n.run(words)
-		}
-	}
-	return n.out.String()
+	transcripttest.Play(t, *rewrite, func(t *testing.T, say transcripttest.Say) func([]string) {
+		n := newNode(t, Settings{IDs: 3, Partitions: 4, Groups: 2})
+		n.say = say
+		return n.run
+	})
 }
 
 // node is a shell around a coordinator: a log and a clock.
@@ -67,14 +32,12 @@ type node struct {
 	log      [][]byte
 	now      int64
 	broken   bool // the next append fails
-	out      strings.Builder
+	say      transcripttest.Say
 }
 
 func newNode(t *testing.T, s Settings) *node {
-	return &node{t: t, settings: s, c: New(s)}
+	return &node{t: t, settings: s, c: New(s), say: func(string, ...any) {}}
 }
-
-func (n *node) say(format string, args ...any) { fmt.Fprintf(&n.out, "  "+format+"\n", args...) }
 
 // append logs an event and applies what the log would give back.
 func (n *node) append(e *Event) bool {

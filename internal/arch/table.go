@@ -57,6 +57,7 @@ func table() []row {
 		{path: "internal/brokertest", files: true},
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},
+		{path: "internal/transcripttest", files: true},
 		{path: "internal/arch"},
 
 		// A module of its own, which sees the node from outside only.
