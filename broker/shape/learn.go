@@ -238,7 +238,7 @@ func (l learner) optional(v reflect.Value) field {
 	switch {
 	case d.none():
 		return field{}
-	case d.before[d.first()] != 0xff: // as it is there to say that nothing follows
+	case d.before[d.first()] != notThere:
 		return d.tag()
 	}
 	v.Set(there)

@@ -31,6 +31,10 @@ const (
 	maxTags   = 256      // that are not known: clients send none (KIP-482 lets them)
 )
 
+// notThere is the byte in place of an optional structure. Any other is followed by
+// one.
+const notThere = 0xff
+
 // Shape is how the requests of one kind and version are laid out.
 type Shape struct {
 	flexible bool // lengths are varints, structures end with tags (KIP-482)
@@ -106,13 +110,11 @@ func (w *walk) over(f *field) {
 	case array:
 		w.elements(&f.parts[0], w.length(4))
 	case optional:
-		if len(w.rest) > 0 && int8(w.rest[0]) < 0 {
-			w.skip(1)
-			return
+		there := len(w.rest) == 0 || w.rest[0] != notThere
+		if w.skip(1); there {
+			w.take(f.memory)
+			w.structure(f)
 		}
-		w.skip(1)
-		w.take(f.memory)
-		w.structure(f)
 	case group:
 		w.structure(f)
 	}
@@ -120,7 +122,7 @@ func (w *walk) over(f *field) {
 
 // elements walks over those of an array.
 func (w *walk) elements(f *field, count int) {
-	if count > len(w.rest)/f.least {
+	if count > len(w.rest)/max(f.least, 1) {
 		w.fail("%d elements of %d bytes at least in %d", count, f.least, len(w.rest))
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -95,7 +96,10 @@ func TestWhatPassesIsCheap(t *testing.T) {
 			req.SetVersion(version)
 			b := req.AppendTo(nil)
 			for n := min(len(b), 1+r.IntN(6)); n > 0; n-- {
-				b[r.IntN(len(b))] = []byte{0, 1, 0x7f, 0x80, 0xff, byte(r.IntN(256))}[r.IntN(6)]
+				b[r.IntN(len(b))] = []byte{0, 1, 0x7f, 0x80, 0xfe, 0xff, byte(r.IntN(256))}[r.IntN(7)]
+			}
+			if at := r.IntN(len(b) + 1); r.IntN(2) == 0 {
+				b = slices.Concat(b[:at], []byte{0xff, 0xff, 0xff, 0xff, 0x0f}, b[at:]) // the largest count
 			}
 			if s.Check(b) != nil {
 				continue
