@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -64,5 +66,43 @@ func TestServeUsers(t *testing.T) {
 			t.Errorf("%s: %v", password, err)
 		}
 		s.kill()
+	}
+}
+
+// librdkafka logs in, as Debian has it: that one says its nonce twice.
+func TestServeKcat(t *testing.T) {
+	t.Parallel()
+	kcat, err := exec.LookPath("kcat")
+	if err != nil {
+		t.Skip("there is no kcat (Debian's package of that name)")
+	}
+	s := serve(t)
+	s.kill()
+	users, address := filepath.Join(t.TempDir(), "users"), s.address
+	if err := os.WriteFile(users, []byte("ann:secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.flags = []string{"--users", users}
+	s.address = string(broker.SASLPlaintext) + "://" + address
+	s.start()
+	run := func(mechanism, password, input string, args ...string) (string, error) {
+		c := exec.CommandContext(t.Context(), kcat, append([]string{"-b", address, "-t", "orders", "-X", "security.protocol=SASL_PLAINTEXT",
+			"-X", "sasl.mechanism=" + mechanism, "-X", "sasl.username=ann", "-X", "sasl.password=" + password, "-m", "20"}, args...)...)
+		c.Stdin = strings.NewReader(input)
+		out, err := c.Output()
+		return string(out), err
+	}
+	want := ""
+	for _, mechanism := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"} {
+		want += mechanism + "\n"
+		if _, err := run(mechanism, "secret", mechanism+"\n", "-P"); err != nil {
+			t.Errorf("%s: produce: %v", mechanism, err)
+		}
+		if got, err := run(mechanism, "secret", "", "-C", "-e", "-q"); err != nil || got != want {
+			t.Errorf("%s: %q is read, want %q: %v", mechanism, got, want, err)
+		}
+		if _, err := run(mechanism, "wrong", mechanism+"\n", "-P"); err == nil {
+			t.Errorf("%s: a wrong password lets in", mechanism)
+		}
 	}
 }
