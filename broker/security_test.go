@@ -84,6 +84,20 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// Users whose change was acknowledged are there after a crash.
+func TestUsersOutliveACrash(t *testing.T) {
+	n := startWithUser(t)
+	if err := n.broker.SetPassword("bob", "bobs"); err != nil {
+		t.Fatal(err)
+	}
+	after := n.copied()
+	for name, password := range map[string]string{"alice": "secret", "bob": "bobs"} {
+		if !after.broker.users.fits(t.Context(), name, password) {
+			t.Errorf("%s is not known any more", name)
+		}
+	}
+}
+
 // Users come, change and go by the requests of Kafka's tools.
 func TestAlterUsers(t *testing.T) {
 	n, ctx := startWithUser(t), testContext(t)
