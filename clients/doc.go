@@ -22,9 +22,10 @@
 //
 //	read PARTITION OFFSET NUMBER KEY CODEC
 //
-//	ADDRESS member GROUP TOPIC
+//	ADDRESS member GROUP TOPIC [consumer]
 //
-// is a member of a group until its standard input ends; then it leaves. It tells how
+// is a member of a group, of the consumer protocol (KIP-848) if that is said and the
+// program has it, until its standard input ends; then it leaves. It tells how
 // many partitions it has whenever that changes, and of each record once its offset
 // is committed:
 //

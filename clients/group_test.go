@@ -18,36 +18,54 @@ func TestGroups(t *testing.T) {
 	t.Parallel()
 	n := start(t)
 	each(t, "member", func(t *testing.T, c client) {
-		n := &node{T: t, address: n.address}
-		topic := "groups-" + c.name
-		n.topic(topic, partitions)
-		g := newGathering(t, n, topic)
-		join := func(name string) *member {
-			return g.watch(name, c.run(t, n, "member", "group-"+topic, topic))
-		}
-		g.write(600)
-		a := join("a")
-		g.await("one member has all partitions", func() bool { return a.assigned == 6 })
-		g.keepWriting()
-		b := join("b")
-		g.await("two members share", func() bool { return a.assigned == 3 && b.assigned == 3 })
-		c3 := join("c")
-		g.await("three members share", func() bool { return a.assigned == 2 && b.assigned == 2 && c3.assigned == 2 })
-		g.awaitMore(200)
-		g.leave(a)
-		g.await("two members are left", func() bool { return b.assigned == 3 && c3.assigned == 3 })
-		g.leave(b)
-		g.await("one member is left", func() bool { return c3.assigned == 6 })
-		g.awaitMore(200)
-		g.stopWriting()
-		g.await("all is handled", func() bool { return len(g.handled) == g.written })
-		g.leave(c3)
-		for number, times := range g.handled {
-			if times != 1 {
-				t.Errorf("record %d was handled %d times", number, times)
-			}
-		}
+		membersComeAndGo(t, &node{T: t, address: n.address}, c)
 	})
+}
+
+// TestConsumerGroups is the same with the consumer protocol (KIP-848), for clients
+// whose programs have it.
+func TestConsumerGroups(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	each(t, "member", func(t *testing.T, c client) {
+		if c.name != "java" && c.name != "librdkafka" {
+			t.Skipf("%s is asked for the classic protocol only", c.name)
+		}
+		membersComeAndGo(t, &node{T: t, address: n.address}, c, "consumer")
+	})
+}
+
+// membersComeAndGo has members of a client join a group one after the other, and
+// leave. The programs are given more, behind their arguments.
+func membersComeAndGo(t *testing.T, n *node, c client, more ...string) {
+	topic := "groups-" + c.name
+	n.topic(topic, partitions)
+	g := newGathering(t, n, topic)
+	join := func(name string) *member {
+		return g.watch(name, c.run(t, n, append([]string{"member", "group-" + topic, topic}, more...)...))
+	}
+	g.write(600)
+	a := join("a")
+	g.await("one member has all partitions", func() bool { return a.assigned == 6 })
+	g.keepWriting()
+	b := join("b")
+	g.await("two members share", func() bool { return a.assigned == 3 && b.assigned == 3 })
+	c3 := join("c")
+	g.await("three members share", func() bool { return a.assigned == 2 && b.assigned == 2 && c3.assigned == 2 })
+	g.awaitMore(200)
+	g.leave(a)
+	g.await("two members are left", func() bool { return b.assigned == 3 && c3.assigned == 3 })
+	g.leave(b)
+	g.await("one member is left", func() bool { return c3.assigned == 6 })
+	g.awaitMore(200)
+	g.stopWriting()
+	g.await("all is handled", func() bool { return len(g.handled) == g.written })
+	g.leave(c3)
+	for number, times := range g.handled {
+		if times != 1 {
+			t.Errorf("record %d was handled %d times", number, times)
+		}
+	}
 }
 
 // gathering is what the members of a group tell while records are written.

@@ -2,8 +2,19 @@ package group
 
 import "encoding/binary"
 
-// Append implements [Event]. Partitions come by topic: its id, how many, and of
-// each its number, and with holdings the epoch since when it is held.
+// Append implements [Event]. v is a varint (zigzag where it may be negative), s a
+// text behind its length, and a list has its length before it:
+//
+//	byte kind · s group · v epoch · v target's epoch · 8 basis, little endian · v time
+//	list of s id                                                                      left
+//	list of s id · s instance · s rack · s client's id · s host · s pattern
+//	        · s assignor · v rebalance timeout · list of s topic                      profiles
+//	list of s id · partitions                                                         targets
+//	list of s id · v epoch · v epoch before · byte stage · held · held                holdings
+//
+// Partitions come by topic: list of 16 topic's id · list of v number; so do those that
+// are held, assigned ones first, then those to be given back: list of 16 topic's id
+// · list of v number · v epoch since when.
 func (e Changed) Append(b []byte) []byte {
 	b = appendText(append(b, e.kind()), e.Group)
 	b = binary.AppendVarint(b, int64(e.Epoch))

@@ -40,7 +40,8 @@ func (s *Groups) DecideConsumerHeartbeat(r ConsumerHeartbeat, topics *Topics, no
 	return reply, b.event
 }
 
-// beat is the handling of one heartbeat. It changes nothing but its own fields.
+// beat is the handling of one heartbeat. Of the group it changes nothing but the
+// member's deadline, and which topics were looked at.
 type beat struct {
 	ConsumerHeartbeat
 	g       *group

@@ -90,6 +90,7 @@ class Member:
     def __init__(self, address, group, topic, protocol="classic"):
         self.consumer = consumer(address, group, membership(protocol))
         self.handled = []  # but not committed
+        self.has = set()  # in the consumer protocol partitions come and go one by one
         self.consumer.subscribe([topic], on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.lost)
 
     def run(self):
@@ -120,7 +121,8 @@ class Member:
         self.handled = []
 
     def assigned(self, c, partitions):
-        tell("assigned", len(partitions))
+        self.has |= {p.partition for p in partitions}
+        tell("assigned", len(self.has))
 
     def revoked(self, c, partitions):
         self.commit()
@@ -128,6 +130,8 @@ class Member:
 
     def lost(self, c, partitions):  # whoever has them next handles them again
         gone = {p.partition for p in partitions}
+        self.has -= gone
+        tell("assigned", len(self.has))
         self.handled = [m for m in self.handled if m.partition() not in gone]
 
 
