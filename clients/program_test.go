@@ -100,12 +100,18 @@ type program struct {
 	complaints output
 }
 
-// run starts a program.
+// run starts a client's program.
 func (c client) run(t *testing.T, n *node, args ...string) *program {
 	t.Helper()
 	argv := append(append([]string{}, c.argv...), n.address)
 	argv = append(argv, args...)
-	p := &program{T: t, name: c.name + " " + strings.Join(args, " "), process: exec.Command(argv[0], argv[1:]...), lines: make(chan string, 1000)}
+	return launch(t, c.name+" "+strings.Join(args, " "), exec.Command(argv[0], argv[1:]...))
+}
+
+// launch starts a program, which is killed at the latest when the test ends.
+func launch(t *testing.T, name string, process *exec.Cmd) *program {
+	t.Helper()
+	p := &program{T: t, name: name, process: process, lines: make(chan string, 1000)}
 	p.process.Stderr = &p.complaints
 	out, err := p.process.StdoutPipe()
 	if err == nil {
