@@ -19,10 +19,13 @@ func adminAPIs() map[int16]api {
 		35: asks(1, 4, describeLogDirs),
 		37: asks(0, 3, createPartitions),
 		42: asks(0, 2, deleteGroups),
+		43: asks(0, 2, electLeaders),
 		44: asks(0, 1, incrementalAlterConfigs),
+		46: asks(0, 0, listPartitionReassignments),
 		47: asks(0, 0, offsetDelete),
 		60: asks(0, 2, describeCluster),
 		74: asks(0, 1, listConfigResources),
+		75: asks(0, 0, describeTopicPartitions),
 	}
 }
 
