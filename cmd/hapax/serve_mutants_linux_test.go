@@ -18,7 +18,10 @@ func TestServeMutants(t *testing.T) {
 			"the last stable offset moves before the sync",
 			"producers are not known after a restart",
 		}, m.Name) {
-			t.Run(m.Name, func(t *testing.T) { findMutant(t, m, 2*time.Minute) })
+			t.Run(m.Name, func(t *testing.T) {
+				t.Parallel()
+				findMutant(t, m, 2*time.Minute)
+			})
 		}
 	}
 }
@@ -51,13 +54,18 @@ func findMutant(t *testing.T, m brokertest.Mutant, limit time.Duration) {
 
 func mutantBroker(t *testing.T, m brokertest.Mutant) func() brokertest.Broker {
 	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	exe := filepath.Join(t.TempDir(), "hapax")
-	if err := m.Build(t.Context(), root, exe); err != nil {
-		t.Fatal(err)
-	}
+	exe := buildMutant(t, m)
 	return func() brokertest.Broker { return hapaxBroker(t, exe, nil) }
 }
+
+func buildMutant(t *testing.T, m brokertest.Mutant) (exe string) {
+	t.Helper()
+	exe = filepath.Join(t.TempDir(), "hapax")
+	if err := m.Build(t.Context(), moduleRoot, exe); err != nil {
+		t.Fatal(err)
+	}
+	return exe
+}
+
+// moduleRoot is where the tests of this package find the source.
+const moduleRoot = "../.."

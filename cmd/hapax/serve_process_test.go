@@ -15,6 +15,7 @@ import (
 // served is a hapax serve that is killed and started again on the same port.
 type served struct {
 	*testing.T
+	program string
 	address string
 	dir     string
 	flags   []string
@@ -22,12 +23,15 @@ type served struct {
 	said    bytes.Buffer
 }
 
-func serve(t *testing.T, flags ...string) *served {
+func serve(t *testing.T, flags ...string) *served { return serveBy(t, "hapax", flags...) }
+
+// serveBy is serve with another program.
+func serveBy(t *testing.T, program string, flags ...string) *served {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{T: t, address: l.Addr().String(), dir: filepath.Join(t.TempDir(), "data"), flags: flags}
+	s := &served{T: t, program: program, address: l.Addr().String(), dir: filepath.Join(t.TempDir(), "data"), flags: flags}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +44,7 @@ func serve(t *testing.T, flags ...string) *served {
 func (s *served) start() {
 	s.Helper()
 	s.said.Reset()
-	s.process = exec.Command("hapax", append([]string{"serve", "--data", s.dir, "--kafka", s.address, "--http", ""}, s.flags...)...)
+	s.process = exec.Command(s.program, append([]string{"serve", "--data", s.dir, "--kafka", s.address, "--http", ""}, s.flags...)...)
 	s.process.Env = append(os.Environ(), "GORACE="+noLinger)
 	s.process.Stderr = &s.said
 	out, err := s.process.StdoutPipe()

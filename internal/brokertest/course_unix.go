@@ -25,6 +25,8 @@ type Broker struct {
 	Setup func(context.Context, Addresses) error
 	// Start is how long it may take to be ready, or to stop; default ten seconds.
 	Start time.Duration
+	// Stopped is the exit code of a clean stop.
+	Stopped int
 	// Disk is what holds its data, if that can be filled.
 	Disk *Disk
 }
@@ -140,7 +142,7 @@ func (r *running) begin(ctx context.Context) (err error) {
 		patience = 10 * time.Second
 	}
 	r.process = &process{
-		timeline: r.timeline, address: at.Direct, patience: patience,
+		timeline: r.timeline, address: at.Direct, patience: patience, stopped: r.broker.Stopped,
 		command: func() *exec.Cmd { return r.broker.Command(at) },
 		died:    func(how string) { r.history.find("it does not end by itself", "the broker has ended: %s", how) },
 	}

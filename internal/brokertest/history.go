@@ -94,13 +94,14 @@ type history struct {
 	told     int        // acknowledgements of records and ends
 	done     map[string]int
 	acked    map[line]ack
+	givenUp  map[line]bool // by their client, which goes on: they may come late, or not at all
 	deals    map[deal]*dealt
 	findings []Finding
 	harness  error // it could not go on by itself
 }
 
 func newHistory(t *timeline) *history {
-	h := &history{timeline: t, done: map[string]int{}, acked: map[line]ack{}, deals: map[deal]*dealt{}}
+	h := &history{timeline: t, done: map[string]int{}, acked: map[line]ack{}, givenUp: map[line]bool{}, deals: map[deal]*dealt{}}
 	h.more = sync.NewCond(&h.mu)
 	return h
 }
@@ -177,6 +178,19 @@ func (h *history) ack(l line, at spot) {
 	}
 	h.told++
 	h.more.Broadcast()
+}
+
+// giveUp notes that a client tells its writer of no outcome.
+func (h *history) giveUp(l line) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.givenUp[l] = true
+}
+
+func (h *history) isGivenUp(l line) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.givenUp[l]
 }
 
 // patience is how long calm may last before all that waits has gone on.

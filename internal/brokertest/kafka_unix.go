@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -23,7 +24,7 @@ func Kafka(jars, dir string) Broker {
 	}
 	settings := filepath.Join(dir, "server.properties")
 	return Broker{
-		Start: time.Minute,
+		Start: time.Minute, Stopped: 128 + int(syscall.SIGTERM),
 		Setup: func(_ context.Context, at Addresses) error {
 			controller, err := freeAddress()
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -22,25 +23,21 @@ type Edit struct{ File, Old, New string }
 // Build builds the mutant of the module in root as exe, which is in a directory that
 // takes the copies too.
 func (m Mutant) Build(ctx context.Context, root, exe string) error {
+	root, err := filepath.Abs(root) // what is to be replaced is known by that
+	if err != nil {
+		return err
+	}
+	texts, err := m.Plant(root)
+	if err != nil {
+		return err
+	}
 	replaced := map[string]string{}
-	for n, e := range append(m.Edits, slowDisk()) {
-		path := filepath.Join(root, e.File)
-		from := path
-		if copied, again := replaced[path]; again {
-			from = copied
-		}
-		text, err := os.ReadFile(from)
-		if err != nil {
-			return fmt.Errorf("plant %q: %w", m.Name, err)
-		}
-		if n := strings.Count(string(text), e.Old); n != 1 {
-			return fmt.Errorf("plant %q: %s has %d times, and should have once: %s", m.Name, e.File, n, e.Old)
-		}
-		to := fmt.Sprintf("%s.%d.go", exe, n)
-		if err := os.WriteFile(to, []byte(strings.Replace(string(text), e.Old, e.New, 1)), 0o600); err != nil {
+	for file, text := range texts {
+		to := fmt.Sprintf("%s.%d.go", exe, len(replaced))
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
 			return err
 		}
-		replaced[path] = to
+		replaced[filepath.Join(root, file)] = to
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replaced})
 	if err != nil {
@@ -57,6 +54,26 @@ func (m Mutant) Build(ctx context.Context, root, exe string) error {
 	return nil
 }
 
+// Plant gives the mutant's files, by their paths in the module in root.
+func (m Mutant) Plant(root string) (texts map[string]string, err error) {
+	texts = map[string]string{}
+	for _, e := range append(slices.Clone(m.Edits), slowDisk()) {
+		text, changed := texts[e.File]
+		if !changed {
+			b, err := os.ReadFile(filepath.Join(root, e.File))
+			if err != nil {
+				return nil, fmt.Errorf("plant %q: %w", m.Name, err)
+			}
+			text = string(b)
+		}
+		if n := strings.Count(text, e.Old); n != 1 {
+			return nil, fmt.Errorf("plant %q: in %s it stands %d times, and should once: %s", m.Name, e.File, n, e.Old)
+		}
+		texts[e.File] = strings.Replace(text, e.Old, e.New, 1)
+	}
+	return texts, nil
+}
+
 // slowDisk makes a sync take as long as it does on most disks. So there is a while
 // between a write and its sync which a kill may hit.
 func slowDisk() Edit {
@@ -71,6 +88,18 @@ func Sound() Mutant { return Mutant{Name: "no fault"} }
 
 // Mutants have one fault each, which a course must find.
 func Mutants() []Mutant { return append(ofRecords(), ofTransactions()...) }
+
+// Unsynced are mutants that a trace must show: kill -9 loses nothing that was written,
+// synced or not.
+func Unsynced() []Mutant {
+	return []Mutant{
+		{"nothing is synced", []Edit{{
+			"internal/vfs/os_linux.go", "if failed = unix.Fdatasync(int(fd)); failed != unix.EINTR {", "if failed = nil; true {",
+		}}},
+		ofRecords()[0],
+		ofRecords()[1],
+	}
+}
 
 // ofRecords are faults in what becomes of records.
 func ofRecords() []Mutant {
@@ -94,8 +123,7 @@ func ofRecords() []Mutant {
 			"broker/partition/snapshot.go", "if h.Idempotent() {", "if false {",
 		}}},
 		{"a fetch begins behind the batch that holds its offset", []Edit{{
-			"broker/partition/index.go", "i := sort.Search(len(extents), func(i int) bool { return extents[i].Last >= offset })",
-			"i := sort.Search(len(extents), func(i int) bool { return extents[i].Base >= offset })",
+			"broker/partition/index.go", "if !yield(b.extent(i)) {", "if b.extent(i).Base < offset {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tif !yield(b.extent(i)) {",
 		}}},
 	}
 }

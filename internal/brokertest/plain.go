@@ -53,6 +53,7 @@ func (p *producer) write(ctx context.Context, c *kgo.Client) {
 		case errors.As(err, &early):
 			// The client gives up by itself: a connection that ends at its first request
 			// could be one that wants TLS.
+			p.giveUp(l)
 		case err == nil:
 			p.ack(l, spot{place{r.Topic, r.Partition}, r.Offset})
 		case ctx.Err() == nil:

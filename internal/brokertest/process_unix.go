@@ -20,6 +20,8 @@ type process struct {
 	address  string        // which it listens on when it is ready
 	patience time.Duration // how long it may take until then
 
+	stopped int // the exit code of a clean stop
+
 	died func(how string) // is called when it ends without being made to
 
 	mu   sync.Mutex
@@ -119,7 +121,7 @@ func (p *process) kill() {
 // stop stops it cleanly.
 func (p *process) stop() error {
 	p.timeline.note("stop", "")
-	if err := p.end(syscall.SIGTERM); err != nil {
+	if err := p.end(syscall.SIGTERM); p.life.cmd.ProcessState.ExitCode() != p.stopped {
 		return fmt.Errorf("stop: %w\n%s", err, p.life.said.tail())
 	}
 	return nil

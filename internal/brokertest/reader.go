@@ -128,10 +128,13 @@ func (r *reader) seeLine(at place, e *entry) {
 		return
 	}
 	e.line, e.value = l, "" // it is all that the value says
-	if was := r.last[at][l.writer]; l.number < was.number || l.number == was.number && l.record <= was.record {
+	switch was := r.last[at][l.writer]; {
+	case r.isGivenUp(l):
+	case l.number < was.number || l.number == was.number && l.record <= was.record:
 		r.find("a producer's records keep their order", "reader %s: %v@%d holds %q, after %q of the same producer", r.name, at, e.offset, l, was)
+	default:
+		r.last[at][l.writer] = l
 	}
-	r.last[at][l.writer] = l
 	if r.committed {
 		if why := r.mayShow(l); why != "" {
 			r.find("what is read committed was committed", "reader %s: %v@%d shows %q: %s", r.name, at, e.offset, l, why)
