@@ -23,8 +23,10 @@ type cleaner struct {
 	b      *Broker
 	counts cleanerCounts
 
-	working sync.Mutex // one at a time moves records; guards what follows
-	busy    time.Time  // since it rested
+	working   sync.Mutex // one at a time moves records; guards what follows
+	busy      time.Time  // since it rested
+	patience  int        // how much longer it rests than it works
+	unchecked int64      // bytes moved since the disk was looked at
 }
 
 // cleanerCounts count since the node was opened.
@@ -60,9 +62,16 @@ const (
 	// worthTrimming is how many bytes of needless files begin a new one, so that they
 	// can go.
 	worthTrimming = 64 << 20
-	// maxBusy is how long the cleaner works before it rests for as long.
+	// maxBusy is how long the cleaner works before it rests.
 	maxBusy = 5 * time.Millisecond
+	// It rests the less the more small extents there are in memory: four times as long
+	// as it works below fewSmall, and not at all above manySmall.
+	fewSmall  = 1 << 20
+	manySmall = 4 << 20
 )
+
+// errNearlyFull is why records are not moved.
+var errNearlyFull = errors.New("the disk is nearly full: make room, or have less kept")
 
 // run looks every so often for something to do, until ctx ends.
 func (c *cleaner) run(ctx context.Context) {
@@ -86,10 +95,13 @@ func (c *cleaner) run(ctx context.Context) {
 func (c *cleaner) once(ctx context.Context) error {
 	c.working.Lock()
 	defer c.working.Unlock()
-	c.busy = time.Now()
-	if free, err := c.b.options.FS.Free(c.b.dir); err != nil || free < leastFree {
+	if c.b.wal.Err() != nil {
+		return nil // it is said already
+	}
+	if err := c.room(); err != nil {
 		return err
 	}
+	c.busy, c.patience = time.Now(), patienceFor(smallOf(partitionsOf(c.b.topics)))
 	err := c.compactAll(ctx)
 	for _, t := range c.b.topics.list() {
 		for _, p := range t.partitions {
@@ -99,6 +111,34 @@ func (c *cleaner) once(ctx context.Context) error {
 	err = errors.Join(err, c.reclaim(ctx))
 	c.trim()
 	return err
+}
+
+// room tells whether there is enough of the disk left to move records.
+func (c *cleaner) room() error {
+	c.unchecked = 0
+	free, err := c.b.options.FS.Free(c.b.dir)
+	if err == nil && free < leastFree {
+		err = errNearlyFull
+	}
+	return err
+}
+
+// smallOf is how many small extents there are.
+func smallOf(all []*partition.Partition) (n int) {
+	for _, p := range all {
+		n += partition.Old{Partition: p}.CountSmall()
+	}
+	return n
+}
+
+func patienceFor(small int) int {
+	switch {
+	case small < fewSmall:
+		return 4
+	case small < manySmall:
+		return 1
+	}
+	return 0
 }
 
 // regroup moves small extents of a partition together.
@@ -186,17 +226,24 @@ func (c *cleaner) keep(ctx context.Context, p *partition.Partition, k partition.
 	}
 	if moved {
 		count.Add(uint64(len(k.Batches)))
+		c.unchecked += int64(len(k.Batches))
+	}
+	if c.unchecked >= worthTrimming {
+		c.trim()
+		if err := c.room(); err != nil {
+			return err
+		}
 	}
 	return c.rest(ctx)
 }
 
-// rest lets others work for as long as the cleaner did.
+// rest lets others work.
 func (c *cleaner) rest(ctx context.Context) error {
 	worked := time.Since(c.busy)
 	if worked < maxBusy {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(min(worked, time.Second))
+	timer := time.NewTimer(min(worked*time.Duration(c.patience), time.Second))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -117,6 +117,16 @@ func (p Old) Live(files map[uint64]int64) {
 	p.index.live(files)
 }
 
+// CountSmall is how many of them are small.
+func (p Old) CountSmall() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, b := range p.index.blocks {
+		n += b.small
+	}
+	return n
+}
+
 // Len is how many extents the partition has.
 func (p Old) Len() int {
 	p.mu.Lock()
