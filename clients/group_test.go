@@ -27,10 +27,7 @@ func TestGroups(t *testing.T) {
 func TestConsumerGroups(t *testing.T) {
 	t.Parallel()
 	n := start(t)
-	each(t, "member", func(t *testing.T, c client) {
-		if c.name != "java" && c.name != "librdkafka" {
-			t.Skipf("%s is asked for the classic protocol only", c.name)
-		}
+	each(t, "consumer protocol", func(t *testing.T, c client) {
 		membersComeAndGo(t, &node{T: t, address: n.address}, c, "consumer")
 	})
 }

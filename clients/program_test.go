@@ -18,7 +18,7 @@ type client struct {
 	argv   []string // what runs its program
 	needs  string   // the file that scripts/clients puts there for it; "" for none
 	codecs string
-	lacks  []string // of: member, transform; and lines of admin
+	lacks  []string // of: consumer protocol, transform; and lines of admin
 }
 
 // installed is where scripts/clients puts what is not of the operating system.
@@ -34,12 +34,14 @@ func clients() []client {
 		{name: "java", argv: javaCommand("Client"), needs: java, codecs: all},
 		{name: "librdkafka", argv: []string{python, "python/confluent.py"}, needs: python, codecs: all,
 			lacks: []string{"offset 0=none"}},
-		{name: "kafka-python", argv: []string{python, "python/kafkapython.py"}, needs: python, codecs: all},
-		{name: "sarama", argv: []string{filepath.Join(programs, "sarama")}, codecs: all},
+		{name: "kafka-python", argv: []string{python, "python/kafkapython.py"}, needs: python, codecs: all,
+			lacks: []string{"consumer protocol"}},
+		{name: "sarama", argv: []string{filepath.Join(programs, "sarama")}, codecs: all,
+			lacks: []string{"consumer protocol"}},
 		{name: "kafka-go", argv: []string{filepath.Join(programs, "kafkago")}, codecs: all,
-			lacks: []string{"transform", "records 5"}},
+			lacks: []string{"consumer protocol", "transform", "records 5"}},
 		{name: "kafkajs", argv: []string{"node", "node/client.js"}, needs: node, codecs: "none gzip snappy",
-			lacks: []string{"offset 0=none"}},
+			lacks: []string{"consumer protocol", "offset 0=none"}},
 	}
 }
 
@@ -81,10 +83,15 @@ func require(t *testing.T, path string) {
 	if _, err := os.Stat(path); err == nil {
 		return
 	}
+	missing(t, path)
+}
+
+func missing(t *testing.T, what string) {
+	t.Helper()
 	if os.Getenv("CI") != "" {
-		t.Fatalf("%s is missing: run scripts/clients", path)
+		t.Fatalf("%s is missing: run scripts/clients", what)
 	}
-	t.Skipf("SKIPPED, NOT TESTED: %s is missing: run scripts/clients", path)
+	t.Skipf("SKIPPED, NOT TESTED: %s is missing: run scripts/clients", what)
 }
 
 // patience is how long the exam waits for a line before it gives up.

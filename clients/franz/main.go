@@ -94,14 +94,19 @@ func (a *assignment) gone(_ context.Context, _ *kgo.Client, partitions map[strin
 	for _, p := range partitions {
 		a.count -= len(p)
 	}
+	telling.Tell("assigned", a.count)
 }
 
 // member commits before it polls again; while it has not, BlockRebalanceOnPoll
 // keeps its partitions.
-func member(ctx context.Context, address, group, topic string) error {
+func member(ctx context.Context, address, group, topic, protocol string) error {
 	var a assignment
-	c, err := kgo.NewClient(membership(address, group, topic, kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsAssigned(a.added), kgo.OnPartitionsRevoked(a.gone), kgo.OnPartitionsLost(a.gone))...)
+	more := []kgo.Opt{kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		kgo.OnPartitionsAssigned(a.added), kgo.OnPartitionsRevoked(a.gone), kgo.OnPartitionsLost(a.gone)}
+	if protocol == "consumer" {
+		more = append(more, kgo.ServerSideBalancer())
+	}
+	c, err := kgo.NewClient(membership(address, group, topic, more...)...)
 	if err != nil {
 		return err
 	}
@@ -120,7 +125,8 @@ func member(ctx context.Context, address, group, topic string) error {
 			for _, r := range records {
 				telling.Tell("handled", r.Partition, r.Offset, string(r.Value))
 			}
-		case !errors.Is(err, kerr.RebalanceInProgress) && !errors.Is(err, kerr.IllegalGeneration) && !errors.Is(err, kerr.UnknownMemberID):
+		case !errors.Is(err, kerr.RebalanceInProgress) && !errors.Is(err, kerr.IllegalGeneration) && !errors.Is(err, kerr.UnknownMemberID) &&
+			!errors.Is(err, kerr.StaleMemberEpoch):
 			return fmt.Errorf("commit: %w", err)
 		}
 		c.AllowRebalance()

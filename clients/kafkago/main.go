@@ -85,7 +85,7 @@ func consume(ctx context.Context, address, topic string, count int) error {
 	return nil
 }
 
-func member(ctx context.Context, address, group, topic string) error {
+func member(ctx context.Context, address, group, topic, _ string) error {
 	g, err := kafka.NewConsumerGroup(kafka.ConsumerGroupConfig{ID: group, Brokers: []string{address}, Topics: []string{topic},
 		GroupBalancers: []kafka.GroupBalancer{kafka.RangeGroupBalancer{}}, StartOffset: kafka.FirstOffset,
 		HeartbeatInterval: 200 * time.Millisecond, SessionTimeout: 5 * time.Second, JoinGroupBackoff: 100 * time.Millisecond})

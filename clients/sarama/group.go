@@ -83,7 +83,7 @@ func nextBatch(ctx context.Context, messages <-chan *sarama.ConsumerMessage) []*
 // member commits what it has handled. Sarama does not say whether a commit was
 // accepted; so it is marked as this session's and looked up, while nobody else can
 // have the partition.
-func member(ctx context.Context, address, group, topic string) error {
+func member(ctx context.Context, address, group, topic, _ string) error {
 	admin, err := sarama.NewClusterAdmin([]string{address}, config())
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 type Verbs struct {
 	Produce   func(ctx context.Context, address, topic string, numbers Range, codec string) error
 	Consume   func(ctx context.Context, address, topic string, count int) error
-	Member    func(ctx context.Context, address, group, topic string) error
+	Member    func(ctx context.Context, address, group, topic, protocol string) error
 	Transform func(ctx context.Context, address, group, from, to, id string) error
 	Admin     func(ctx context.Context, address, topic, group string) error
 }
@@ -49,7 +49,11 @@ func (v Verbs) run(args []string) error {
 	case "consume":
 		return v.Consume(limited, address, args[0], number(args[1]))
 	case "member":
-		return v.Member(leaving(), address, args[0], args[1])
+		protocol := "classic"
+		if len(args) > 2 {
+			protocol = args[2]
+		}
+		return v.Member(leaving(), address, args[0], args[1], protocol)
 	case "transform":
 		return v.Transform(leaving(), address, args[0], args[1], args[2], args[3])
 	case "admin":
