@@ -169,3 +169,52 @@ func TestSnapshotOfConsumers(t *testing.T) {
 		t.Errorf("%+v", g)
 	}
 }
+
+// Who commits or fetches offsets says which member it is, and at which epoch. The
+// member a is at epoch 3, has partition 0 since epoch 1 and 1 since epoch 3.
+func TestOffsetsOfConsumers(t *testing.T) {
+	s := New(Defaults())
+	s.Apply(Changed{
+		Group: theGroup, Epoch: 3, TargetEpoch: 3, Profiles: []Profile{{Member: "a"}},
+		Holdings: []Moved{{"a", Holding{Epoch: 3, Previous: 1, Assigned: slices.Concat(held(1, 0), held(3, 1))}}},
+	})
+	for _, test := range []struct {
+		name              string
+		member            string
+		epoch             int32
+		of                []Partition
+		commit, tx, fetch code.Error
+	}{
+		{"its own", "a", 3, partitions(0, 1), code.None, code.None, code.None},
+		{"one that it has not", "a", 3, partitions(7), code.None, code.None, code.None},
+		{"its own since then", "a", 1, partitions(0), code.None, code.None, code.None},
+		{"its own, but not since then", "a", 2, partitions(0, 1), code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"one that it has not, behind", "a", 2, partitions(7), code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"nothing, behind", "a", 2, nil, code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"before it was there", "a", 0, partitions(0), code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"ahead", "a", 4, partitions(0), code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"no epoch", "a", -1, partitions(0), code.StaleMemberEpoch, code.IllegalGeneration, code.StaleMemberEpoch},
+		{"no member", "b", 3, partitions(0), code.UnknownMemberID, code.UnknownMemberID, code.UnknownMemberID},
+		{"nobody", "", -1, partitions(0), code.UnknownMemberID, code.UnknownMemberID, code.None},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := CommitRequest{Version: 9, Group: theGroup, Member: test.member, Generation: test.epoch, Producer: NoProducer, Retention: -1}
+			for _, p := range test.of {
+				r.Offsets = append(r.Offsets, Offset{Partition: p})
+			}
+			if got := s.checkCommit(r, 0); got != test.commit {
+				t.Errorf("commit: %v, want %v", got, test.commit)
+			}
+			r.Producer = 7
+			if got := s.checkCommit(r, 0); got != test.tx {
+				t.Errorf("commit in a transaction: %v, want %v", got, test.tx)
+			}
+			if r.Producer, r.Version = NoProducer, 8; test.commit != code.UnknownMemberID && s.checkCommit(r, 0) != code.UnsupportedVersion {
+				t.Errorf("commit of a version without epochs: %v", s.checkCommit(r, 0))
+			}
+			if got, _ := s.Fetch(FetchRequest{Group: theGroup, Member: test.member, Epoch: test.epoch, Partitions: test.of}); got != test.fetch {
+				t.Errorf("fetch: %v, want %v", got, test.fetch)
+			}
+		})
+	}
+}
