@@ -30,7 +30,11 @@ func TestConsumersUnderKill(t *testing.T) {
 	defer cancel()
 	a := &attendance{T: t, handled: map[string]int{}}
 	a.changed = sync.NewCond(&a.mu)
-	stop := context.AfterFunc(ctx, a.changed.Broadcast)
+	stop := context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.changed.Broadcast()
+	})
 	defer stop()
 	c := s.client(kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	create := kmsg.NewPtrCreateTopicsRequest()
