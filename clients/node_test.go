@@ -118,6 +118,14 @@ func (n *node) stop() {
 	_ = n.process.Wait() // Kafka ends with status 130
 }
 
+// kill kills the broker and starts it again, on the same port and data.
+func (n *node) kill() {
+	n.Helper()
+	_ = n.process.Process.Kill() // it may have ended
+	_ = n.process.Wait()         // by a signal
+	n.start()
+}
+
 // client is the exam's own.
 func (n *node) client(opts ...kgo.Opt) *kgo.Client {
 	n.Helper()
