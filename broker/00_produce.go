@@ -70,6 +70,7 @@ func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicP
 	done := kmsg.NewProduceResponseTopicPartition()
 	done.Partition = number
 	appended, err := p.appendTo(b)
+	p.b.counters.produced(&b.header, appended.Repeat, err)
 	if err != nil {
 		done.ErrorCode, done.BaseOffset = int16(codeOf(err)), -1
 		done.ErrorMessage, done.ErrorRecords = messageOf(err), wrongRecordsOf(err)

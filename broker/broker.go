@@ -165,6 +165,7 @@ func (b *Broker) committed(_ int64, err error) {
 	if err != nil {
 		b.options.Logger.Error("the log has failed: nothing is appended until the node is started again", "error", err)
 	}
+	b.counters.syncs.Add(1)
 	b.log.Committed()
 }
 

@@ -1,43 +1,85 @@
 package broker
 
 import (
-	"context"
 	"encoding/json"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
-	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/hapaxmq/hapax/broker/code"
 )
+
+func (n *node) get(path string) string {
+	n.Helper()
+	w := httptest.NewRecorder()
+	n.broker.Handler().ServeHTTP(w, httptest.NewRequestWithContext(n.Context(), "GET", path, nil))
+	if w.Code != 200 {
+		n.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// getJSON reads an answer, of which nothing may be left over.
+func getJSON[V any](n *node, path string) (v V) {
+	n.Helper()
+	d := json.NewDecoder(strings.NewReader(n.get(path)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		n.Fatalf("GET %s: %v", path, err)
+	}
+	return v
+}
 
 // Operators see what is there, and that clients can write.
 func TestHandler(t *testing.T) {
-	n := start(t)
-	if err := n.client(kgo.DefaultProduceTopic("orders")).ProduceSync(context.Background(), kgo.StringRecord("one")).FirstErr(); err != nil {
+	n, ctx := start(t), testContext(t)
+	n.topic(ctx, "orders", 1)
+	w := n.writer("till", true, minute)
+	w.write("orders", 0, "one")
+	w.want(code.None, int16(w.end(true)))
+	w.write("orders", 0, "two")
+	var read kadm.Offsets
+	read.AddOffset("orders", 0, 1, -1)
+	if err := n.admin().CommitAllOffsets(ctx, "billing", read); err != nil {
 		t.Fatal(err)
 	}
-	get := func(path string) string {
-		w := httptest.NewRecorder()
-		n.broker.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", path, nil))
-		if w.Code != 200 {
-			t.Fatalf("GET %s: %d %s", path, w.Code, w.Body)
-		}
-		return w.Body.String()
-	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		if got := get(path); got != "ok\n" {
+		if got := n.get(path); got != "ok\n" {
 			t.Errorf("GET %s: %q", path, got)
 		}
 	}
-	var v nodeView
-	if err := json.Unmarshal([]byte(get("/api/node")), &v); err != nil || len(v.Topics) != 1 || v.Topics[0].Partitions[0].High != 1 {
-		t.Errorf("%+v: %v", v, err)
+	if got := getJSON[nodeView](n, "/api/node"); got.Topics != 1 || got.Partitions != 1 || got.Groups != 1 || got.Transactions.Open != 1 || got.Log.Files != 1 {
+		t.Errorf("node: %+v", got)
 	}
+	topics := getJSON[[]topicView](n, "/api/topics")
+	if p := topics[0].Partitions[0]; p.Start != 0 || p.High != 3 || p.Stable != 2 || p.Bytes <= 0 || len(topics) != 1 {
+		t.Errorf("topics: %+v", topics)
+	}
+	groups := getJSON[[]groupView](n, "/api/groups")
+	if want := []offsetView{{"orders", 0, 1, 2}}; len(groups) != 1 || groups[0].Name != "billing" || !slices.Equal(groups[0].Offsets, want) {
+		t.Errorf("groups: %+v", groups)
+	}
+	open := getJSON[[]transactionView](n, "/api/transactions")
+	if want := []placeView{{"orders", 0}}; len(open) != 1 || open[0].State != "Ongoing" || open[0].Started == nil || !slices.Equal(open[0].Partitions, want) {
+		t.Errorf("transactions: %+v", open)
+	}
+	for _, path := range []string{"/api/producers", "/api/producers?topic=orders"} {
+		all := getJSON[[]producersView](n, path)
+		if len(all) != 1 || all[0].Known != 1 || all[0].Producers[0].ID != w.producer.ID || *all[0].Producers[0].OpenSince != 2 {
+			t.Errorf("%s: %+v", path, all)
+		}
+	}
+	metrics := n.get("/metrics")
 	for _, line := range []string{
-		"hapax_log_read_only 0", "hapax_topics 1", `hapax_partition_high_watermark{topic="orders",partition="0"} 1`,
-		`hapax_requests_total{api="Produce"} 1`, "# TYPE hapax_requests_total counter",
+		"hapax_log_read_only 0", "hapax_topics 1", `hapax_partition_high_watermark{topic="orders",partition="0"} 3`,
+		`hapax_requests_total{api="Produce"} 2`, "# TYPE hapax_requests_total counter", `hapax_batches_total{result="appended"} 2`,
+		`hapax_batches_total{result="repeated"} 0`, `hapax_transactions_ended_total{result="committed"} 1`,
+		`hapax_group_lag{group="billing",topic="orders",partition="0"} 2`,
 	} {
-		if !strings.Contains(get("/metrics"), line+"\n") {
+		if !strings.Contains(metrics, line+"\n") {
 			t.Errorf("the metrics lack %s", line)
 		}
 	}

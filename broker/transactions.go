@@ -120,6 +120,7 @@ func (t *transactions) end(event *txn.Event) (wal.Position, error) {
 	})
 	if err == nil {
 		t.endGroups(event)
+		t.b.counters.ended(event.End.Commit)
 	}
 	return at, err
 }

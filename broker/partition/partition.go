@@ -72,6 +72,7 @@ type Appended struct {
 	Start  int64 // the first offset of the partition
 	Time   int64 // when it was appended, Unix ms
 	LogEnd int64 // it is durable when the log is synced so far
+	Repeat bool  // it was appended before
 }
 
 // Append gives a valid batch its offsets and appends it. It writes them into the
@@ -91,7 +92,7 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Ap
 		case v.Code != code.None:
 			return Appended{}, fmt.Errorf("append: producer %d, epoch %d, sequence %d: %w", h.ProducerID, h.ProducerEpoch, h.BaseSequence, v.Code)
 		case v.Duplicate:
-			return Appended{Base: v.First.Offset, Start: p.start, Time: v.First.Time, LogEnd: v.First.Position}, nil
+			return Appended{Base: v.First.Offset, Start: p.start, Time: v.First.Time, LogEnd: v.First.Position, Repeat: true}, nil
 		}
 	}
 	base := p.end

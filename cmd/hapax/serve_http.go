@@ -54,7 +54,7 @@ func (c *serveCommand) serveHTTP(w *world, b *broker.Broker) (stop func() error,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	_, err = fmt.Fprintf(w.stdout, "Operators: %s://%s/metrics, /api/node, /healthz, /readyz\n", scheme, l.Addr())
+	_, err = fmt.Fprintf(w.stdout, "Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /healthz, /readyz\n", scheme, l.Addr())
 	return func() error {
 		closed := s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {

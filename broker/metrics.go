@@ -1,0 +1,123 @@
+package broker
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"github.com/VictoriaMetrics/metrics"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/batch"
+)
+
+// counters count since the node was opened.
+type counters struct {
+	connections  atomic.Int64 // now
+	accepted     atomic.Uint64
+	requests     [maxKey]atomic.Uint64
+	logins       atomic.Uint64
+	loginsFailed atomic.Uint64
+	bytesIn      atomic.Uint64
+	bytesOut     atomic.Uint64 // of batches
+
+	batches  atomic.Uint64 // appended
+	records  atomic.Uint64 // in them
+	repeated atomic.Uint64 // batches that a producer sent again
+	refused  atomic.Uint64 // batches
+	commits  atomic.Uint64 // of transactions
+	aborts   atomic.Uint64
+	syncs    atomic.Uint64 // of the log
+}
+
+// produced counts a batch of a producer.
+func (c *counters) produced(h *batch.Header, repeat bool, err error) {
+	switch {
+	case err != nil:
+		c.refused.Add(1)
+	case repeat:
+		c.repeated.Add(1)
+	default:
+		c.batches.Add(1)
+		c.records.Add(uint64(h.Count))
+	}
+}
+
+func (c *counters) ended(commit bool) {
+	if commit {
+		c.commits.Add(1)
+	} else {
+		c.aborts.Add(1)
+	}
+}
+
+// maxKey is above the keys of all requests.
+const maxKey = 128
+
+func (c *counters) write(w io.Writer) {
+	metrics.WriteGaugeUint64(w, "hapax_connections", uint64(max(c.connections.Load(), 0)))
+	for _, counted := range []struct {
+		name string
+		n    *atomic.Uint64
+	}{
+		{"hapax_connections_accepted_total", &c.accepted},
+		{`hapax_logins_total{result="ok"}`, &c.logins},
+		{`hapax_logins_total{result="failed"}`, &c.loginsFailed},
+		{"hapax_request_bytes_total", &c.bytesIn},
+		{"hapax_fetched_bytes_total", &c.bytesOut},
+		{`hapax_batches_total{result="appended"}`, &c.batches},
+		{`hapax_batches_total{result="repeated"}`, &c.repeated},
+		{`hapax_batches_total{result="refused"}`, &c.refused},
+		{"hapax_records_appended_total", &c.records},
+		{`hapax_transactions_ended_total{result="committed"}`, &c.commits},
+		{`hapax_transactions_ended_total{result="aborted"}`, &c.aborts},
+		{"hapax_log_syncs_total", &c.syncs},
+	} {
+		metrics.WriteCounterUint64(w, counted.name, counted.n.Load())
+	}
+	for key := range c.requests {
+		if n := c.requests[key].Load(); n > 0 {
+			metrics.WriteCounterUint64(w, fmt.Sprintf("hapax_requests_total{api=%q}", kmsg.NameForKey(int16(key))), n)
+		}
+	}
+}
+
+func (v viewer) writeMetrics(w io.Writer) {
+	metrics.ExposeMetadata(true)
+	v.b.counters.write(w)
+	v.b.cleaner.counts.write(w)
+	n := v.node()
+	failed := uint64(0)
+	if n.Log.Failed != "" {
+		failed = 1
+	}
+	metrics.WriteGaugeUint64(w, "hapax_log_read_only", failed)
+	metrics.WriteGaugeUint64(w, "hapax_log_unsynced_bytes", uint64(n.Log.Unsynced))
+	metrics.WriteGaugeUint64(w, "hapax_log_files", uint64(n.Log.Files))
+	metrics.WriteGaugeUint64(w, "hapax_topics", uint64(n.Topics))
+	metrics.WriteGaugeUint64(w, "hapax_groups", uint64(n.Groups))
+	metrics.WriteGaugeUint64(w, "hapax_transactional_ids", uint64(n.Transactions.IDs))
+	metrics.WriteGaugeUint64(w, "hapax_transactions_open", uint64(n.Transactions.Open))
+	topics := v.topics()
+	for _, gauge := range []struct {
+		name string
+		of   func(p partitionView) int64
+	}{
+		{"hapax_partition_start_offset", func(p partitionView) int64 { return p.Start }},
+		{"hapax_partition_high_watermark", func(p partitionView) int64 { return p.High }},
+		{"hapax_partition_last_stable_offset", func(p partitionView) int64 { return p.Stable }},
+		{"hapax_partition_bytes", func(p partitionView) int64 { return p.Bytes }},
+	} {
+		for _, t := range topics {
+			for i, p := range t.Partitions {
+				metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{topic=%q,partition=\"%d\"}", gauge.name, t.Name, i), uint64(gauge.of(p)))
+			}
+		}
+	}
+	for _, g := range v.groups() {
+		for _, o := range g.Offsets {
+			metrics.WriteGaugeUint64(w, fmt.Sprintf("hapax_group_lag{group=%q,topic=%q,partition=\"%d\"}", g.Name, o.Topic, o.Partition), uint64(o.Lag))
+		}
+	}
+	metrics.WriteProcessMetrics(w)
+}
