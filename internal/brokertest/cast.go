@@ -20,11 +20,28 @@ type cast struct {
 }
 
 // topics are what there is, and how many partitions each has.
-func topics() map[string]int32 { return map[string]int32{"p": 2, "in": 1, "x": 2, "y": 1} }
+func topics() map[string]int32 { return map[string]int32{"p": 2, "in": 1, "x": 2, "y": 1, keyed: 1} }
+
+// keyed is a topic that is compacted all the time: it keeps the last record of each
+// key, and may let the others go.
+const keyed = "k"
+
+const keys = 40
+
+// configs are a topic's.
+func configs(topic string) map[string]*string {
+	if topic != keyed {
+		return nil
+	}
+	return map[string]*string{
+		"cleanup.policy": kadm.StringPtr("compact"), "min.cleanable.dirty.ratio": kadm.StringPtr("0.01"),
+		"segment.ms": kadm.StringPtr("500"),
+	}
+}
 
 // everywhere are all partitions.
 func everywhere() []place {
-	return []place{{"p", 0}, {"p", 1}, {"in", 0}, {"x", 0}, {"x", 1}, {"y", 0}}
+	return []place{{"p", 0}, {"p", 1}, {"in", 0}, {"x", 0}, {"x", 1}, {"y", 0}, {keyed, 0}}
 }
 
 func (c *cast) options(address string, opts ...kgo.Opt) []kgo.Opt {
@@ -49,7 +66,7 @@ func (c *cast) makeTopics(ctx context.Context) error {
 	defer client.Close()
 	for topic, partitions := range topics() {
 		for {
-			_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, nil, topic)
+			_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, configs(topic), topic)
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
 				break
 			}
@@ -71,7 +88,7 @@ func (c *cast) seal(ctx context.Context) error {
 	}
 	defer client.Close()
 	for _, p := range everywhere() {
-		if err := client.ProduceSync(ctx, &kgo.Record{Topic: p.topic, Partition: p.partition, Value: []byte(seal)}).FirstErr(); err != nil {
+		if err := client.ProduceSync(ctx, &kgo.Record{Topic: p.topic, Partition: p.partition, Key: []byte(seal), Value: []byte(seal)}).FirstErr(); err != nil {
 			return err
 		}
 	}
@@ -81,14 +98,14 @@ func (c *cast) seal(ctx context.Context) error {
 // settle returns when no transaction is open: those that nobody comes back to are over
 // after their timeout.
 func (c *cast) settle(ctx context.Context, admin *kadm.Client) error {
-	deadline := time.Now().Add(transactionTimeout + patience/4)
+	deadline := time.Now().Add(transactionTimeout + c.patience/4)
 	for {
 		open, err := c.open(ctx, admin)
 		if err != nil || open == "" {
 			return err
 		}
 		if time.Now().After(deadline) {
-			c.find("no transaction hangs", "%s, %v after the last writer was done", open, patience/4)
+			c.find("no transaction hangs", "%s, %v after the last writer was done", open, c.patience/4)
 			return nil
 		}
 		if !wait(ctx, 20*time.Millisecond) {

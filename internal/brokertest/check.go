@@ -36,6 +36,9 @@ func (e *evidence) checkReaders() {
 	for i := range e.live {
 		for _, p := range everywhere() {
 			a, b := e.live[i].saw[p], e.final[i].saw[p]
+			if p.topic == keyed {
+				a, b = common(a, b)
+			}
 			for k := range max(len(a), len(b)) {
 				if k >= len(a) || k >= len(b) || a[k] != b[k] {
 					e.find("an offset holds the same for ever", "%v: reader %s saw %s, and reader %s saw %s",
@@ -45,6 +48,22 @@ func (e *evidence) checkReaders() {
 			}
 		}
 	}
+}
+
+// common are what two readers saw at the offsets at which both saw something.
+func common(a, b []entry) (inA, inB []entry) {
+	for len(a) > 0 && len(b) > 0 {
+		switch {
+		case a[0].offset < b[0].offset:
+			a = a[1:]
+		case a[0].offset > b[0].offset:
+			b = b[1:]
+		default:
+			inA, inB = append(inA, a[0]), append(inB, b[0])
+			a, b = a[1:], b[1:]
+		}
+	}
+	return inA, inB
 }
 
 func at(seen []entry, k int) string {
@@ -115,6 +134,9 @@ func (e *evidence) checkLog() map[line]stand {
 // follows, and no others.
 func (e *evidence) checkCommitted() {
 	for _, p := range everywhere() {
+		if p.topic == keyed {
+			continue // it may have been compacted between the two
+		}
 		ended := map[int64]bool{} // by producer, from behind: how the next marker ends
 		var want []int64
 		for _, x := range slices.Backward(e.final[1].saw[p]) {
@@ -156,10 +178,20 @@ func numberAt(offsets []int64, k int) string {
 
 // checkAcked demands that what was acknowledged is where it was said to be.
 func (e *evidence) checkAcked(stands map[line]stand) {
+	last := map[int64]int64{} // by key: the offset of its last record
+	for l, s := range stands {
+		if s.topic == keyed {
+			last[l.input] = max(last[l.input], s.offset)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range sorted(e.acked) {
-		if s, there := stands[l]; !there || s.spot != e.acked[l].spot {
+		s, there := stands[l]
+		if told := e.acked[l].spot; !there && told.topic == keyed && told.offset < last[l.input] {
+			continue // a later record of its key is there
+		}
+		if !there || s.spot != e.acked[l].spot {
 			where := "nowhere"
 			if there {
 				where = s.String()

@@ -48,8 +48,11 @@ type Course struct {
 func (c Course) Run(ctx context.Context, b Broker) (Report, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if b.Start == 0 {
+		b.Start = 10 * time.Second
+	}
 	run := &running{Course: c, broker: b, rng: rand.New(rand.NewPCG(c.Seed, 0)), timeline: newTimeline()}
-	run.history = newHistory(run.timeline)
+	run.history = newHistory(run.timeline, 6*b.Start)
 	if err := run.all(ctx); err != nil {
 		run.history.broken(err)
 	}
@@ -115,7 +118,7 @@ func (r *running) all(ctx context.Context) (err error) {
 	if r.history.wrong() {
 		return nil
 	}
-	defer time.AfterFunc(patience, stopWork).Stop()
+	defer time.AfterFunc(r.history.patience, stopWork).Stop()
 	return r.judge(working, live, &reading)
 }
 
@@ -137,12 +140,8 @@ func (r *running) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	patience := r.broker.Start
-	if patience == 0 {
-		patience = 10 * time.Second
-	}
 	r.process = &process{
-		timeline: r.timeline, address: at.Direct, patience: patience, stopped: r.broker.Stopped,
+		timeline: r.timeline, address: at.Direct, patience: r.broker.Start, stopped: r.broker.Stopped,
 		command: func() *exec.Cmd { return r.broker.Command(at) },
 		died:    func(how string) { r.history.find("it does not end by itself", "the broker has ended: %s", how) },
 	}
@@ -164,10 +163,15 @@ func freeAddress() (string, error) {
 // write starts the writers, and gives their names.
 func (r *running) write(stopping, ctx context.Context, writing *sync.WaitGroup) (names []string) {
 	source := func() *rand.Rand { return rand.New(rand.NewPCG(r.rng.Uint64(), 3)) }
-	for name, address := range map[string]string{"p0": r.cast.proxied, "p1": r.cast.proxied, "p2": r.cast.direct} {
-		p := &producer{cast: r.cast, name: name, address: address, rng: source()}
+	for _, p := range []*producer{
+		{name: "p0", address: r.cast.proxied, topic: "p"},
+		{name: "p1", address: r.cast.proxied, topic: "p"},
+		{name: "p2", address: r.cast.direct, topic: "p"},
+		{name: "p3", address: r.cast.proxied, topic: keyed},
+	} {
+		p.cast, p.rng = r.cast, source()
 		writing.Go(func() { p.live(stopping, ctx) })
-		names = append(names, name)
+		names = append(names, p.name)
 	}
 	all := []place{{"x", 0}, {"x", 1}, {"y", 0}}
 	in := append([]place{{"in", 0}}, all...)

@@ -35,7 +35,7 @@ type deal struct {
 func (d deal) String() string { return fmt.Sprintf("%s-%d", d.writer, d.number) }
 
 // line is a record's value: one of a deal. Of one that copies, input is the offset in
-// "in" of what it copies.
+// "in" of what it copies; of a keyed one, its key.
 type line struct {
 	deal
 	record, of int
@@ -88,6 +88,7 @@ type Finding struct {
 // history is what writers did and were told, and what went wrong so far.
 type history struct {
 	timeline *timeline
+	patience time.Duration // how long calm may last before all that waits has gone on
 
 	mu       sync.Mutex
 	more     *sync.Cond // told is more, or something went wrong
@@ -100,8 +101,8 @@ type history struct {
 	harness  error // it could not go on by itself
 }
 
-func newHistory(t *timeline) *history {
-	h := &history{timeline: t, done: map[string]int{}, acked: map[line]ack{}, givenUp: map[line]bool{}, deals: map[deal]*dealt{}}
+func newHistory(t *timeline, patience time.Duration) *history {
+	h := &history{timeline: t, patience: patience, done: map[string]int{}, acked: map[line]ack{}, givenUp: map[line]bool{}, deals: map[deal]*dealt{}}
 	h.more = sync.NewCond(&h.mu)
 	return h
 }
@@ -193,12 +194,9 @@ func (h *history) isGivenUp(l line) bool {
 	return h.givenUp[l]
 }
 
-// patience is how long calm may last before all that waits has gone on.
-const patience = time.Minute
-
 // await returns when writers were told n more things, or something went wrong.
 func (h *history) await(n int) {
-	late := time.AfterFunc(patience, func() { h.find("what waits goes on", "nothing is acknowledged in %v", patience) })
+	late := time.AfterFunc(h.patience, func() { h.find("what waits goes on", "nothing is acknowledged in %v", h.patience) })
 	defer late.Stop()
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -210,7 +208,7 @@ func (h *history) await(n int) {
 // awaitEach returns when each of the writers has done something more, or something
 // went wrong.
 func (h *history) awaitEach(writers []string) {
-	late := time.AfterFunc(patience, func() { h.find("what waits goes on", "a writer gets nothing done in %v of calm", patience) })
+	late := time.AfterFunc(h.patience, func() { h.find("what waits goes on", "a writer gets nothing done in %v of calm", h.patience) })
 	defer late.Stop()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -14,6 +15,7 @@ type producer struct {
 	*cast
 	name    string
 	address string
+	topic   string
 	rng     *rand.Rand
 	number  int
 }
@@ -46,7 +48,12 @@ func (p *producer) live(stopping, ctx context.Context) {
 func (p *producer) write(ctx context.Context, c *kgo.Client) {
 	p.number++
 	l := line{deal: deal{p.name, p.number}, of: 1}
-	r := &kgo.Record{Topic: "p", Partition: p.rng.Int32N(2), Value: []byte(l.String())}
+	r := &kgo.Record{Topic: p.topic, Partition: p.rng.Int32N(topics()[p.topic])}
+	if p.topic == keyed {
+		l.input = p.rng.Int64N(keys)
+		r.Key = fmt.Append(nil, l.input)
+	}
+	r.Value = []byte(l.String())
 	c.Produce(ctx, r, func(r *kgo.Record, err error) {
 		var early *kgo.ErrFirstReadEOF
 		switch {

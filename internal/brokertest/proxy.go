@@ -78,7 +78,8 @@ type proxy struct {
 	ctx      context.Context
 	cancel   context.CancelFunc
 	calm     atomic.Bool
-	double   atomic.Bool // the next Produce is to come twice
+	double   atomic.Bool          // the next Produce is to come twice
+	fixed    func(key int16) fate // instead of drawing one; nil: one is drawn
 
 	serving sync.WaitGroup
 	coming  sync.WaitGroup // requests that come later
@@ -190,6 +191,8 @@ func dialUntil(ctx context.Context, address string) (net.Conn, error) {
 func (p *proxy) draw(key, version int16, rng *rand.Rand) fate {
 	again := repeatable(key, version)
 	switch {
+	case p.fixed != nil:
+		return p.fixed(key)
 	case p.calm.Load():
 		return pass
 	case key == keyProduce && again && p.double.CompareAndSwap(true, false):

@@ -98,7 +98,10 @@ func (w *writer) run(stopping, ctx context.Context) {
 	}
 	// What the last run left open ends before anything is read: the group's offsets wait
 	// for it.
-	if _, _, err := c.ProducerID(ctx); err != nil {
+	first, cancel := context.WithTimeout(ctx, w.patience/4)
+	_, _, err = c.ProducerID(first)
+	cancel()
+	if err != nil {
 		s.Close()
 		return
 	}
@@ -111,10 +114,13 @@ func (w *writer) run(stopping, ctx context.Context) {
 		if len(inputs) == 0 {
 			continue
 		}
-		bounded, cancel := context.WithTimeout(ctx, patience)
+		// An application that gets no further begins anew. That may be for its client's
+		// fault; if it is the broker's, the next one gets no further either.
+		bounded, cancel := context.WithTimeout(ctx, w.patience/4)
 		ok := w.transact(bounded, s, c, inputs)
 		if bounded.Err() != nil && ctx.Err() == nil {
-			w.find("what waits goes on", "transaction %d of %s does not end in %v", w.number, w.name, patience)
+			w.timeline.note("give up", deal{w.name, w.number}.String())
+			ok = false
 		}
 		cancel()
 		if !ok {
