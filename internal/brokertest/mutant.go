@@ -108,7 +108,7 @@ func ofRecords() []Mutant {
 			"broker/00_produce.go", "if err := p.b.wal.Sync(p.end); err != nil {", "p.b.wal.Want(p.end)\n\t\tif err := error(nil); err != nil {",
 		}}},
 		{"a duplicate is acknowledged before its original is durable", []Edit{{
-			"broker/partition/partition.go", "LogEnd: v.First.Position}, nil", "LogEnd: 0}, nil",
+			"broker/partition/partition.go", "LogEnd: v.First.Position", "LogEnd: 0",
 		}}},
 		{"duplicates are appended", []Edit{{
 			"broker/producer/table.go", "if v := p.check(b); v != (Verdict{}) {", "if v := p.check(b); v.Code == code.InvalidProducerEpoch {",
