@@ -101,8 +101,9 @@ func (c *cleaner) once(ctx context.Context) error {
 	if err := c.room(); err != nil {
 		return err
 	}
-	c.busy, c.patience = time.Now(), patienceFor(smallOf(partitionsOf(c.b.topics)))
+	c.busy, c.patience = time.Now(), 1
 	err := c.compactAll(ctx)
+	c.patience = patienceFor(smallOf(partitionsOf(c.b.topics)))
 	for _, t := range c.b.topics.list() {
 		for _, p := range t.partitions {
 			err = errors.Join(err, c.regroup(ctx, t, p))

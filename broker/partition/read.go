@@ -126,14 +126,19 @@ func (p *Partition) Latest(committed bool) (e Extent, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limit := p.limit(committed)
-	p.index.from(p.start, func(other Extent) bool {
-		if other.Last >= limit {
-			return false
+	for _, b := range p.index.blocks {
+		if ok && b.maxTime <= e.MaxTime {
+			continue
 		}
-		if !ok || other.MaxTime > e.MaxTime {
-			e, ok = other, true
+		for i := range b.entries {
+			other := b.extent(i)
+			if other.Last >= limit {
+				return e, ok
+			}
+			if !ok || other.MaxTime > e.MaxTime {
+				e, ok = other, true
+			}
 		}
-		return true
-	})
+	}
 	return e, ok
 }
