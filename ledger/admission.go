@@ -75,7 +75,7 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 // note keeps the verdict on a position.
 func (a *admission) note(e *Entry) {
 	if a.src != nil {
-		a.src.noteVerdict(e.Offset, printOf(e.Fingerprint), e.Verdict == hapax.Fresh)
+		a.src.noteVerdict(e.Offset, printOfEntry(e), e.Verdict == hapax.Fresh)
 		a.l.frame.positionOf(e)
 	}
 }
@@ -88,8 +88,8 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 	if a.src == nil {
 		return a.admitEntry(e, k, s)
 	}
-	met, fresh := a.src.met(e)
-	if !met {
+	met := a.src.met(e)
+	if met == 0 {
 		if err := a.admitEntry(e, k, s); err != nil {
 			return err
 		}
@@ -109,12 +109,16 @@ func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 		}
 		return nil
 	}
-	if fresh {
-		e.Verdict = hapax.Redelivered
+	switch e.Verdict = met; met {
+	case hapax.Redelivered:
 		l.stats.redelivered.Add(1)
-		return nil
+	case hapax.Conflict:
+		l.stats.conflicts.Add(1)
+	default:
+		l.stats.duplicates.Add(1)
+		return a.again(e, k)
 	}
-	return a.again(e, k)
+	return nil
 }
 
 // found is where an identity is remembered.
@@ -148,20 +152,19 @@ func (a *admission) known(k window.Key) bool {
 	return f.gen != nil
 }
 
-// again gives the verdict on a position that was a copy when it was first admitted:
-// it is one, and may only be told from a conflict while its identity is remembered.
-// If it is, its window runs anew, where that lets nothing else go.
+// again is what a duplicate does that was one when its position was first met: if
+// its identity is remembered its window runs anew, where that lets nothing else go.
 func (a *admission) again(e *Entry, k window.Key) error {
-	var f found
-	if p, was := a.l.hot.table.Find(k); was != window.Claimed { // by a claim that ran out
-		var err error
-		if f, err = a.find(k, p, was); err != nil {
-			return err
-		}
-	}
-	a.judge(e, f.digest)
-	if w := a.l.o.Window; f.gen == nil || w.EventTime || w.Count+w.Bytes != 0 {
+	if w := a.l.o.Window; w.Kind != hapax.Renewed || w.EventTime || w.Count+w.Bytes != 0 {
 		return nil
+	}
+	p, was := a.l.hot.table.Find(k)
+	if was == window.Claimed { // by a claim that ran out
+		return nil
+	}
+	f, err := a.find(k, p, was)
+	if err != nil || f.gen == nil || differ(f.digest, e.Digest) {
+		return err
 	}
 	return a.sighted(e, k, f)
 }

@@ -14,8 +14,8 @@ import (
 //	1 generation  v id · v start · v end                          before its first use in a file
 //	2 admit       1 flags · 8 time · [positions · copies × 4 print] · blocks …
 //	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
-//	    print     of a position's message: the last bytes of its fingerprint. Those of copies, in their order; the fresh
-//	              ones are in the blocks, in theirs
+//	    print     of a position's message: the last bytes of its fingerprint, of a conflict with each bit inverted. Those
+//	              of copies, in their order; the fresh ones are in the blocks, in theirs
 //	    block     1 kind · v generation · v n · v bytes · n × 16 fingerprint [· n × 8 digest, but for copies]
 //	3 confirm     s source · v offset · s note
 //	4 source      confirm's fields · v chunks · chunks × (v number · 4 × (8 admitted · 8 fresh · admitted × 4 print))
@@ -155,7 +155,7 @@ func (f *admitFrame) positionOf(e *Entry) {
 	fresh := e.Verdict == hapax.Fresh
 	f.position(e.Offset, fresh)
 	if !fresh {
-		p := printOf(e.Fingerprint)
+		p := printOfEntry(e)
 		f.prints = append(f.prints, p[:]...)
 	}
 }

@@ -47,7 +47,7 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 	l.stripes.lockAll()
 	for i := range entries {
 		if a.src != nil {
-			if met, _ := a.src.met(&entries[i]); met {
+			if a.src.met(&entries[i]) != 0 {
 				continue
 			}
 		}

@@ -43,10 +43,27 @@ type chunk struct {
 
 // imprint is what is kept of a message beside its position, to tell it from another
 // one that stands there when it is read again: that one has the same by a chance of
-// 2⁻³². Of numbered messages it is zero.
+// 2⁻³¹. Of numbered messages it is zero.
 type imprint [4]byte
 
 func printOf(f hapax.Fingerprint) imprint { return imprint(f[12:]) }
+
+// inverted is the print of a conflict: with each bit turned over it tells a copy
+// with another payload from one that is a duplicate.
+func (p imprint) inverted() imprint {
+	for i := range p {
+		p[i] = ^p[i]
+	}
+	return p
+}
+
+// printOfEntry is what is kept of an entry beside the verdict on its position.
+func printOfEntry(e *Entry) imprint {
+	if e.Verdict == hapax.Conflict {
+		return printOf(e.Fingerprint).inverted()
+	}
+	return printOf(e.Fingerprint)
+}
 
 func newSource() *source { return &source{confirmed: -1, highest: -1, chunks: make(map[int64]*chunk)} }
 
@@ -67,14 +84,30 @@ func (s *source) seen(offset int64) (seen, fresh bool) {
 	return c.admitted[word]&bit != 0, c.fresh[word]&bit != 0
 }
 
-// met is seen for an entry: a position above the confirmed one counts only if the
-// message there is the one that was admitted.
-func (s *source) met(e *Entry) (met, fresh bool) {
-	met, fresh = s.seen(e.Offset)
-	if met && e.Offset > s.confirmed && s.chunk(e.Offset / chunkSize).prints[e.Offset%chunkSize] != printOf(e.Fingerprint) {
-		return false, false
+// met is the verdict on an entry whose position was met before: Redelivered,
+// Duplicate or Conflict. It is 0 if it was not, or with another message: above the
+// confirmed position only the one that was admitted counts.
+func (s *source) met(e *Entry) hapax.Verdict {
+	seen, fresh := s.seen(e.Offset)
+	if !seen || e.Offset <= s.confirmed {
+		return verdictIf(seen, hapax.Duplicate)
 	}
-	return met, fresh
+	p := s.chunk(e.Offset / chunkSize).prints[e.Offset%chunkSize]
+	switch is := printOf(e.Fingerprint); {
+	case fresh:
+		return verdictIf(p == is, hapax.Redelivered)
+	case p == is.inverted():
+		return hapax.Conflict
+	default:
+		return verdictIf(p == is, hapax.Duplicate)
+	}
+}
+
+func verdictIf(yes bool, v hapax.Verdict) hapax.Verdict {
+	if yes {
+		return v
+	}
+	return 0
 }
 
 // isNew tells whether the position is above all that were admitted.

@@ -54,11 +54,11 @@ func TestSourceLargerThanAFrame(t *testing.T) {
 	for _, at := range []uint32{0, sourceChunks - 1, sourceChunks, n/chunkSize - 1} {
 		e := Entry{Offset: int64(at)*2*chunkSize + 5}
 		binary.LittleEndian.PutUint32(e.Fingerprint[12:], at)
-		if met, fresh := l.sources.named["s"].met(&e); !met || !fresh {
-			t.Errorf("position %d: met %t, fresh %t", e.Offset, met, fresh)
+		if v := l.sources.named["s"].met(&e); v != hapax.Redelivered {
+			t.Errorf("position %d: %v, want redelivered", e.Offset, v)
 		}
 		e.Fingerprint[12]++
-		if met, _ := l.sources.named["s"].met(&e); met {
+		if v := l.sources.named["s"].met(&e); v != 0 {
 			t.Errorf("position %d: another message is taken for the first", e.Offset)
 		}
 	}

@@ -26,6 +26,7 @@ func TestAdmitCatches(t *testing.T) {
 		"never late":            "Late",
 		"never redelivered":     "is redelivered",
 		"redelivers duplicates": "is one again",
+		"conflicts judged anew": "was a conflict is one again",
 		"positions leave":       "keeps its verdict",
 		"positions come late":   "keeps its verdict",
 		"positions renew":       "keeps its verdict",

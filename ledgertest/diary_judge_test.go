@@ -17,14 +17,21 @@ func (d *diary) judge(source string, e ledger.Entry) hapax.Verdict {
 		return hapax.Duplicate
 	}
 	if m, met := r.met[e.Offset]; met && m.fp == e.Fingerprint && !d.held(m.fp) && d.keeps(e) {
-		if m.fresh {
+		switch {
+		case m.verdict == hapax.Fresh:
 			return hapax.Redelivered
+		case d.bug == "conflicts judged anew":
+			return d.copyOf(e)
 		}
-		return d.copyOf(e)
+		return m.verdict
 	}
 	v := d.judgeInTime(e)
-	if v != hapax.InFlight && v != hapax.Late {
-		r.met[e.Offset] = meeting{e.Fingerprint, v == hapax.Fresh || d.bug == "redelivers duplicates"}
+	switch {
+	case v == hapax.InFlight || v == hapax.Late:
+	case d.bug == "redelivers duplicates":
+		r.met[e.Offset] = meeting{e.Fingerprint, hapax.Fresh}
+	default:
+		r.met[e.Offset] = meeting{e.Fingerprint, v}
 	}
 	return v
 }
@@ -68,7 +75,7 @@ func (d *diary) held(fp hapax.Fingerprint) bool {
 	return claimed && !h.committed && d.shelf.now.Before(h.deadline)
 }
 
-// copyOf is the verdict on what is a copy, whether its first is known or not.
+// copyOf is the verdict on a copy by what is known of its first now.
 func (d *diary) copyOf(e ledger.Entry) hapax.Verdict {
 	if n := d.known(e.Fingerprint); n != nil && d.o.Digests && e.Digest != 0 && n.digest != 0 && e.Digest != n.digest {
 		return hapax.Conflict

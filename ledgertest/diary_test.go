@@ -50,8 +50,8 @@ type reading struct {
 
 // meeting is what a position was told.
 type meeting struct {
-	fp    hapax.Fingerprint
-	fresh bool
+	fp      hapax.Fingerprint
+	verdict hapax.Verdict
 }
 
 func openDiary(bug string) func(string, ledger.Options) (Admitter, error) {

@@ -93,9 +93,9 @@ func (m *Model) mayAgain(name string, e ledger.Entry) (set verdicts, met bool) {
 	if !met || first.fp != e.Fingerprint {
 		return 0, false
 	}
-	set = oneOf(hapax.Redelivered)
-	if first.verdict != hapax.Fresh {
-		set = m.mayCopy(e)
+	set = oneOf(first.verdict)
+	if first.verdict == hapax.Fresh {
+		set = oneOf(hapax.Redelivered)
 	}
 	h := m.holds[e.Fingerprint]
 	if h == nil || m.now > h.deadline {
@@ -106,19 +106,6 @@ func (m *Model) mayAgain(name string, e ledger.Entry) (set verdicts, met bool) {
 		return held | set, true
 	}
 	return held, true
-}
-
-// mayCopy is may for a position that was a copy when it was met, whatever became of
-// the first one since.
-func (m *Model) mayCopy(e ledger.Entry) verdicts {
-	recall := m.Recall(e.Fingerprint)
-	switch {
-	case !m.digests || recall == Gone || !conflict(m.known[e.Fingerprint], e):
-		return oneOf(hapax.Duplicate)
-	case recall == Kept:
-		return oneOf(hapax.Conflict)
-	}
-	return oneOf(hapax.Duplicate, hapax.Conflict)
 }
 
 // mayNew is may for a position that was not met before, or for none.

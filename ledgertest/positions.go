@@ -18,6 +18,7 @@ func positionChecks() []admitCheck {
 		{name: "a position whose message came again as a conflict is one", run: conflictAgain},
 		{name: "a position whose message is in flight is told so, and runs later", run: inFlightAgain},
 		{name: "a position keeps its verdict, whatever has left the window", run: verdictsStay},
+		{name: "a position that was a conflict is one again, and no other is", run: conflictStays},
 		{name: "a copy at another position is a duplicate, confirmed or not", run: otherPosition},
 		{name: "a confirmed position is done", run: confirmedIsDone},
 		{name: "sources do not share positions", run: sourcesApart},
@@ -118,6 +119,36 @@ func verdictsStay(tb testing.TB, f AdmitFactory) {
 		}
 		t.agree()
 	}
+}
+
+// conflictStays: of two payloads under one identity, both of which come twice, the
+// first has left the window, and then the second came as a first one. What was told
+// of the positions before that stays: a copy that turned into a conflict would run,
+// and a conflict that turned into a copy would not.
+func conflictStays(tb testing.TB, f AdmitFactory) {
+	F, D, R, C := hapax.Fresh, hapax.Duplicate, hapax.Redelivered, hapax.Conflict
+	t := sit(tb, f, ledger.Options{Window: hapax.Window{Count: 2}, Digests: true})
+	var es []ledger.Entry
+	for i, e := range []ledger.Entry{
+		{Fingerprint: key(1), Digest: 1}, {Fingerprint: key(1), Digest: 1}, {Fingerprint: key(1), Digest: 2},
+		{Fingerprint: key(2), Digest: 1}, {Fingerprint: key(3), Digest: 1}, {Fingerprint: key(4), Digest: 1},
+		{Fingerprint: key(1), Digest: 2}, {Fingerprint: key(1), Digest: 1},
+	} {
+		e.Offset = int64(i)
+		es = append(es, e)
+	}
+	t.read("s", es, F, D, C, F, F, F, F, C)
+	again := []func(){func() {}, func() { t.read("s", placed(8, 5, 6, 7), F, F, F, R) }}
+	if f.Disk != nil {
+		again = append(again, t.reopen, t.kill, t.reopen)
+	}
+	for _, life := range again {
+		life()
+		t.read("s", es, R, D, C, R, R, R, R, C)
+	}
+	t.confirm("s", 6)
+	t.read("s", es, D, D, D, D, D, D, D, C)
+	t.agree()
 }
 
 // fingerprint is what a claim of the id asks about.
