@@ -15,6 +15,7 @@ type Note struct {
 	Line    int64  `json:"line"`              // lines done
 	Byte    int64  `json:"byte"`              // bytes they had
 	Sum     uint32 `json:"sum"`               // CRC-32C of these bytes
+	Tail    *Tail  `json:"tail,omitempty"`    // the last of them
 	Ended   bool   `json:"ended,omitempty"`   // the input had no more, then
 	Settled bool   `json:"settled,omitempty"` // no line behind these was remembered, when the run ended
 	Left    bool   `json:"left,omitempty"`    // the user went on with another input, though it had not ended
@@ -35,6 +36,17 @@ type Mark struct {
 	Unique  bool `json:"unique,omitempty"`  // lines that were let through are in it
 }
 
+// Tail is a stretch of an input's bytes that were done. It is looked at before a
+// file is gone on with, as all of it cannot be: one that was written anew and begins
+// as it did is noticed, and not gone on with in the midst of a line.
+type Tail struct {
+	Begin int64  `json:"begin"`
+	End   int64  `json:"end"`
+	Sum   uint32 `json:"sum"` // CRC-32C
+}
+
+const maxTail = 4096
+
 // CutShort tells whether lines behind these may be remembered that are in no
 // output: only the input itself brings them back.
 func (n *Note) CutShort() bool { return !n.Over && !n.Ended && !n.Settled && !n.Left }
@@ -47,6 +59,9 @@ func ParseNote(b []byte) (Note, error) {
 	}
 	if n.Line < 0 || n.Byte < 0 || n.Partial != nil && (*n.Partial < 0 || *n.Partial >= n.Byte) {
 		return n, fmt.Errorf("read note of checkpoint: %s is out of range", b)
+	}
+	if t := n.Tail; t != nil && (t.Begin < 0 || t.End <= t.Begin || t.End-t.Begin > maxTail) {
+		return n, fmt.Errorf("read note of checkpoint: %s: the tail is out of range", b)
 	}
 	return n, nil
 }
@@ -98,6 +113,8 @@ func (s *Source) written(c *Chunk, n int, outputs []*Output) {
 	note.Ended = c.Last && n == len(c.Ends)
 	note.Settled = false
 	if n > 0 {
+		tail := c.Text[max(end-maxTail, 0):end]
+		note.Tail = &Tail{Begin: note.Byte - int64(len(tail)), End: note.Byte, Sum: Checksum(0, tail)}
 		note.Partial = nil
 		if c.Text[end-1] != '\n' {
 			partial := c.Byte + int64(c.Start(n-1))

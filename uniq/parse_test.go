@@ -55,7 +55,8 @@ func FuzzParseTime(f *testing.F) {
 func FuzzParseNote(f *testing.F) {
 	for _, seed := range []string{
 		`{"line":5,"byte":68,"sum":7,"ended":true,"outputs":[{"path":"/out","length":109}]}`,
-		`{"line":1,"byte":8,"sum":7,"partial":0,"opening":"00"}`, `{"line":-1}`, `{"partial":1}`, ``, `[]`,
+		`{"line":1,"byte":8,"sum":7,"partial":0,"opening":"00"}`, `{"line":-1}`, `{"partial":1}`,
+		`{"line":1,"byte":8,"tail":{"begin":0,"end":8,"sum":7}}`, `{"tail":{"begin":8,"end":8}}`, ``, `[]`,
 	} {
 		f.Add([]byte(seed))
 	}

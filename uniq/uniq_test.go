@@ -219,7 +219,10 @@ func TestCheckpoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.Sum = 0
+		if n.Tail == nil && n.Ended || n.Tail != nil && n.Tail.End != n.Byte {
+			t.Errorf("the tail of %s: %+v, want one that ends at %d", c.Source, n.Tail, n.Byte)
+		}
+		n.Sum, n.Tail = 0, nil
 		b, err := n.Marshal()
 		if err != nil {
 			t.Fatal(err)

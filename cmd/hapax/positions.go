@@ -174,11 +174,30 @@ func (p *positions) skip(o *opened, n *uniq.Note) error {
 	if size := o.info.Size(); size < n.Byte {
 		return fmt.Errorf("it has %d bytes left of %d: put it back, or give what is new in it as a file of its own", size, n.Byte)
 	}
+	if err := checkTail(o.file, n.Tail); err != nil {
+		return err
+	}
 	if err := p.grown(o, n); err != nil {
 		return err
 	}
 	_, err := o.file.Seek(n.Byte, io.SeekStart)
 	return err
+}
+
+// checkTail demands of a file that the last that was read of it is there still.
+func checkTail(f *os.File, t *uniq.Tail) error {
+	if t == nil {
+		return nil
+	}
+	b := make([]byte, t.End-t.Begin)
+	if _, err := f.ReadAt(b, t.Begin); err != nil {
+		return err
+	}
+	if uniq.Checksum(0, b) != t.Sum {
+		return errors.New("what comes before is not what it was, though the file begins alike: " +
+			"put it back, or give a copy of it, which is read from its start")
+	}
+	return nil
 }
 
 // skipText reads what was done of an input that cannot be sought in, and writes what
