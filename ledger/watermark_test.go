@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -68,4 +69,26 @@ func claim(t *testing.T, l *Ledger, n int) hapax.Claim {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// Where times begin there is no room for a whole slice. What comes there is
+// remembered, and the ledger opens again.
+func TestFirstEventThereCanBe(t *testing.T) {
+	for _, w := range []hapax.Window{
+		{Time: time.Hour, EventTime: true},
+		{Time: time.Hour, EventTime: true, Kind: hapax.Renewed},
+		{Time: 90 * 365 * 24 * time.Hour, EventTime: true},
+		{Time: 90 * 365 * 24 * time.Hour, EventTime: true, Kind: hapax.Tumbling},
+	} {
+		o := Options{Window: w, FS: vfs.NewMem(), Clock: goldenClock}
+		for i, want := range []hapax.Verdict{hapax.Fresh, hapax.Duplicate} {
+			l := open(t, "d", o)
+			b := batch(l, 0, 1)
+			b.Entries[0].Time = math.MinInt64
+			if err := l.Admit(context.Background(), b); err != nil || b.Entries[0].Verdict != want {
+				t.Errorf("%v, life %d: %v, %v, want %v", w, i, b.Entries[0].Verdict, err, want)
+			}
+			must(t, l.Close())
+		}
+	}
 }

@@ -33,13 +33,17 @@ func newReach(w hapax.Window, parts, grace int64) Reach {
 func (r *Reach) Watermark() int64 { return r.watermark }
 
 // slice is the slice of time that t lies in; without a bound of time it has no
-// end.
+// end. The first of all begins where times do.
 func (r *Reach) slice(t int64) (start, end int64) {
 	if r.width == 0 {
 		return t, math.MaxInt64
 	}
 	start = floorTo(t, r.width)
-	return start, start + r.width
+	end = start + r.width
+	if start > t {
+		start = math.MinInt64
+	}
+	return start, end
 }
 
 // leaves is when what came in a slice that ends then leaves the window by time.
@@ -71,6 +75,7 @@ func (r *Reach) Late(t int64) bool {
 	return r.Ended(end)
 }
 
+// floorTo rounds down. Below the least multiple there is it wraps around.
 func floorTo(t, width int64) int64 {
 	rest := t % width
 	if rest < 0 {
