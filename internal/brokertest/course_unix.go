@@ -179,6 +179,7 @@ func (r *running) write(stopping, ctx context.Context, writing *sync.WaitGroup) 
 		{name: "t0", address: r.cast.proxied, to: in},
 		{name: "t1", address: r.cast.direct, to: in, old: true},
 		{name: "c0", address: r.cast.proxied, to: all, group: "g0"},
+		{name: "c2", address: r.cast.proxied, to: all, group: "g2", newer: true},
 		{name: "c1", address: r.cast.direct, to: all, group: "g1", old: true},
 	} {
 		w.cast, w.rng = r.cast, source()
@@ -296,7 +297,7 @@ func (r *running) judge(ctx context.Context, live [2]*reader, reading *sync.Wait
 	if r.history.wrong() {
 		return nil
 	}
-	e := &evidence{history: r.history, live: live, final: final, groups: map[string]int64{}, copiers: map[string]string{"c0": "g0", "c1": "g1"}}
+	e := &evidence{history: r.history, live: live, final: final, groups: map[string]int64{}, copiers: map[string]string{"c0": "g0", "c1": "g1", "c2": "g2"}}
 	for _, group := range e.copiers {
 		offsets, err := admin.FetchOffsets(ctx, group)
 		if err != nil {

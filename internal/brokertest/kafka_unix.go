@@ -58,6 +58,8 @@ func kafkaSettings(at Addresses, controller, dir string) string {
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
 		"transaction.abort.timed.out.transaction.cleanup.interval.ms=500",
 		"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=100",
+		"group.consumer.min.heartbeat.interval.ms=100", "group.consumer.heartbeat.interval.ms=100",
+		"group.consumer.min.session.timeout.ms=2000", "group.consumer.session.timeout.ms=2000",
 		"broker.session.timeout.ms=1000", "broker.heartbeat.interval.ms=200",
 	}, "\n") + "\n"
 }

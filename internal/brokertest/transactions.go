@@ -38,6 +38,7 @@ type writer struct {
 	rng     *rand.Rand
 	group   string // which reads "in", if the writer copies what is there
 	old     bool   // it knows nothing of KIP-890
+	newer   bool   // its group has the consumer protocol (KIP-848)
 
 	number  int // of the last transaction
 	zombie  *zombie
@@ -74,6 +75,9 @@ func (w *writer) open() (session, *kgo.Client, error) {
 	}
 	if w.old {
 		opts = append(opts, oldProtocol())
+	}
+	if w.newer {
+		opts = append(opts, kgo.ServerSideBalancer())
 	}
 	if w.group == "" {
 		c, err := kgo.NewClient(opts...)
