@@ -211,9 +211,23 @@ func (p *powered) among(what string, got state, from int, parts bool) {
 // of a course that has something of everything. Who opens the node afterwards finds
 // all that was acknowledged, and of the request under way all or nothing.
 //
-// The same, if it is killed while it is opened, before each operation: who comes then
-// finds what would have been found without.
+// The same, for some of these disks, if the node is killed while it is opened, before
+// each operation: who comes then finds what would have been found without.
 func TestPowerLossAtEachOperation(t *testing.T) {
+	losePower(t, func(step, image int) bool { return (31*step+image)%149 == 2 })
+}
+
+// TestTorturePowerLoss kills the opening of more disks.
+func TestTorturePowerLoss(t *testing.T) {
+	if os.Getenv("HAPAX_TORTURE") == "" {
+		t.Skip("set HAPAX_TORTURE to a length of time")
+	}
+	losePower(t, func(_, image int) bool { return image < 3 })
+}
+
+// losePower opens all disks, and kills the opening of those that are chosen.
+func losePower(t *testing.T, chosen func(step, image int) bool) {
+	t.Helper()
 	p := &powered{mem: vfs.NewMem()}
 	p.node = &node{T: t, dir: "/node", addr: "127.0.0.1:0", fs: vfs.NewFault(p.mem, p.look), clock: fixedClock,
 		adapt: func(o *Options) {
@@ -236,7 +250,7 @@ func TestPowerLossAtEachOperation(t *testing.T) {
 			}
 			p.among(what+x.what, got, x.from, step.parts)
 			images++
-			if thorough := os.Getenv("HAPAX_TORTURE") != ""; thorough && k < 3 || (i*31+k)%149 == 2 {
+			if chosen(i, k) {
 				restarts += p.killOpening(what+x.what, again, got, x.from, step.parts)
 			}
 			if t.Failed() {
