@@ -39,7 +39,7 @@ func TestKcat(t *testing.T) {
 	}
 
 	written := map[int]record{}
-	for _, r := range stored(n, "kcat", len(codecs)*each) {
+	for _, r := range stored(n, "kcat", codecs, len(codecs)*each) {
 		if want := codecs[r.number/each]; r.codec != want || r.key != fmt.Sprint("k", r.number%10) {
 			t.Fatalf("%+v was written with %s", r, want)
 		}

@@ -48,8 +48,8 @@ func TestTools(t *testing.T) { //nolint:tparallel // one JVM runs one tool at a 
 					continue
 				}
 				got := mask(n, tools.run(t, n.address, s))
-				if got, want := strings.Join(got, "\n"), strings.Join(s.output, "\n"); !*apache && got != want {
-					t.Errorf("%s\ngot:\n%s\nApache Kafka:\n%s", s.command, got, want)
+				if !*apache && !s.answered(got) {
+					t.Errorf("%s\ngot:\n%s\nApache Kafka:\n%s", s.command, strings.Join(got, "\n"), strings.Join(s.output, "\n"))
 				}
 				steps[i].output = got
 			}
@@ -66,6 +66,15 @@ type step struct {
 	command string
 	input   []string
 	output  []string
+}
+
+// answered tells whether a tool's answer is the one that s has. The order of lines
+// counts where they are records; elsewhere some tools change it from run to run.
+func (s step) answered(got []string) bool {
+	if strings.HasPrefix(s.command, "console-consumer") || strings.HasPrefix(s.command, "verifiable-consumer") {
+		return slices.Equal(got, s.output)
+	}
+	return slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(s.output)))
 }
 
 func readScript(t *testing.T, path string) []step {
