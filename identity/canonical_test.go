@@ -86,7 +86,7 @@ func TestAppendCanonicalErrors(t *testing.T) {
 		{`"\u12G4"`, "invalid escape sequence at byte 1"},
 		{"\"\xff\"", "invalid UTF-8 at byte 1"},
 		{"\"12345678\xed\xa0\x80\"", "invalid UTF-8 at byte 9"},
-		{"\xef\xbb\xbf{}", "want a value at byte 0"},
+		{"\xef\xbb\xbf{}", "take away the byte order mark at byte 0"},
 		{`"\ud800"`, "half a surrogate pair at byte 1"},
 		{`"\ud800\u0041"`, "half a surrogate pair at byte 1"},
 		{`"\udc00\ud800"`, "half a surrogate pair at byte 1"},

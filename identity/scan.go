@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -238,6 +239,9 @@ func (s *scanner) literal(i int) int {
 	}
 	if end := i + len(word); end <= len(s.text) && string(s.text[i:end]) == word {
 		return end
+	}
+	if bytes.HasPrefix(s.text[i:], []byte("\ufeff")) {
+		return s.fail(i, "take away the byte order mark")
 	}
 	return s.fail(i, "want a value")
 }

@@ -204,7 +204,7 @@ func TestAppended(t *testing.T) {
 		endAfter(t, command(), signal, numbers(1, 40), numbers(1, 40), out)
 		appendLine()
 		if signal == os.Kill {
-			if output, err := feed(); err != nil || !strings.Contains(output, "which a killed run wrote behind its last checkpoint") {
+			if output, err := feed(); err != nil || !strings.Contains(output, "which a run that was cut short wrote behind its last checkpoint") {
 				t.Errorf("after a kill: %v: %s", err, output)
 			}
 			onceEach(t, out, 60)

@@ -54,7 +54,7 @@ func (o *outputs) create(name string, unique bool, p *positions) (*uniq.Output, 
 		return nil, fmt.Errorf("go on with %s: %w", name, err)
 	}
 	if info != nil && info.Size() > length {
-		p.console.say("%s: cut by %s, which a killed run wrote behind its last checkpoint", name, bytesText(info.Size()-length))
+		p.console.say("%s: cut by %s, which a run that was cut short wrote behind its last checkpoint", name, bytesText(info.Size()-length))
 	}
 	return &uniq.Output{Name: name, Path: path, File: f, Length: length, Open: open}, nil
 }
