@@ -122,6 +122,9 @@ func ofRecords() []Mutant {
 		{"producers are not known after a restart", []Edit{{
 			"broker/partition/snapshot.go", "if h.Idempotent() {", "if false {",
 		}}},
+		{"compaction drops the last record of a key", []Edit{{
+			"broker/compact/latest.go", "return ok && last > offset", "return ok && last >= offset",
+		}}},
 		{"a fetch begins behind the batch that holds its offset", []Edit{{
 			"broker/partition/index.go", "if !yield(b.extent(i)) {", "if b.extent(i).Base < offset {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tif !yield(b.extent(i)) {",
 		}}},
