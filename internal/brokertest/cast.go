@@ -15,8 +15,9 @@ import (
 // cast are the clients of a course.
 type cast struct {
 	*history
-	direct  string // the broker's address
-	proxied string // the proxy's
+	direct   string // the broker's address
+	proxied  string // the proxy's
+	anyFirst bool   // see Broker
 }
 
 // topics are what there is, and how many partitions each has.

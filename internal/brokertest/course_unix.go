@@ -27,6 +27,11 @@ type Broker struct {
 	Start time.Duration
 	// Stopped is the exit code of a clean stop.
 	Stopped int
+	// AnyFirst says that the broker may refuse a new producer's first batch for now, as
+	// before it is ready, and take the second: Apache Kafka takes any sequence number of
+	// a producer that it does not know. The client sends the first again in another
+	// epoch. So only what has the same epoch is in order.
+	AnyFirst bool
 	// Disk is what holds its data, if that can be filled.
 	Disk *Disk
 }
@@ -134,7 +139,7 @@ func (r *running) begin(ctx context.Context) (err error) {
 		return err
 	}
 	at.Advertise = r.proxy.address()
-	r.cast = &cast{history: r.history, direct: at.Direct, proxied: at.Advertise}
+	r.cast = &cast{history: r.history, anyFirst: r.broker.AnyFirst, direct: at.Direct, proxied: at.Advertise}
 	if r.broker.Setup != nil {
 		if err := r.broker.Setup(ctx, at); err != nil {
 			return err

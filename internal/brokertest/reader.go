@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 
@@ -29,7 +30,7 @@ type reader struct {
 	committed bool
 	saw       map[place][]entry
 	next      map[place]int64
-	last      map[place]map[string]line // by writer
+	last      map[place]map[string]line // by writer, or by its producer's epoch: see Broker.AnyFirst
 	sealed    map[place]bool
 }
 
@@ -116,24 +117,28 @@ func (r *reader) see(x *kgo.Record) {
 	case e.value == seal:
 		r.sealed[at] = true
 	default:
-		r.seeLine(at, &e)
+		r.seeLine(at, &e, x.ProducerEpoch)
 	}
 	r.saw[at] = append(r.saw[at], e)
 }
 
-func (r *reader) seeLine(at place, e *entry) {
+func (r *reader) seeLine(at place, e *entry, epoch int16) {
 	l, err := lineOf(e.value)
 	if err != nil {
 		r.find("an offset holds what was written", "%v@%d holds %q", at, e.offset, e.value)
 		return
 	}
 	e.line, e.value = l, "" // it is all that the value says
-	switch was := r.last[at][l.writer]; {
+	who := l.writer
+	if r.anyFirst && plain(who) {
+		who = fmt.Sprint(who, e.producer, epoch)
+	}
+	switch was := r.last[at][who]; {
 	case r.isGivenUp(l):
 	case l.number < was.number || l.number == was.number && l.record <= was.record:
 		r.find("a producer's records keep their order", "reader %s: %v@%d holds %q, after %q of the same producer", r.name, at, e.offset, l, was)
 	default:
-		r.last[at][l.writer] = l
+		r.last[at][who] = l
 	}
 	if r.committed {
 		if why := r.mayShow(l); why != "" {
