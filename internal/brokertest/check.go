@@ -15,7 +15,7 @@ type evidence struct {
 	copiers     map[string]string
 }
 
-// told is where a record stands, and how its transaction ended there.
+// stand is where a record stands, and how its transaction ended there.
 type stand struct {
 	spot
 	end outcome // unknown: it has none
