@@ -3,12 +3,9 @@ package broker
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
@@ -41,15 +38,15 @@ type cleanerCounts struct {
 	reclaimed  atomic.Uint64
 }
 
-func (c *cleanerCounts) write(w io.Writer) {
-	metrics.WriteCounterUint64(w, "hapax_compactions_total", c.passes.Load())
-	metrics.WriteCounterUint64(w, "hapax_cleaner_failures_total", c.failures.Load())
-	metrics.WriteCounterUint64(w, "hapax_compaction_records_read_total", c.records.Load())
-	metrics.WriteCounterUint64(w, "hapax_compaction_records_dropped_total", c.dropped.Load())
-	metrics.WriteCounterUint64(w, "hapax_compaction_unreadable_batches_total", c.unreadable.Load())
-	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="compaction"}`, c.compacted.Load())
-	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="small batches"}`, c.regrouped.Load())
-	metrics.WriteCounterUint64(w, `hapax_moved_bytes_total{why="dead file"}`, c.reclaimed.Load())
+func (c *cleanerCounts) write(e *exposition) {
+	e.counter("hapax_compactions_total", c.passes.Load())
+	e.counter("hapax_cleaner_failures_total", c.failures.Load())
+	e.counter("hapax_compaction_records_read_total", c.records.Load())
+	e.counter("hapax_compaction_records_dropped_total", c.dropped.Load())
+	e.counter("hapax_compaction_unreadable_batches_total", c.unreadable.Load())
+	e.counter(`hapax_moved_bytes_total{why="compaction"}`, c.compacted.Load())
+	e.counter(`hapax_moved_bytes_total{why="small batches"}`, c.regrouped.Load())
+	e.counter(`hapax_moved_bytes_total{why="dead file"}`, c.reclaimed.Load())
 }
 
 const (

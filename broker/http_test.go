@@ -84,3 +84,36 @@ func TestHandler(t *testing.T) {
 		}
 	}
 }
+
+// Metrics of one name follow each other behind one line of their kind, as
+// Prometheus' format wants it.
+func TestMetricsFormat(t *testing.T) {
+	n := start(t)
+	n.fill(t.Context(), "orders", 1)
+	n.fill(t.Context(), "others", 1)
+	var text strings.Builder
+	viewer{n.broker}.writeMetrics(&text)
+	kinds, last := make(map[string]int), ""
+	for line := range strings.Lines(text.String()) {
+		if name, ok := strings.CutPrefix(line, "# TYPE "); ok {
+			last, _, _ = strings.Cut(name, " ")
+			kinds[last]++
+			continue
+		}
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, last) {
+			t.Errorf("behind %s: %s", last, line)
+		}
+	}
+	for name, times := range kinds {
+		if times > 1 {
+			t.Errorf("the kind of %s is told %d times", name, times)
+		}
+	}
+	if kinds["hapax_partition_start_offset"] == 0 || kinds["go_goroutines"] == 0 {
+		t.Errorf("kinds: %v", kinds)
+	}
+	const want = `{group="a\\b\"c\nd` + "\uFFFD\a" + `"}`
+	if got := labels("group", "a\\b\"c\nd\xff\a"); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

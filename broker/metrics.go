@@ -3,6 +3,8 @@ package broker
 import (
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/VictoriaMetrics/metrics"
@@ -54,8 +56,8 @@ func (c *counters) ended(commit bool) {
 // maxKey is above the keys of all requests.
 const maxKey = 128
 
-func (c *counters) write(w io.Writer) {
-	metrics.WriteGaugeUint64(w, "hapax_connections", uint64(max(c.connections.Load(), 0)))
+func (c *counters) write(e *exposition) {
+	e.gauge("hapax_connections", uint64(max(c.connections.Load(), 0)))
 	for _, counted := range []struct {
 		name string
 		n    *atomic.Uint64
@@ -73,31 +75,31 @@ func (c *counters) write(w io.Writer) {
 		{`hapax_transactions_ended_total{result="aborted"}`, &c.aborts},
 		{"hapax_log_syncs_total", &c.syncs},
 	} {
-		metrics.WriteCounterUint64(w, counted.name, counted.n.Load())
+		e.counter(counted.name, counted.n.Load())
 	}
 	for key := range c.requests {
 		if n := c.requests[key].Load(); n > 0 {
-			metrics.WriteCounterUint64(w, fmt.Sprintf("hapax_requests_total{api=%q}", kmsg.NameForKey(int16(key))), n)
+			e.counter("hapax_requests_total"+labels("api", kmsg.NameForKey(int16(key))), n)
 		}
 	}
 }
 
 func (v viewer) writeMetrics(w io.Writer) {
-	metrics.ExposeMetadata(true)
-	v.b.counters.write(w)
-	v.b.cleaner.counts.write(w)
+	e := &exposition{w: w}
+	v.b.counters.write(e)
+	v.b.cleaner.counts.write(e)
 	n := v.node()
 	failed := uint64(0)
 	if n.Log.Failed != "" {
 		failed = 1
 	}
-	metrics.WriteGaugeUint64(w, "hapax_log_read_only", failed)
-	metrics.WriteGaugeUint64(w, "hapax_log_unsynced_bytes", uint64(n.Log.Unsynced))
-	metrics.WriteGaugeUint64(w, "hapax_log_files", uint64(n.Log.Files))
-	metrics.WriteGaugeUint64(w, "hapax_topics", uint64(n.Topics))
-	metrics.WriteGaugeUint64(w, "hapax_groups", uint64(n.Groups))
-	metrics.WriteGaugeUint64(w, "hapax_transactional_ids", uint64(n.Transactions.IDs))
-	metrics.WriteGaugeUint64(w, "hapax_transactions_open", uint64(n.Transactions.Open))
+	e.gauge("hapax_log_read_only", failed)
+	e.gauge("hapax_log_unsynced_bytes", uint64(n.Log.Unsynced))
+	e.gauge("hapax_log_files", uint64(n.Log.Files))
+	e.gauge("hapax_topics", uint64(n.Topics))
+	e.gauge("hapax_groups", uint64(n.Groups))
+	e.gauge("hapax_transactional_ids", uint64(n.Transactions.IDs))
+	e.gauge("hapax_transactions_open", uint64(n.Transactions.Open))
 	topics := v.topics()
 	for _, gauge := range []struct {
 		name string
@@ -110,14 +112,46 @@ func (v viewer) writeMetrics(w io.Writer) {
 	} {
 		for _, t := range topics {
 			for i, p := range t.Partitions {
-				metrics.WriteGaugeUint64(w, fmt.Sprintf("%s{topic=%q,partition=\"%d\"}", gauge.name, t.Name, i), uint64(gauge.of(p)))
+				e.gauge(gauge.name+labels("topic", t.Name, "partition", strconv.Itoa(i)), uint64(gauge.of(p)))
 			}
 		}
 	}
 	for _, g := range v.groups() {
 		for _, o := range g.Offsets {
-			metrics.WriteGaugeUint64(w, fmt.Sprintf("hapax_group_lag{group=%q,topic=%q,partition=\"%d\"}", g.Name, o.Topic, o.Partition), uint64(o.Lag))
+			e.gauge("hapax_group_lag"+labels("group", g.Name, "topic", o.Topic, "partition", fmt.Sprint(o.Partition)), uint64(o.Lag))
 		}
 	}
+	metrics.ExposeMetadata(true)
 	metrics.WriteProcessMetrics(w)
+}
+
+// exposition writes metrics in Prometheus' text format: those of one name follow
+// each other behind one line of its kind, for some readers refuse all of it
+// otherwise. That a reader is gone is nothing to it.
+type exposition struct {
+	w    io.Writer
+	last string // name
+}
+
+func (e *exposition) counter(name string, value uint64) { e.write("counter", name, value) }
+
+func (e *exposition) gauge(name string, value uint64) { e.write("gauge", name, value) }
+
+func (e *exposition) write(kind, name string, value uint64) {
+	if bare, _, _ := strings.Cut(name, "{"); bare != e.last {
+		e.last = bare
+		_, _ = fmt.Fprintf(e.w, "# TYPE %s %s\n", bare, kind)
+	}
+	_, _ = fmt.Fprintf(e.w, "%s %d\n", name, value)
+}
+
+// labels are names and values, behind each other, as the format has them: it knows
+// these escapes and no others, and UTF-8 alone.
+func labels(pairs ...string) string {
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+	text := ""
+	for i := 0; i+1 < len(pairs); i += 2 {
+		text += "," + pairs[i] + `="` + escape.Replace(strings.ToValidUTF8(pairs[i+1], "\uFFFD")) + `"`
+	}
+	return "{" + text[1:] + "}"
 }
