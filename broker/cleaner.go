@@ -96,6 +96,7 @@ func (c *cleaner) once(ctx context.Context) error {
 		return nil // it is said already
 	}
 	if err := c.room(); err != nil {
+		c.trim(1) // that makes some
 		return err
 	}
 	c.busy, c.patience = time.Now(), 1
@@ -107,7 +108,7 @@ func (c *cleaner) once(ctx context.Context) error {
 		}
 	}
 	err = errors.Join(err, c.reclaim(ctx))
-	c.trim()
+	c.trim(worthTrimming)
 	return err
 }
 
@@ -183,16 +184,16 @@ func (c *cleaner) empty(ctx context.Context, f wal.Ended) error {
 	return nil
 }
 
-// trim has files go that are not needed any more, if they are worth a new one.
-func (c *cleaner) trim() {
+// trim has files go that are not needed any more, if they have so many bytes.
+func (c *cleaner) trim(least int64) {
 	live, needless := c.b.needed(), int64(0)
 	for _, f := range c.b.wal.Older() {
 		if live[f.Number] == 0 {
 			needless += f.End
 		}
 	}
-	if needless >= worthTrimming {
-		c.b.wal.Trim(worthTrimming)
+	if needless >= least {
+		c.b.wal.Trim(least)
 	}
 }
 
@@ -227,7 +228,7 @@ func (c *cleaner) keep(ctx context.Context, p *partition.Partition, k partition.
 		c.unchecked += int64(len(k.Batches))
 	}
 	if c.unchecked >= worthTrimming {
-		c.trim()
+		c.trim(worthTrimming)
 		if err := c.room(); err != nil {
 			return err
 		}

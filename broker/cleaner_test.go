@@ -479,17 +479,3 @@ func (c content) follows(before content, compacted string) error {
 	}
 	return nil
 }
-
-// A disk that is nearly full is left to new records, which is said.
-func TestCleanerLeavesRoom(t *testing.T) {
-	m := vfs.NewMem()
-	b := openOn(t, m)
-	m.SetCapacity(leastFree)
-	if err := b.cleaner.once(t.Context()); !errors.Is(err, errNearlyFull) {
-		t.Errorf("cleaned: %v", err)
-	}
-	m.SetCapacity(0)
-	if err := errors.Join(b.cleaner.once(t.Context()), b.Close()); err != nil {
-		t.Error(err)
-	}
-}
