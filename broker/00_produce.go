@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,7 +15,8 @@ import (
 
 // Produce (0), versions 3 to 13: appends a batch to each of some partitions. It is
 // answered when all of them are durable, whatever acks says; with acks 0 it is not
-// answered at all.
+// answered at all: its connection is closed if it cannot be done, so that the client
+// asks where it can.
 //
 //	5   log start offset
 //	8   errors by record, messages
@@ -48,6 +51,8 @@ type producing struct {
 	end  int64 // of the log: what the answer waits for
 	txn  *admission
 
+	refused error // the first batch that was
+
 	batches []prepared // in the request's order
 	recoded int        // bytes of those that were compressed anew
 }
@@ -72,6 +77,7 @@ func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicP
 	appended, err := p.appendTo(b)
 	p.b.counters.produced(&b.header, appended.Repeat, err)
 	if err != nil {
+		p.refused = cmp.Or(p.refused, err)
 		done.ErrorCode, done.BaseOffset = int16(codeOf(err)), -1
 		done.ErrorMessage, done.ErrorRecords = messageOf(err), wrongRecordsOf(err)
 		return done
@@ -103,15 +109,11 @@ func (p *producing) appendTo(b *prepared) (a partition.Appended, err error) {
 // answer is sent when the batches are durable. If they cannot be, none is
 // acknowledged.
 func (p *producing) answer(resp *kmsg.ProduceResponse) answer {
-	if p.end == 0 { // nothing was appended
-		if resp == nil {
-			return answer{}
-		}
-		return ready(resp)
-	}
 	if resp == nil {
-		p.b.wal.Want(p.end)
-		return answer{}
+		return p.silence()
+	}
+	if p.end == 0 { // nothing was appended
+		return ready(resp)
 	}
 	return answer{response: resp, soon: true, wait: func(context.Context) error {
 		if err := p.b.wal.Sync(p.end); err != nil {
@@ -119,6 +121,17 @@ func (p *producing) answer(resp *kmsg.ProduceResponse) answer {
 		}
 		return nil
 	}}
+}
+
+// silence is the answer to acks 0.
+func (p *producing) silence() answer {
+	if p.end > 0 {
+		p.b.wal.Want(p.end)
+	}
+	if p.refused == nil {
+		return answer{}
+	}
+	return answer{wait: func(context.Context) error { return fmt.Errorf("produce with acks=0: %w", p.refused) }}
 }
 
 func failProduce(resp *kmsg.ProduceResponse, err error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -52,6 +53,31 @@ func (w *wire) produced(topic string, b []byte) kmsg.ProduceResponseTopicPartiti
 	p.Records = b
 	req.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, Partitions: []kmsg.ProduceRequestTopicPartition{p}}}
 	return ask[*kmsg.ProduceResponse](w, 9, req).Topics[0].Partitions[0]
+}
+
+// Nobody waits for the answer to acks 0. If it cannot be done, the connection ends, so
+// that the client asks again what there is.
+func TestUnheardRefusal(t *testing.T) {
+	n, ctx := start(t), testContext(t)
+	n.topic(ctx, "orders", 1)
+	w := n.wire()
+	for _, topic := range []string{"orders", "nowhere"} {
+		req := kmsg.NewPtrProduceRequest()
+		p := kmsg.NewProduceRequestTopicPartition()
+		p.Records = timed(t, batch.None, 0, time.Now().UnixMilli())
+		req.Topics = []kmsg.ProduceRequestTopic{{Topic: topic, Partitions: []kmsg.ProduceRequestTopicPartition{p}}}
+		req.SetVersion(9)
+		req.Acks = 0
+		if _, err := w.Write(kmsg.NewRequestFormatter().AppendRequest(nil, req, 7)); err != nil {
+			t.Fatal(err)
+		}
+		if topic == "orders" {
+			ask[*kmsg.ApiVersionsResponse](w, 0, kmsg.NewPtrApiVersionsRequest())
+		}
+	}
+	if got, err := w.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("%d bytes, %v", got, err)
+	}
 }
 
 // timed is a batch of records at times, of a producer unless it is batch.None.
