@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
@@ -122,12 +123,12 @@ func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error
 	api, known := c.b.apis[h.key]
 	switch {
 	case !known && h.key != keyAPIVersions:
-		return answer{}, errFrame
+		return answer{}, fmt.Errorf("%w: there is no request %d", errFrame, h.key)
 	case h.version < api.min || h.version > api.max:
 		if h.key == keyAPIVersions {
 			return ready(c.b.unsupportedAPIVersions()), nil
 		}
-		return answer{}, errFrame
+		return answer{}, fmt.Errorf("%w: %s version %d is not served", errFrame, kmsg.NameForKey(h.key), h.version)
 	}
 	if err := c.login.admits(h.key); err != nil {
 		return answer{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -24,6 +25,9 @@ type header struct {
 // errFrame says that bytes are no request: the connection is of no use any more.
 var errFrame = errors.New("not a Kafka request")
 
+// errCut is that of a client that went while it sent one.
+var errCut = fmt.Errorf("%w: cut off", errFrame)
+
 // maxPlain is how long a request may be that holds no records. What decoding makes
 // of it is bounded: see package shape.
 const maxPlain = 4 << 20
@@ -34,7 +38,7 @@ func readFrame(r io.Reader, buf []byte, most int) ([]byte, error) {
 	var start [6]byte
 	if n, err := io.ReadFull(r, start[:]); err != nil {
 		if n > 0 {
-			err = fmt.Errorf("%w: cut off after %d bytes", errFrame, n)
+			err = fmt.Errorf("%w after %d bytes", errCut, n)
 		}
 		return nil, err // io.EOF between two requests
 	}
@@ -46,9 +50,21 @@ func readFrame(r io.Reader, buf []byte, most int) ([]byte, error) {
 	case n < 8:
 		return nil, fmt.Errorf("%w: size %d", errFrame, n)
 	case n > most:
-		return nil, fmt.Errorf("%w: %d bytes, and at most %d are allowed", errFrame, n, most)
+		return nil, fmt.Errorf("%w: %s", errFrame, whatElse(start[:], n, most))
 	}
 	return readGrowing(r, append(buf[:0], start[4:]...), n)
+}
+
+// whatElse says what begins like a request that is too long: as a rule the client
+// speaks something else.
+func whatElse(start []byte, size, most int) string {
+	switch text := string(start); {
+	case start[0] == 0x16 && start[1] == 3:
+		return "TLS, and the listener's protocol is without"
+	case strings.HasPrefix(text, "GET ") || strings.HasPrefix(text, "HEAD ") || strings.HasPrefix(text, "POST "):
+		return "HTTP, which has a port of its own"
+	}
+	return fmt.Sprintf("%d bytes, and at most %d are allowed", size, most)
 }
 
 // readSized reads bytes behind their size, most of them at most.
@@ -81,7 +97,7 @@ func readGrowing(r io.Reader, buf []byte, n int) ([]byte, error) {
 		got, err := io.ReadFull(r, buf[len(buf):len(buf)+more])
 		buf = buf[:len(buf)+got]
 		if err != nil {
-			return nil, fmt.Errorf("%w: cut off after %d of %d bytes", errFrame, len(buf), n)
+			return nil, fmt.Errorf("%w after %d of %d bytes", errCut, len(buf), n)
 		}
 	}
 	return buf, nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,22 @@ func TestReadFrameRefuses(t *testing.T) {
 		if _, err := readFrame(bytes.NewReader(in), nil, 1<<20); !errors.Is(err, errFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// What is spoken instead is named, and a client that goes is no other protocol.
+func TestReadFrameSaysWhy(t *testing.T) {
+	for in, want := range map[string]string{
+		"GET / HTTP/1.1\r\n":           "HTTP",
+		"\x16\x03\x01\x02\x00\x01\x00": "TLS",
+		"\x10\x00\x00\x00\x00\x00\x00": "268435456 bytes",
+	} {
+		if _, err := readFrame(strings.NewReader(in), nil, 1<<20); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, errCut) {
+			t.Errorf("%q: %v", in, err)
+		}
+	}
+	if _, err := readFrame(strings.NewReader("\x00\x00"), nil, 1<<20); !errors.Is(err, errCut) {
+		t.Error(err)
 	}
 }
 
