@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,7 +58,12 @@ type identity struct {
 	Cluster string `json:"cluster"` // its id, as clients are told
 }
 
-const identityName = "node"
+// What is in a node's directory.
+const (
+	identityName = "node"
+	lockName     = "lock"
+	logName      = "log"
+)
 
 // Open opens the node in dir, which it makes if there is none, and its ports. What
 // was acknowledged before is there on return. Serve is next.
@@ -96,14 +103,17 @@ func (b *Broker) open(dir string) (err error) {
 	if err := b.options.FS.MkdirAll(dir); err != nil {
 		return err
 	}
-	if b.lock, err = b.options.FS.Lock(filepath.Join(dir, "lock")); err != nil {
+	if err := b.mayBeNode(dir); err != nil {
+		return err
+	}
+	if b.lock, err = b.options.FS.Lock(filepath.Join(dir, lockName)); err != nil {
 		return err
 	}
 	known, err := b.readIdentity(filepath.Join(dir, identityName))
 	if err != nil {
 		return err
 	}
-	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, "log"), wal.Options{
+	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, logName), wal.Options{
 		Kind: logKind, MustExist: known, FileSize: b.settings.number("hapax.log.file.bytes"),
 		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed,
 	}, b.replay)
@@ -167,6 +177,23 @@ func (b *Broker) committed(_ int64, err error) {
 	}
 	b.counters.syncs.Add(1)
 	b.log.Committed()
+}
+
+// mayBeNode refuses a directory that is something else's.
+func (b *Broker) mayBeNode(dir string) error {
+	names, err := b.options.FS.List(dir)
+	if err != nil || slices.Contains(names, identityName) {
+		return err
+	}
+	for _, name := range names {
+		switch strings.TrimSuffix(name, vfs.TempSuffix) {
+		case identityName, lockName, logName:
+		case "lost+found": // of a file system of its own
+		default:
+			return fmt.Errorf("the directory is no node's, and holds %q: name one that is empty, or not there yet", name)
+		}
+	}
+	return nil
 }
 
 // readIdentity tells whether the directory is a node's.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -147,4 +150,18 @@ func TestMadeByMany(t *testing.T) {
 		}
 	}
 	asking.Wait()
+}
+
+// A directory of something else is left as it is.
+func TestOtherDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "letter"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dir, Options{Listeners: []Listener{{Address: "127.0.0.1:0"}}}); err == nil || !strings.Contains(err.Error(), `holds "letter"`) {
+		t.Errorf("opened: %v", err)
+	}
+	if names, err := os.ReadDir(dir); err != nil || len(names) != 1 {
+		t.Errorf("%v: %v", names, err)
+	}
 }

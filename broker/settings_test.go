@@ -121,8 +121,12 @@ func TestListeners(t *testing.T) {
 		{"localhost:9092", "", "", nil, "want NAME://HOST:PORT"},
 		{"PLAINTEXT://h:1", "OUT://h:2", "", nil, "is none of the listeners"},
 		{"PLAINTEXT://h:1,PLAINTEXT://h:2", "", "", nil, "two are called"},
+		{
+			"PLAINTEXT://h:1,CONTROLLER://:2", "PLAINTEXT://h:3,CONTROLLER://h:4", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+			[]Listener{{Name: "PLAINTEXT", Protocol: Plaintext, Address: "h:1", Advertise: "h:3"}}, "",
+		},
 	} {
-		s := Settings{"listeners": test.listeners, "advertised.listeners": test.advertised, "listener.security.protocol.map": test.protocols}
+		s := Settings{"controller.listener.names": "CONTROLLER", "listeners": test.listeners, "advertised.listeners": test.advertised, "listener.security.protocol.map": test.protocols}
 		got, err := s.Listeners()
 		if test.err == "" && (err != nil || !slices.Equal(got, test.want)) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
 			t.Errorf("%s: %v, %v", test.listeners, got, err)

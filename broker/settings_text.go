@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/hapaxmq/hapax/broker/code"
@@ -65,7 +66,7 @@ func (s Settings) Idle() (names []string) {
 }
 
 // Listeners are those of listeners and advertised.listeners; none if they are not
-// set.
+// set. Those of controllers, of which one node has none, are left out.
 func (s Settings) Listeners() (all []Listener, err error) {
 	protocols := make(map[string]string)
 	for _, pair := range words(s["listener.security.protocol.map"]) {
@@ -75,11 +76,14 @@ func (s Settings) Listeners() (all []Listener, err error) {
 		}
 		protocols[name] = protocol
 	}
-	names := make(map[string]int)
+	names, controllers := make(map[string]int), words(s["controller.listener.names"])
 	for _, entry := range words(s["listeners"]) {
 		name, address, err := endpoint("listeners", entry)
 		if err != nil {
 			return nil, err
+		}
+		if slices.Contains(controllers, name) {
+			continue
 		}
 		if _, twice := names[name]; twice {
 			return nil, refuse(code.InvalidConfig, "listeners: two are called %s", name)
@@ -100,6 +104,9 @@ func (s Settings) Listeners() (all []Listener, err error) {
 			return nil, err
 		}
 		i, ok := names[name]
+		if !ok && slices.Contains(controllers, name) {
+			continue
+		}
 		if !ok {
 			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s is none of the listeners", name)
 		}
