@@ -53,8 +53,12 @@ func (c *serveCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range settings.Idle() {
-		w.stderr.logger().Info("a setting that means nothing on one node", "name", name)
+	operators, err := c.operators()
+	if err != nil {
+		return err
+	}
+	if idle := settings.Idle(); len(idle) > 0 {
+		w.stderr.say("settings that mean nothing on one node: %s", strings.Join(idle, ", "))
 	}
 	for _, l := range listeners {
 		if host, _, _ := net.SplitHostPort(l.Address); l.Protocol == broker.SASLPlaintext && !loopback(host) {
@@ -68,12 +72,12 @@ func (c *serveCommand) Run(w *world) error {
 	if err := c.setUsers(b); err != nil {
 		return errors.Join(err, b.Close())
 	}
-	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n", strings.Join(b.Addresses(), ", "), c.Data); err != nil {
-		return errors.Join(err, b.Close())
-	}
-	stop, err := c.serveHTTP(w, b)
+	said, stop, err := operators.serve(w, b)
 	if err != nil {
 		return errors.Join(err, b.Close())
+	}
+	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n%s", strings.Join(b.Addresses(), ", "), c.Data, said); err != nil {
+		return errors.Join(err, stop(), b.Close())
 	}
 	b.Serve(w.ctx)
 	return errors.Join(stop(), b.Close())

@@ -16,52 +16,61 @@ import (
 	"github.com/hapaxmq/hapax/broker"
 )
 
-// serveHTTP serves what operators ask, until stop.
-func (c *serveCommand) serveHTTP(w *world, b *broker.Broker) (stop func() error, err error) {
-	address := "127.0.0.1:8080"
+// operators is where what operators ask is served.
+type operators struct {
+	address   string // "": nowhere
+	encrypted bool
+	token     string // that HTTP wants; "" is none
+}
+
+// operators are those of --http.
+func (c *serveCommand) operators() (o operators, err error) {
+	o.address = "127.0.0.1:8080"
 	if c.HTTP != nil {
-		address = *c.HTTP
+		o.address = *c.HTTP
 	}
-	if address == "" {
-		return func() error { return nil }, nil
+	if o.token, err = c.token(); err != nil || o.address == "" {
+		return o, err
 	}
-	address, encrypted := strings.CutPrefix(address, "https://")
-	token, err := c.token()
-	if err != nil {
-		return nil, err
+	o.address, o.encrypted = strings.CutPrefix(o.address, "https://")
+	if !o.encrypted || o.token == "" {
+		err = c.mayListen("--http", o.address, "give https://ADDR and --http-token FILE")
 	}
-	if !encrypted || token == "" {
-		if err := c.mayListen("--http", address, "give https://ADDR and --http-token FILE"); err != nil {
-			return nil, err
-		}
+	return o, err
+}
+
+// serve serves what operators ask, until stop, and says where.
+func (o operators) serve(w *world, b *broker.Broker) (said string, stop func() error, err error) {
+	if o.address == "" {
+		return "", func() error { return nil }, nil
 	}
 	config := b.TLS()
-	if encrypted && config == nil {
-		return nil, usage("--http https://%s wants a certificate: set ssl.keystore.location to a file of PEM with it and its private key", address)
+	if o.encrypted && config == nil {
+		return "", nil, usage("--http https://%s wants a certificate: set ssl.keystore.location to a file of PEM with it and its private key", o.address)
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := net.Listen("tcp", o.address)
 	if err != nil {
-		return nil, fmt.Errorf("--http %s: %w (another ADDR, or \"\" for nowhere)", address, err)
+		return "", nil, fmt.Errorf("--http %s: %w (another ADDR, or \"\" for nowhere)", o.address, err)
 	}
 	scheme := "http"
-	if encrypted {
+	if o.encrypted {
 		l, scheme = tls.NewListener(l, config), "https"
 	}
 	s := &http.Server{
-		Handler: withToken(token, b.Handler()), ErrorLog: slog.NewLogLogger(w.stderr.logger().Handler(), slog.LevelWarn),
+		Handler: withToken(o.token, b.Handler()), ErrorLog: slog.NewLogLogger(w.stderr.logger().Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	_, err = fmt.Fprintf(w.stdout, "Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /healthz, /readyz\n", scheme, l.Addr())
-	return func() error {
+	said = fmt.Sprintf("Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /healthz, /readyz\n", scheme, l.Addr())
+	return said, func() error {
 		closed := s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 			return errors.Join(err, closed)
 		}
 		return closed
-	}, err
+	}, nil
 }
 
 // leastToken is how long a token is at least: others can be guessed.
