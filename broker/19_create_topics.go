@@ -23,6 +23,7 @@ func (c *conn) createTopics(_ context.Context, req *kmsg.CreateTopicsRequest) an
 	for i := range req.Topics {
 		named[req.Topics[i].Topic]++
 	}
+	left := int32(maxPartitions) // of the request
 	for i := range req.Topics {
 		asked := &req.Topics[i]
 		made := kmsg.NewCreateTopicsResponseTopic()
@@ -30,17 +31,21 @@ func (c *conn) createTopics(_ context.Context, req *kmsg.CreateTopicsRequest) an
 		if named[asked.Topic] > 1 {
 			made.ErrorCode = int16(code.InvalidRequest)
 		} else {
-			c.b.createTopic(asked, req.ValidateOnly, &made)
+			c.b.createTopic(asked, req.ValidateOnly, left, &made)
+			left -= max(made.NumPartitions, 0)
 		}
 		resp.Topics = append(resp.Topics, made)
 	}
 	return ready(resp)
 }
 
-func (b *Broker) createTopic(asked *kmsg.CreateTopicsRequestTopic, only bool, made *kmsg.CreateTopicsResponseTopic) {
+// createTopic makes a topic, of as many partitions at most as are left to the request.
+func (b *Broker) createTopic(asked *kmsg.CreateTopicsRequestTopic, only bool, left int32, made *kmsg.CreateTopicsResponseTopic) {
 	n, err := b.newTopicOf(asked)
 	switch {
 	case err != nil:
+	case n.partitions > left && n.partitions <= maxPartitions:
+		err = refuse(code.PolicyViolation, "%d partitions beside those of other topics: one request makes at most %d", n.partitions, maxPartitions)
 	case only:
 		err = b.topics.check(n)
 	default:

@@ -163,3 +163,18 @@ func epochRequest(topic string, partition, epoch int32) kadm.OffsetForLeaderEpoc
 	r.Add(topic, partition, epoch)
 	return r
 }
+
+// One request makes so many partitions and no more, of however many topics.
+func TestCreateTopicsIsBounded(t *testing.T) {
+	n, ctx := start(t), testContext(t)
+	names := []string{"a", "b", "c"}
+	made, err := n.admin().ValidateCreateTopics(ctx, maxPartitions/2, 1, nil, names...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{nil, nil, kerr.PolicyViolation} {
+		if got := made[names[i]].Err; !errors.Is(got, want) {
+			t.Errorf("%s: %v, want %v", names[i], got, want)
+		}
+	}
+}
