@@ -278,7 +278,7 @@ func (w *Writer) fail(verb string, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil {
-		w.err = fmt.Errorf("%s segment %s: %w: open it again to go on", verb, w.path, err)
+		w.err = fmt.Errorf("%s segment %s: %w", verb, w.path, err)
 	}
 	return w.err
 }
