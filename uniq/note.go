@@ -19,7 +19,8 @@ type Note struct {
 	Ended   bool   `json:"ended,omitempty"`   // the input had no more, then
 	Settled bool   `json:"settled,omitempty"` // no line behind these was remembered, when the run ended
 	Left    bool   `json:"left,omitempty"`    // the user went on with another input, though it had not ended
-	Over    bool   `json:"over,omitempty"`    // and the run that read it was closed
+	Done    bool   `json:"done,omitempty"`    // it ended, and so did the run, without an error
+	Over    bool   `json:"over,omitempty"`    // and that run was closed
 	Partial *int64 `json:"partial,omitempty"` // where its last line began, if that had no "\n"
 	Opening string `json:"opening,omitempty"` // tells one pipe's content from another's
 	Path    string `json:"path,omitempty"`    // where the file was, absolute
@@ -86,7 +87,7 @@ type Source struct {
 // NewSource is the source of that name, of which all offsets up to done, which is
 // 0 or more, are done. Note says where its reader stands.
 func NewSource(name string, done int64, note Note) *Source {
-	note.Ended, note.Settled, note.Left = false, false, false
+	note.Ended, note.Settled, note.Left, note.Done = false, false, false, false
 	return &Source{name: name, shift: done + 1 - note.Line, note: note}
 }
 

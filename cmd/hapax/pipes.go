@@ -9,15 +9,36 @@ import (
 	"io"
 	"os"
 
+	"github.com/hapaxmq/hapax/ledger"
 	"github.com/hapaxmq/hapax/uniq"
 )
 
-// leavePipes lets go of the pipes that were read to their end by a run that was
-// closed: whatever comes next is another one.
+// finishPipes says of the pipes that were read to their end that the run came to its
+// own. One that is interrupted or fails behind their end does not say so: it is to be
+// run again, with the same input.
+func finishPipes(ctx context.Context, l *ledger.Ledger, c *console) error {
+	p, err := readPositions(l, c)
+	if err != nil {
+		return err
+	}
+	for _, k := range p.pipes {
+		if !k.note.Ended || k.note.Done {
+			continue
+		}
+		k.note.Done = true
+		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leavePipes lets go of the pipes that were read to their end by a run that came to
+// its own and was closed: whatever comes next is another one.
 func (p *positions) leavePipes(ctx context.Context) error {
 	for i := range p.pipes {
 		k := &p.pipes[i]
-		if !k.note.Ended || k.note.Over {
+		if !k.note.Done || k.note.Over {
 			continue
 		}
 		k.note.Over = true

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -205,6 +206,9 @@ func (c *uniqCommand) run(w *world, l *ledger.Ledger, closed bool, o uniq.Option
 	if p != nil {
 		p.warnUnfinished()
 		err = errors.Join(err, p.settle(w.ctx, o.Unique, o.Duplicates, o.Conflicts))
+		if err == nil {
+			err = finishPipes(context.WithoutCancel(w.ctx), l, w.stderr)
+		}
 	}
 	err = errors.Join(err, files.close())
 	return errors.Join(c.report(w, o.Progress.Stats(), time.Since(start)), err)
