@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,51 +36,30 @@ func (b *bench) memory(work string, parts float64) error {
 }
 
 // start measures from the start of our process to the first record that it
-// acknowledges: on no directory, and with 1 GB, left cleanly and killed.
+// acknowledges: on no directory, and behind 1 GB, left cleanly and killed.
 func (b *bench) start() error {
-	binary := b.nodes[0].command().Path
-	first := func(data string, end syscall.Signal) (float64, error) {
-		n, err := b.hapax(binary, data)
-		if err != nil {
-			return 0, err
-		}
-		began := time.Now()
-		if err := n.start(b.ctx); err != nil {
-			return 0, err
-		}
-		err = n.firstRecord(b.ctx)
-		took := time.Since(began)
-		if ended := n.end(end); err == nil {
-			err = ended
-		}
-		return took.Seconds(), err
-	}
-	full := filepath.Join(b.dir, "full")
-	if err := b.fill(binary, full); err != nil {
-		return err
-	}
+	binary, data := b.nodes[0].command().Path, filepath.Join(b.dir, "started")
 	for _, c := range []struct {
 		work  string
-		data  string
+		bytes int
 		end   syscall.Signal
 		bound float64
 	}{
-		{"on an empty directory", filepath.Join(b.dir, "empty"), syscall.SIGKILL, 0.2},
-		{"with 1 GB, after a clean stop", full, syscall.SIGTERM, 0.3},
-		{"with 1 GB, after kill -9", full, syscall.SIGKILL, 1},
+		{"on an empty directory", 0, syscall.SIGKILL, 0.2},
+		{"with 1 GB, after a clean stop", 1_000_000_000, syscall.SIGTERM, 0.3},
+		{"with 1 GB, after kill -9", 1_000_000_000, syscall.SIGKILL, 1},
 	} {
-		turn := func(int) (float64, error) {
-			if c.data != full {
-				if err := os.RemoveAll(c.data); err != nil {
+		figures, err := measure.Rounds(b.rounds, []measure.Pass{func(int) (float64, error) {
+			if err := os.RemoveAll(data); err != nil {
+				return 0, err
+			}
+			if c.bytes > 0 {
+				if err := b.fill(binary, data, b.size(c.bytes), c.end); err != nil {
 					return 0, err
 				}
 			}
-			return first(c.data, c.end)
-		}
-		if _, err := turn(0); err != nil { // what the next one finds was left as it should be
-			return err
-		}
-		figures, err := measure.Rounds(b.rounds, []measure.Pass{turn})
+			return b.startOnce(binary, data)
+		}})
 		if err != nil {
 			return err
 		}
@@ -91,8 +71,23 @@ func (b *bench) start() error {
 	return nil
 }
 
-// fill makes a directory with 1 GB of records.
-func (b *bench) fill(binary, data string) error {
+func (b *bench) startOnce(binary, data string) (seconds float64, err error) {
+	n, err := b.hapax(binary, data)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := n.start(b.ctx); err != nil {
+		return 0, err
+	}
+	err = n.firstRecord(b.ctx)
+	took := time.Since(began)
+	return took.Seconds(), errors.Join(err, n.end(syscall.SIGKILL))
+}
+
+// fill makes a directory with so many bytes of records, which a node leaves by a
+// signal.
+func (b *bench) fill(binary, data string, bytes int, end syscall.Signal) error {
 	n, err := b.hapax(binary, data)
 	if err != nil {
 		return err
@@ -108,10 +103,10 @@ func (b *bench) fill(binary, data string) error {
 	if _, err := kadm.NewClient(c).CreateTopic(b.ctx, 6, 1, nil, "full"); err != nil {
 		return fmt.Errorf("make topic: %w", err)
 	}
-	if _, _, err := n.produce(b.ctx, "full", b.size(1_000_000), 1000, time.Hour); err != nil {
+	if _, _, err := n.produce(b.ctx, "full", bytes/1000, 1000, time.Hour); err != nil {
 		return err
 	}
-	return n.end(syscall.SIGTERM)
+	return n.end(end)
 }
 
 // firstRecord produces one record to a topic that it makes if there is none.
