@@ -115,7 +115,7 @@ func (b *Broker) open(dir string) (err error) {
 	}
 	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, logName), wal.Options{
 		Kind: logKind, MustExist: known, FileSize: b.settings.number("hapax.log.file.bytes"),
-		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed,
+		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed, Listening: b.log.Watched,
 	}, b.replay)
 	if err != nil {
 		return err
@@ -175,7 +175,6 @@ func (b *Broker) committed(_ int64, err error) {
 	if err != nil {
 		b.options.Logger.Error("the log has failed: nothing is appended until the node is started again", "error", err)
 	}
-	b.counters.syncs.Add(1)
 	b.log.Committed()
 }
 

@@ -29,7 +29,6 @@ type counters struct {
 	refused  atomic.Uint64 // batches
 	commits  atomic.Uint64 // of transactions
 	aborts   atomic.Uint64
-	syncs    atomic.Uint64 // of the log
 }
 
 // produced counts a batch of a producer.
@@ -73,7 +72,6 @@ func (c *counters) write(e *exposition) {
 		{"hapax_records_appended_total", &c.records},
 		{`hapax_transactions_ended_total{result="committed"}`, &c.commits},
 		{`hapax_transactions_ended_total{result="aborted"}`, &c.aborts},
-		{"hapax_log_syncs_total", &c.syncs},
 	} {
 		e.counter(counted.name, counted.n.Load())
 	}

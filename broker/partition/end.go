@@ -46,7 +46,7 @@ func (l *Log) EndTransaction(m batch.Marker, in []*Partition, frame func(offsets
 		m.Offset, e.Length = offsets[i], batch.MarkerSize
 		p.mark(&m, e, at.End)
 		e.At += batch.MarkerSize
-		p.pending.push(appended{end: p.end, log: at.End})
+		p.pending.push(appended{end: p.end, log: at.End}, p.settle)
 		l.touch(p)
 	}
 	return at, nil

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/hapaxmq/hapax/internal/wal"
 )
@@ -11,6 +12,8 @@ import (
 type Log struct {
 	wal  *wal.Log // nil while the node is opening
 	gate sync.RWMutex
+
+	watching atomic.Int64 // readers, by partition
 
 	mu      sync.Mutex
 	touched []*Partition // appended to since, each once
@@ -62,6 +65,10 @@ func (l *Log) touch(p *Partition) {
 	defer l.mu.Unlock()
 	l.touched = append(l.touched, p)
 }
+
+// Watched tells whether any reader waits to be told. Who begins to wait now finds
+// what was synced before.
+func (l *Log) Watched() bool { return l.watching.Load() > 0 }
 
 // Committed tells readers that the log was synced, or has failed. One call at a
 // time.

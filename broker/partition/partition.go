@@ -109,7 +109,7 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Ap
 	if h.Idempotent() {
 		p.producers.Apply(from, producer.Place{Offset: base, Time: now, Position: at.End})
 	}
-	p.pending.push(appended{end: p.end, log: at.End})
+	p.pending.push(appended{end: p.end, log: at.End}, p.settle)
 	p.log.touch(p)
 	return Appended{Base: base, Start: p.start, Time: now, LogEnd: at.End}, nil
 }
@@ -173,6 +173,7 @@ func (all watchers) tell() {
 
 // Watch makes w, which must hold one, be sent to when there may be more to read.
 func (p *Partition) Watch(w chan<- struct{}) {
+	p.log.watching.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watching[w] = struct{}{}
@@ -180,6 +181,7 @@ func (p *Partition) Watch(w chan<- struct{}) {
 
 // Unwatch ends it.
 func (p *Partition) Unwatch(w chan<- struct{}) {
+	defer p.log.watching.Add(-1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.watching, w)

@@ -6,15 +6,20 @@ type appended struct {
 	log int64 // the log's behind it
 }
 
-// queue is a ring of them, oldest first. The log's end bounds what is in it: a
-// writer that waits for a sync appends no more.
+// queue is a ring of them, oldest first. What is durable is taken out when somebody
+// reads, and before the ring grows: so what waits for a sync bounds it.
 type queue struct {
 	ring []appended // a power of two, or none
 	at   int        // of the first
 	n    int
 }
 
-func (q *queue) push(a appended) {
+// push adds one. A ring that is full is settled first, and grows if that makes no
+// room.
+func (q *queue) push(a appended, settle func()) {
+	if q.n == len(q.ring) {
+		settle()
+	}
 	if q.n == len(q.ring) {
 		larger := make([]appended, max(2*len(q.ring), 4))
 		for i := range q.n {

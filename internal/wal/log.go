@@ -49,6 +49,10 @@ type Options struct {
 	// durable. The first error is the last call: nothing behind synced will be.
 	// Nil: nobody asks. It must not wait for [Log.Close].
 	Committed func(synced int64, err error)
+	// Listening tells whether Committed is to be told of a sync at all; who begins to
+	// listen looks at [Log.Synced] first. It must not wait. Nil: always. To tell takes
+	// a switch to another goroutine, which the caller of [Log.Sync] waits for.
+	Listening func() bool
 }
 
 func (o Options) withDefaults() Options {

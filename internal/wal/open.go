@@ -49,7 +49,11 @@ func Open(fsys vfs.FS, dir string, o Options, replay func(Frame) error) (*Log, e
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
 	if o.Committed != nil {
-		l.r.done = func() { poke(l.syncs) }
+		l.r.done = func() {
+			if o.Listening == nil || o.Listening() {
+				poke(l.syncs)
+			}
+		}
 	}
 	l.call()
 	if l.w.Size() >= l.next {
