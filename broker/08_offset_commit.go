@@ -54,14 +54,17 @@ func (c *conn) offsetCommit(_ context.Context, req *kmsg.OffsetCommitRequest) an
 		codes, event = g.DecideCommit(asked, now)
 		return event
 	})
-	return c.b.whenDurable(resp, end, err, func(err error) {
-		for i, place := range places {
-			*place = int16(codeOf(err))
-			if err == nil {
-				*place = int16(codes[i])
-			}
+	return c.b.whenDurable(resp, end, err, func(err error) { putCodes(places, codes, err) })
+}
+
+// putCodes says what became of each offset, or of all if they could not be kept.
+func putCodes(places []*int16, codes []code.Error, err error) {
+	for i, place := range places {
+		*place = int16(codeOf(err))
+		if err == nil {
+			*place = int16(codes[i])
 		}
-	})
+	}
 }
 
 // unknownTopic is what Kafka says of a topic id that it does not know where a name

@@ -51,14 +51,7 @@ func (t *transactions) txnOffsetCommit(req *kmsg.TxnOffsetCommitRequest) answer 
 		Producer: txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}, Group: asked.Group,
 	}
 	codes, end, err := t.commitOffsets(by, asked)
-	return t.b.whenDurable(resp, end, err, func(err error) {
-		for i, place := range places {
-			*place = int16(codeOf(err))
-			if err == nil {
-				*place = int16(codes[i])
-			}
-		}
-	})
+	return t.b.whenDurable(resp, end, err, func(err error) { putCodes(places, codes, err) })
 }
 
 // commitOffsets makes offsets pending on a transaction. The codes are those of the

@@ -72,20 +72,12 @@ var errNearlyFull = errors.New("the disk is nearly full: make room, or have less
 
 // run looks every so often for something to do, until ctx ends.
 func (c *cleaner) run(ctx context.Context) {
-	every := min(c.b.settings.number("log.cleaner.backoff.ms"), int64(time.Hour/time.Millisecond))
-	tick := time.NewTicker(time.Duration(every) * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := c.once(ctx); err != nil && ctx.Err() == nil {
-				c.counts.failures.Add(1)
-				c.b.options.Logger.Warn("old records are not cleaned", "error", err)
-			}
+	repeat(ctx, c.b.settings.number("log.cleaner.backoff.ms"), time.Hour, func() {
+		if err := c.once(ctx); err != nil && ctx.Err() == nil {
+			c.counts.failures.Add(1)
+			c.b.options.Logger.Warn("old records are not cleaned", "error", err)
 		}
-	}
+	})
 }
 
 // once does what there is to do now.

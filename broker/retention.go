@@ -14,17 +14,23 @@ type retention struct{ b *Broker }
 
 // run looks every so often for records that are kept no longer, until ctx ends.
 func (r retention) run(ctx context.Context) {
-	every := min(r.b.settings.number("log.retention.check.interval.ms"), int64(24*time.Hour/time.Millisecond))
-	tick := time.NewTicker(time.Duration(every) * time.Millisecond)
+	repeat(ctx, r.b.settings.number("log.retention.check.interval.ms"), 24*time.Hour, func() {
+		if err := r.once(); err != nil && ctx.Err() == nil {
+			r.b.options.Logger.Warn("old records are not let go", "error", err)
+		}
+	})
+}
+
+// repeat calls once every so many ms, at least as often as every most, until ctx ends.
+func repeat(ctx context.Context, every int64, most time.Duration, once func()) {
+	tick := time.NewTicker(time.Duration(min(every, most.Milliseconds())) * time.Millisecond)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := r.once(); err != nil && ctx.Err() == nil {
-				r.b.options.Logger.Warn("old records are not let go", "error", err)
-			}
+			once()
 		}
 	}
 }

@@ -21,27 +21,30 @@ func finishPipes(ctx context.Context, l *ledger.Ledger, c *console) error {
 	if err != nil {
 		return err
 	}
-	for _, k := range p.pipes {
-		if !k.note.Ended || k.note.Done {
-			continue
-		}
-		k.note.Done = true
-		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.amendPipes(ctx, func(n *uniq.Note) bool {
+		changed := n.Ended && !n.Done
+		n.Done = n.Done || n.Ended
+		return changed
+	})
 }
 
 // leavePipes lets go of the pipes that were read to their end by a run that came to
 // its own and was closed: whatever comes next is another one.
 func (p *positions) leavePipes(ctx context.Context) error {
+	return p.amendPipes(ctx, func(n *uniq.Note) bool {
+		changed := n.Done && !n.Over
+		n.Over = n.Over || n.Done
+		return changed
+	})
+}
+
+// amendPipes keeps what amend changes in what is known of pipes.
+func (p *positions) amendPipes(ctx context.Context, amend func(*uniq.Note) bool) error {
 	for i := range p.pipes {
 		k := &p.pipes[i]
-		if !k.note.Done || k.note.Over {
+		if !amend(&k.note) {
 			continue
 		}
-		k.note.Over = true
 		if err := p.confirm(ctx, k.name, k.offset, k.note); err != nil {
 			return err
 		}
