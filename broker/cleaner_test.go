@@ -264,7 +264,11 @@ func TestRegroup(t *testing.T) {
 	for i := range 100 {
 		n.send(ctx, c, "orders", fmt.Sprint(i, " ", strings.Repeat("x", i)), 3)
 	}
-	middle := time.Now().UnixMilli()
+	sent := time.Now().UnixMilli()
+	middle := sent
+	for middle == sent { // until a moment that none of the first has
+		middle = time.Now().UnixMilli()
+	}
 	for i := range 40 {
 		n.send(ctx, c, "orders", fmt.Sprint(i), 3)
 	}
