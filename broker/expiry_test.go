@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/group"
 )
@@ -62,6 +64,10 @@ func TestProducersExpire(t *testing.T) {
 		}
 	})
 	n.fill(testContext(t), "orders", 1)
+	policy := "compact" // what is kept of records has nothing to do with it
+	if _, err := n.admin().AlterTopicConfigs(testContext(t), []kadm.AlterConfig{{Name: "cleanup.policy", Value: &policy}}, "orders"); err != nil {
+		t.Fatal(err)
+	}
 	p := n.broker.topics.list()[0].partitions[0]
 	for _, step := range []struct{ hours, left int }{{23, 1}, {2, 0}} {
 		now.Add(int64(step.hours) * time.Hour.Milliseconds())

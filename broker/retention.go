@@ -38,6 +38,9 @@ func repeat(ctx context.Context, every int64, most time.Duration, once func()) {
 // once lets go what is kept no longer now.
 func (r retention) once() error {
 	now, gone := r.b.clock(), false
+	for _, p := range partitionsOf(r.b.topics) {
+		p.ExpireProducers(now)
+	}
 	for _, t := range r.b.topics.list() {
 		if !t.rules.expire {
 			continue
@@ -47,7 +50,6 @@ func (r retention) once() error {
 			before = now - keep
 		}
 		for _, p := range t.partitions {
-			p.ExpireProducers(now)
 			keep := p.Expired(before, t.rules.retentionBytes)
 			if keep <= p.Start() {
 				continue
