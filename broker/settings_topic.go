@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/unique"
 )
 
 // topicRules are the settings of a topic that matter while it is used.
@@ -22,11 +24,13 @@ type topicRules struct {
 	before, after  int64 // message.timestamp.before.max.ms and after.max.ms, unless it is
 	recode         bool  // compression.type: batches are compressed by codec
 	codec          batch.Codec
+	window         *unique.Rules // hapax.*: how each message is kept once; nil: they are not
 }
 
 // rules are those of a topic that has some settings of its own.
 func (s *settings) rules(own map[string]string) topicRules {
 	compression := s.topicValue(own, "compression.type")
+	window, _ := s.window("", own) // it was checked
 	return topicRules{
 		maxBatch:       int(s.topicNumber(own, "max.message.bytes")),
 		retentionMs:    s.topicNumber(own, "retention.ms"),
@@ -39,6 +43,7 @@ func (s *settings) rules(own map[string]string) topicRules {
 		after:          s.topicNumber(own, "message.timestamp.after.max.ms"),
 		recode:         compression != asProduced,
 		codec:          codecNamed(compression),
+		window:         window,
 	}
 }
 
@@ -120,7 +125,7 @@ func inUnitOf(t *setting, name, value string) string {
 // topicSettings are those that a topic may have.
 func topicSettings() []setting {
 	const forever = math.MaxInt64
-	return []setting{
+	return append(windowSettings(), []setting{
 		{name: "max.message.bytes", kind: integer, value: "1048588", low: 0, high: most32, node: []string{"message.max.bytes"}, doc: "Bytes of a batch of records, compressed as it may be."},
 		{name: "retention.ms", kind: long, value: "604800000", low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
 		{name: "retention.bytes", kind: long, value: "-1", low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
@@ -144,5 +149,63 @@ func topicSettings() []setting {
 		{name: "flush.ms", kind: long, value: "9223372036854775807", effect: nothing, low: 0, high: forever, node: []string{"log.flush.interval.ms"}, doc: "Every batch is flushed before it is acknowledged."},
 		{name: "preallocate", kind: boolean, value: "false", effect: nothing, doc: "The files of the log are."},
 		{name: "unclean.leader.election.enable", kind: boolean, value: "false", effect: nothing, doc: "There is one leader."},
+	}...)
+}
+
+// windowSettings are those of a topic that keeps each message once. What goes with
+// what, and the words that they may have, is for [unique.Parse] to say.
+func windowSettings() []setting {
+	const most = math.MaxInt64
+	return []setting{
+		{name: unique.SettingIdentity, kind: text32, doc: "What of a record is its id, so that the topic keeps one record of each: header:NAME, key, value, json:PATH[,PATH], cloudevents, several joined by + or, as fallbacks, by |. Without it records are kept as they come."},
+		{name: unique.SettingWindowMs, kind: long, low: 1, high: unique.MaxWindowMs, doc: "How long an id is remembered, in milliseconds."},
+		{name: unique.SettingWindowCount, kind: long, low: 1, high: most, doc: "How many other ids it takes to forget one."},
+		{name: unique.SettingWindowBytes, kind: long, low: 1, high: most, doc: "How many bytes of other records it takes to forget one."},
+		{name: unique.SettingWindowKind, kind: text32, value: "first", doc: "Since when an id is remembered: first (its first record), renewed (its last copy), or tumbling (until an aligned window ends)."},
+		{name: unique.SettingWindowFull, kind: text32, value: "refuse", doc: "What happens when the window has used up its memory and disk: new records are refused (refuse), or the oldest ids go early (evict)."},
+		{name: unique.SettingMemory, kind: long, value: strconv.Itoa(unique.DefaultMemory), low: unique.MinMemory, high: unique.MaxMemory, doc: "Bytes of memory for ids; what is beyond goes to disk."},
+		{name: unique.SettingDisk, kind: long, value: strconv.Itoa(unique.NoDisk), low: unique.MinDisk, high: most, doc: "Bytes of disk for ids, beside the log. -1 is no bound."},
+		{name: unique.SettingScope, kind: text32, value: "topic", doc: "Where an id is one: topic, partition, or among records with the same header:NAME or json:PATH."},
+		{name: unique.SettingDuplicates, kind: text32, value: "drop", doc: "What becomes of a copy: drop (its producer sees success), mark (a header names the first one), topic:NAME (it goes there), or reject."},
+		{name: unique.SettingConflicts, kind: text32, value: "drop", doc: "What becomes of a record with a known id and another value: drop, accept, topic:NAME or reject."},
+		{name: unique.SettingMissing, kind: text32, value: "accept", doc: "What becomes of a record without an id: accept or reject."},
+		{name: unique.SettingMode, kind: text32, value: "enforce", doc: "Whether copies are dealt with (enforce) or only counted (shadow)."},
 	}
+}
+
+// checkTopic refuses settings that a topic cannot have, beside others.
+func (s *settings) checkTopic(others *topics, name string, own map[string]string) error {
+	if err := s.topics.check(own); err != nil {
+		return err
+	}
+	window, err := s.window(name, own)
+	if err != nil || window == nil {
+		return err
+	}
+	for _, route := range window.Routes() {
+		switch to := others.named(route); {
+		case to == nil:
+			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which does not exist: make it first", name, route)
+		case to.rules.window != nil:
+			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which keeps each message once itself: name one without %s", name, route, unique.SettingIdentity)
+		}
+	}
+	others.mu.RLock()
+	defer others.mu.RUnlock()
+	for _, from := range others.name {
+		if from.rules.window != nil && slices.Contains(from.rules.window.Routes(), name) {
+			return refuse(code.InvalidConfig, "topic %q takes what topic %q does not keep, and so has to keep all of it: it cannot have %s", name, from.name, unique.SettingIdentity)
+		}
+	}
+	return nil
+}
+
+// window is how a topic keeps each message once; nil if it does not.
+func (s *settings) window(topic string, own map[string]string) (*unique.Rules, error) {
+	compacted := slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact")
+	r, err := unique.Parse(topic, compacted, own)
+	if err != nil {
+		return nil, refuse(code.InvalidConfig, "%v", err)
+	}
+	return r, nil
 }

@@ -39,6 +39,9 @@ func (p *part) appendCloudEvent(dst []byte, m *hapax.Message) ([]byte, error) {
 			isBinary = true
 		}
 	}
+	if !isBinary && m.Value == nil {
+		return dst, errNoValue
+	}
 	if !isBinary {
 		return p.appendStructured(dst, m.Value)
 	}
@@ -109,6 +112,28 @@ func attributeOf(header string) (attribute int, encoded bool) {
 		}
 	}
 	return -1, false
+}
+
+// EventHeader is the name by which a caller that keeps no names may hand on the
+// header of a CloudEvent's source or id: one of a few constants that stand for the
+// same attribute with the same encoding. For any other header it is empty. It
+// allocates nothing.
+func EventHeader(header []byte) string {
+	const longest = len("cloudEvents:source")
+	if len(header) > longest {
+		return ""
+	}
+	switch which, encoded := attributeOf(string(header)); {
+	case which == eventSource && encoded:
+		return "ce-source"
+	case which == eventSource:
+		return "ce_source"
+	case which == eventID && encoded:
+		return "ce-id"
+	case which == eventID:
+		return "ce_id"
+	}
+	return ""
 }
 
 // append appends the attribute's value. A percent sign that encodes nothing

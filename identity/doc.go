@@ -14,7 +14,8 @@
 //	header:NAME                the value of the first header of that very name
 //	json:PATH[,PATH…]          the values of fields of the JSON value
 //	cloudevents                source and id of a CloudEvent, in binary or structured mode
-//	content                    the JSON value in canonical form, else its bytes
+//	content                    the JSON value in canonical form, else its bytes;
+//	                           "value" is the same
 //	content:-PATH[,PATH…]      the same without some fields (JSON only)
 //	content:+PATH[,PATH…]      some fields only, of which one must be there (JSON only)
 //	sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH]
@@ -40,7 +41,8 @@
 // characters are, however they were escaped; nothing is normalised. Objects and
 // arrays count by their canonical form ([AppendCanonical]), in which the order of
 // members does not matter. A field that is null or absent is missing; an empty
-// string is a value. An empty key or header is missing.
+// string is a value. An empty key or header is missing, and so is all of a value
+// that is nil, such as Kafka's null: an empty one is content.
 //
 // The parts of an identity are never joined without their lengths, and its first
 // byte tells its kind, but for a line: so different messages have different

@@ -27,6 +27,8 @@ const (
 	tagAlternative = 0x10 // plus the number of an alternative, before its own identity, but for the first
 )
 
+var errNoValue = missing("it has no value")
+
 // Append appends the identity of m to dst. The bytes are canonical: messages
 // are copies if and only if their bytes are equal. It allocates nothing if dst
 // has room, and keeps neither slice.
@@ -109,6 +111,9 @@ func appendParts(dst []byte, parts []part, m *hapax.Message) (_ []byte, err erro
 // append appends the identity that the part alone makes. On an error, what it
 // returns begins with dst.
 func (p *part) append(dst []byte, m *hapax.Message) ([]byte, error) {
+	if m.Value == nil && p.kind != key && p.kind != header && p.kind != cloudEvents {
+		return dst, errNoValue
+	}
 	switch p.kind {
 	case line:
 		return append(dst, m.Value...), nil

@@ -146,7 +146,7 @@ func parsePart(text string) (p part, err error) {
 		return part{kind: key, missing: []error{missing("it has no key")}}, nil
 	case name == "cloudevents" && !given:
 		return newCloudEvents(), nil
-	case name == "content" && !given:
+	case (name == "content" || name == "value") && !given:
 		return part{kind: content}, nil
 	case name == "header" && given:
 		p.kind = header
@@ -249,6 +249,51 @@ func (p *part) String() string {
 // may be called.
 func (x *Extractor) IsSequence() bool {
 	return len(x.alternatives) == 1 && len(x.alternatives[0]) == 1 && x.alternatives[0][0].kind == sequence
+}
+
+// Reads is what of a message a spec reads. Who makes messages only to name them may
+// leave out the rest.
+type Reads struct {
+	Key, Value bool
+	Headers    []string // the names, each once
+	AllHeaders bool     // which ones depends on the message
+}
+
+// Reads is what of a message the spec reads.
+func (x *Extractor) Reads() (r Reads) {
+	for _, parts := range x.alternatives {
+		for _, p := range parts {
+			switch p.kind {
+			case key:
+				r.Key = true
+			case header:
+				if !slices.Contains(r.Headers, p.name) {
+					r.Headers = append(r.Headers, p.name)
+				}
+			case cloudEvents:
+				r.AllHeaders, r.Value = true, true
+			default:
+				r.Value = true
+			}
+		}
+	}
+	return r
+}
+
+// NamesByKey reports whether some message may be named by its key alone, so that
+// each key could be there only once.
+func (x *Extractor) NamesByKey() bool {
+	return slices.ContainsFunc(x.alternatives, func(parts []part) bool {
+		return !slices.ContainsFunc(parts, func(p part) bool { return p.kind != key })
+	})
+}
+
+// NamesByValue reports whether copies always have the same whole value, so that a
+// digest of it tells nothing more.
+func (x *Extractor) NamesByValue() bool {
+	return !slices.ContainsFunc(x.alternatives, func(parts []part) bool {
+		return !slices.ContainsFunc(parts, func(p part) bool { return p.kind == line || p.kind == content })
+	})
 }
 
 // NeedsEnvelope reports whether the spec names no message that has neither a key nor

@@ -40,41 +40,19 @@ func (d *Decoder) Records(b []byte) iter.Seq2[Record, error] {
 }
 
 func (d *Decoder) each(b []byte, yield func(Record, error) bool) {
-	h, err := ReadHeader(b)
+	body, err := d.Open(b)
 	if err != nil {
 		yield(Record{}, err)
 		return
 	}
-	records, err := d.inflate(&h, b)
-	if err != nil {
-		yield(Record{}, err)
-		return
-	}
-	h.each(records, yield)
-}
-
-// each yields the records that b, decompressed, is.
-func (h *Header) each(b []byte, yield func(Record, error) bool) {
-	c := cursor{b: b}
-	last := int32(-1)
-	for n := range h.Count {
-		var r Record
-		if err := c.record(&r); err != nil {
-			yield(Record{}, fmt.Errorf("record %d of %d: %w: %w", n+1, h.Count, err, code.InvalidRecord))
-			return
-		}
-		if r.OffsetDelta <= last || r.OffsetDelta > h.LastOffsetDelta {
-			yield(Record{}, fmt.Errorf("record %d of %d: offset delta %d, want more than %d and at most %d: %w",
-				n+1, h.Count, r.OffsetDelta, last, h.LastOffsetDelta, code.InvalidRecord))
-			return
-		}
-		last = r.OffsetDelta
-		if !yield(r, nil) {
+	s := body.Scan()
+	for s.Next() {
+		if !yield(s.Record, nil) {
 			return
 		}
 	}
-	if len(c.b) > 0 {
-		yield(Record{}, fmt.Errorf("%d bytes follow the last of %d records: %w", len(c.b), h.Count, code.InvalidRecord))
+	if s.err != nil {
+		yield(Record{}, s.err)
 	}
 }
 

@@ -125,11 +125,11 @@ func ReadMarker(b []byte) (Marker, error) {
 		return Marker{}, fmt.Errorf("read marker: attributes %#x with %d records: %w", uint16(h.Attributes), h.Count, ErrRecords)
 	}
 	var r Record
-	c := cursor{b: b[HeaderSize:h.Size()]}
-	if err := c.record(&r); err != nil {
+	size, err := r.read(b[HeaderSize:h.Size()])
+	if err != nil {
 		return Marker{}, fmt.Errorf("read marker: %w: %w", err, ErrRecords)
 	}
-	if len(c.b) > 0 || len(r.Key) < markerKey || len(r.Value) < markerValue {
+	if HeaderSize+size < h.Size() || len(r.Key) < markerKey || len(r.Value) < markerValue {
 		return Marker{}, fmt.Errorf("read marker: key of %d and value of %d bytes: %w", len(r.Key), len(r.Value), ErrRecords)
 	}
 	kind := binary.BigEndian.Uint16(r.Key[2:])

@@ -18,23 +18,24 @@ type Recoder struct {
 // do its records: their bytes are taken over. They are checked as by
 // [Decoder.Records], with the same errors. dst is returned as it was if it fails.
 func (r *Recoder) Append(dst, b []byte, c Codec) ([]byte, error) {
-	h, err := ReadHeader(b)
+	body, err := r.Open(b)
 	if err != nil {
 		return dst, err
 	}
-	records, err := r.inflate(&h, b)
-	if err != nil {
-		return dst, err
+	s := body.Scan()
+	for s.Next() {
 	}
-	h.each(records, func(_ Record, wrong error) bool {
-		err = wrong
-		return wrong == nil
-	})
-	if err != nil {
-		return dst, err
+	if s.err != nil {
+		return dst, s.err
 	}
-	h.Attributes = h.Attributes.With(c)
-	grown, err := r.deflater.deflate(h.appendTo(dst), records, c)
+	body.Attributes = body.Attributes.With(c)
+	return r.append(dst, &body.Header, body.records)
+}
+
+// append appends the batch of a header and its records, compressed as the header
+// says.
+func (r *Recoder) append(dst []byte, h *Header, records []byte) ([]byte, error) {
+	grown, err := r.deflater.deflate(h.appendTo(dst), records, h.Attributes.Codec())
 	if r.deflater.sink.Cap() > spare {
 		r.deflater.sink = bytes.Buffer{}
 	}

@@ -46,13 +46,37 @@ func (h Headers) Len() int { return h.count }
 // slices are parts of the record's.
 func (h Headers) All() iter.Seq[RecordHeader] {
 	return func(yield func(RecordHeader) bool) {
-		c := cursor{b: h.raw}
+		var header RecordHeader
+		i := 0
 		for range h.count {
-			if !yield(RecordHeader{c.bytes(), c.bytes()}) {
+			header.Key, i = field(h.raw, i)
+			header.Value, i = field(h.raw, i)
+			if !yield(header) {
 				return
 			}
 		}
 	}
+}
+
+// First returns the value of the first header with the name. Allocates nothing.
+func (h Headers) First(name string) (value []byte, ok bool) {
+	i := 0
+	for range h.count {
+		var key []byte
+		key, i = field(h.raw, i)
+		value, i = field(h.raw, i)
+		if string(key) == name {
+			return value, true
+		}
+	}
+	return nil, false
+}
+
+// With returns the headers with some more behind them. The slices are copied.
+func (h Headers) With(list ...RecordHeader) Headers {
+	more := MakeHeaders(list...)
+	raw := make([]byte, 0, len(h.raw)+len(more.raw))
+	return Headers{append(append(raw, h.raw...), more.raw...), h.count + more.count}
 }
 
 // Last returns the value of the last header with the name, as Kafka's clients do
@@ -74,95 +98,119 @@ var (
 	errNegative = errors.New("a record has a negative number of headers")
 )
 
-// cursor reads fields. After the first error it reads zeros.
-type cursor struct {
-	b   []byte
-	err error
+// Offsets into a record are below 0 once something was wrong, and then say what.
+const (
+	atShort = -1 - iota
+	atRange
+)
+
+// wrong is the error that an offset below 0 stands for.
+func wrong(at int) error {
+	if at == atRange {
+		return errRange
+	}
+	return errShort
 }
 
-func (c *cursor) fail(err error) {
-	c.b = nil
-	if c.err == nil {
-		c.err = err
+// varint reads the number at i, and returns the offset behind it. It is small, so
+// that numbers of one byte, which most are, cost no call.
+func varint(b []byte, i int) (v int64, next int) {
+	if uint(i) < uint(len(b)) && b[i] < 0x80 {
+		return int64(b[i]>>1) ^ -int64(b[i]&1), i + 1
 	}
+	return longVarint(b, i)
 }
 
-func (c *cursor) varint() int64 {
-	if len(c.b) > 0 && c.b[0] < 0x80 {
-		u := c.b[0]
-		c.b = c.b[1:]
-		return int64(u>>1) ^ -int64(u&1)
+func longVarint(b []byte, i int) (v int64, next int) {
+	switch {
+	case i < 0:
+		return 0, i
+	case i+1 < len(b) && b[i+1] < 0x80:
+		u := uint16(b[i]&0x7f) | uint16(b[i+1])<<7
+		return int64(u>>1) ^ -int64(u&1), i + 2
 	}
-	v, n := binary.Varint(c.b)
+	v, n := binary.Varint(b[min(i, len(b)):])
 	switch {
 	case n == 0:
-		c.fail(errShort)
-		return 0
+		return 0, atShort
 	case n < 0:
-		c.fail(errRange)
-		return 0
+		return 0, atRange
 	}
-	c.b = c.b[n:]
-	return v
+	return v, i + n
 }
 
-func (c *cursor) varint32() int32 {
-	v := c.varint()
-	if v != int64(int32(v)) {
-		c.fail(errRange)
-		return 0
+func varint32(b []byte, i int) (v int32, next int) {
+	long, i := varint(b, i)
+	if long != int64(int32(long)) {
+		return 0, atRange
 	}
-	return int32(v)
+	return int32(long), i
 }
 
-// take cuts off n bytes.
-func (c *cursor) take(n int32) []byte {
-	if n < 0 || int(n) > len(c.b) {
-		c.fail(errShort)
-		return nil
+// field reads the length at i and so many bytes: nil for -1.
+func field(b []byte, i int) (bytes []byte, next int) {
+	n, i := varint32(b, i)
+	switch {
+	case i < 0 || n == None:
+		return nil, i
+	case n < 0 || int(n) > len(b)-i:
+		return nil, atShort
 	}
-	b := c.b[:n:n]
-	c.b = c.b[n:]
-	return b
+	end := i + int(n)
+	return b[i:end:end], end
 }
 
-// bytes reads a length and so many bytes: nil for -1.
-func (c *cursor) bytes() []byte {
-	n := c.varint32()
-	if n == None {
-		return nil
+// read reads the record that b begins with, and returns its size.
+func (r *Record) read(b []byte) (size int, err error) {
+	length, i := varint32(b, 0)
+	switch {
+	case i < 0:
+		return 0, wrong(i)
+	case length < 0 || int(length) > len(b)-i:
+		return 0, errShort
 	}
-	return c.take(n)
-}
-
-// record reads a record into r.
-func (c *cursor) record(r *Record) error {
-	in := cursor{b: c.take(c.varint32())}
-	if c.err != nil {
-		return c.err
+	b = b[:i+int(length)]
+	i++ // attributes: none are in use
+	r.TimestampDelta, i = varint(b, i)
+	r.OffsetDelta, i = varint32(b, i)
+	r.Key, i = field(b, i)
+	r.Value, i = field(b, i)
+	count, i := varint32(b, i)
+	switch {
+	case i < 0:
+		return 0, wrong(i)
+	case count < 0:
+		return 0, errNegative
 	}
-	in.take(1) // attributes: none are in use
-	r.TimestampDelta = in.varint()
-	r.OffsetDelta = in.varint32()
-	r.Key = in.bytes()
-	r.Value = in.bytes()
-	r.Headers.count = int(in.varint32())
-	r.Headers.raw = in.b
-	if r.Headers.count < 0 {
-		in.fail(errNegative)
-	}
-	for range r.Headers.count {
-		if key := in.bytes(); key == nil {
-			in.fail(errUnnamed)
+	r.Headers = Headers{b[i:], int(count)}
+	for range count {
+		var name, value int32
+		if name, i = varint32(b, i); i >= 0 && name == None {
+			return 0, errUnnamed
 		}
-		if in.bytes(); in.err != nil {
-			return in.err
+		i = past(b, i, name)
+		if value, i = varint32(b, i); value != None {
+			i = past(b, i, value)
+		}
+		if i < 0 {
+			return 0, wrong(i)
 		}
 	}
-	if len(in.b) > 0 {
-		in.fail(errLong)
+	if i < len(b) {
+		return 0, errLong
 	}
-	return in.err
+	return len(b), nil
+}
+
+// past is the offset n bytes behind i.
+func past(b []byte, i int, n int32) int {
+	switch {
+	case i < 0:
+		return i
+	case n < 0 || int(n) > len(b)-i:
+		return atShort
+	}
+	return i + int(n)
 }
 
 func appendBytes(b, field []byte) []byte {

@@ -45,7 +45,8 @@ func table() []row {
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 
 		// Floor 4: what uses a ledger, and the node.
-		{path: "broker", may: list(".", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "internal/vfs", "internal/textfile", "internal/wal")},
+		{path: "broker/unique", may: list(".", "identity", "ledger", "broker/code", "broker/batch")},
+		{path: "broker", may: list(".", "identity", "ledger", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "broker/unique", "internal/vfs", "internal/textfile", "internal/wal")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
