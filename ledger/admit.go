@@ -18,7 +18,7 @@ type Entry struct {
 	Digest  hapax.Digest  // of the payload, by the same Hasher; zero: compare none
 	Offset  int64         // position in Batch.Source, not negative
 	Time    int64         // event time in Unix nanoseconds, for event-time windows
-	Size    int64         // bytes of the message, for windows bounded by bytes
+	Size    int64         // bytes of the message, not negative, for windows bounded by bytes
 	Verdict hapax.Verdict // set by Admit
 }
 

@@ -56,10 +56,10 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 		return hapax.Claim{}, err
 	}
 	if r.Lease <= 0 || r.Lease > l.o.MaxLease {
-		return hapax.Claim{}, fmt.Errorf("claim: lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
+		return hapax.Claim{}, fmt.Errorf("lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
 	}
 	if len(r.Identity) == 0 {
-		return hapax.Claim{}, fmt.Errorf("claim: %w", hapax.ErrMissing)
+		return hapax.Claim{}, hapax.ErrMissing
 	}
 	f := l.hasher.Scoped(r.Scope).Fingerprint(r.Identity)
 	c, reserved, err := l.claim(f, r)
@@ -180,7 +180,7 @@ func (l *Ledger) Extend(ctx context.Context, c hapax.Claim, d time.Duration) (ha
 		return c, err
 	}
 	if d <= 0 || d > l.o.MaxLease {
-		return c, fmt.Errorf("extend: lease %v: want above 0, and at most %v", d, l.o.MaxLease)
+		return c, fmt.Errorf("lease %v: want above 0, and at most %v", d, l.o.MaxLease)
 	}
 	h, err := l.extend(c, d)
 	if err != nil {

@@ -16,8 +16,9 @@ import (
 	"github.com/hapaxmq/hapax/window"
 )
 
-// Ledger is an open ledger. All methods may be called from several goroutines
-// at once; Close may be called with others in flight.
+// Ledger is an open ledger, made by [Open]; the zero value is as one that was
+// closed. All methods may be called from several goroutines at once; Close may be
+// called with others in flight.
 //
 // Locks, in the order they are taken:
 //
@@ -47,7 +48,7 @@ type Ledger struct {
 	picture  *picture // what the table is being fetched from, or was, or nil
 	journal  *journal // nil: in memory only
 	frame    admitFrame
-	closed   bool
+	serving  bool  // between Open and Close
 	failed   error // why nothing is served any more
 
 	sequences *sequences // nil before the first producer is met; under mu
@@ -77,7 +78,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		stripes: new(stripeSet),
 		sources: sources{named: make(map[string]*source), most: o.MaxSources, unconfirmed: o.MaxUnconfirmed},
 		claims:  claims{Claims: window.NewClaims(o.MaxClaims, 0)},
-		stop:    make(chan struct{}), wake: make(chan struct{}, 1),
+		stop:    make(chan struct{}), wake: make(chan struct{}, 1), serving: true,
 	}
 	l.receipts.limit = o.MaxReceipts
 	l.cold.done = sync.NewCond(&l.mu)
@@ -144,7 +145,7 @@ func (l *Ledger) ready() error {
 	switch {
 	case l.failed != nil:
 		return l.failed
-	case l.closed:
+	case !l.serving:
 		return hapax.ErrClosed
 	}
 	return nil
@@ -202,11 +203,11 @@ func (l *Ledger) settled(err error) error {
 // nothing.
 func (l *Ledger) Close() error {
 	l.mu.Lock()
-	if l.closed {
+	if !l.serving {
 		l.mu.Unlock()
 		return nil
 	}
-	l.closed = true
+	l.serving = false
 	l.mu.Unlock()
 	close(l.stop)
 	l.running.Wait()

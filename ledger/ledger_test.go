@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,70 @@ func admit(t testing.TB, l *Ledger, b *Batch) map[hapax.Verdict]int {
 		got[e.Verdict]++
 	}
 	return got
+}
+
+// A ledger that Open did not make refuses all work, as one that was closed.
+func TestZeroLedgerIsClosed(t *testing.T) {
+	ctx, made := t.Context(), open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
+	b, f := batch(made, 0, 1), made.Hasher("").Fingerprint([]byte("a"))
+	r := hapax.Request{Identity: hapax.Identity("a"), Lease: time.Minute}
+	closed := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, l := range map[string]*Ledger{"zero": new(Ledger), "closed": closed} {
+		for call, err := range map[string]error{
+			"Admit":          l.Admit(ctx, b),
+			"AdmitOne":       l.AdmitOne(ctx, &b.Entries[0]),
+			"AdmitSequences": l.AdmitSequences(ctx, new(SequenceBatch)),
+			"Confirm":        l.Confirm(ctx, Checkpoint{Source: "s"}),
+			"Commit":         l.Commit(ctx, hapax.Claim{}, nil),
+			"Release":        l.Release(ctx, hapax.Claim{}),
+		} {
+			if !errors.Is(err, hapax.ErrClosed) {
+				t.Errorf("%s: %s: %v", name, call, err)
+			}
+		}
+		if _, err := l.Forget(ctx, f); !errors.Is(err, hapax.ErrClosed) {
+			t.Errorf("%s: Forget: %v", name, err)
+		}
+		if _, _, err := l.Lookup(ctx, f); !errors.Is(err, hapax.ErrClosed) {
+			t.Errorf("%s: Lookup: %v", name, err)
+		}
+		if _, err := l.Claim(ctx, r); err == nil {
+			t.Errorf("%s: Claim goes well", name)
+		}
+		if _, err := l.Extend(ctx, hapax.Claim{}, time.Minute); err == nil {
+			t.Errorf("%s: Extend goes well", name)
+		}
+		for _, err := range l.All() {
+			if !errors.Is(err, hapax.ErrClosed) {
+				t.Errorf("%s: All: %v", name, err)
+			}
+		}
+		l.Stats()
+		l.Checkpoints()
+		if err := errors.Join(l.Sync(ctx), l.Close()); err != nil && !errors.Is(err, hapax.ErrClosed) {
+			t.Errorf("%s: Sync, Close: %v", name, err)
+		}
+	}
+}
+
+// A size below zero would give a window that is bounded by bytes room that it has
+// not.
+func TestNegativeSizes(t *testing.T) {
+	for _, dir := range []string{"", "d"} {
+		l := open(t, dir, Options{Window: hapax.Window{Bytes: 1 << 20}, FS: vfs.NewMem()})
+		b := batch(l, 0, 2)
+		b.Entries[1].Size = -1
+		if err := l.Admit(t.Context(), b); err == nil || !strings.Contains(err.Error(), "entry 1: size -1 is negative") {
+			t.Errorf("%q: %v", dir, err)
+		}
+		b.Entries[1].Size = 0
+		if got := admit(t, l, b); got[hapax.Fresh] != 2 {
+			t.Errorf("%q: after that: %v", dir, got)
+		}
+	}
 }
 
 // A call may be between its frame and its waiting while the ledger is closed: all

@@ -53,7 +53,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 		return 0, err
 	}
 	if a.src, err = l.sources.forBatch(b.Source, len(b.Entries)); err == nil {
-		err = b.checkOffsets()
+		err = b.check()
 	}
 	if err != nil {
 		return 0, err

@@ -175,7 +175,7 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 	}
 	src, err := l.sources.forBatch(b.Source, len(b.Entries))
 	if err == nil && src != nil {
-		err = b.checkOffsets()
+		err = b.check()
 	}
 	if err != nil {
 		return 0, nil, err

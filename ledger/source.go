@@ -231,18 +231,21 @@ func (s *sources) checkpoint(name string) (Checkpoint, bool) {
 	return Checkpoint{name, src.confirmed, slices.Clone(src.note)}, true
 }
 
-// checkOffsets refuses a batch whose entries have positions that cannot be.
-func (b *Batch) checkOffsets() error {
+// check refuses a batch whose entries have positions or sizes that cannot be.
+func (b *Batch) check() error {
 	for i := range b.Entries {
 		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
 			return err
+		}
+		if size := b.Entries[i].Size; size < 0 {
+			return fmt.Errorf("entry %d: size %d is negative", i, size)
 		}
 	}
 	return nil
 }
 
-// checkOffsets is as that of [Batch].
-func (b *SequenceBatch) checkOffsets() error {
+// check refuses a batch whose entries have positions that cannot be.
+func (b *SequenceBatch) check() error {
 	for i := range b.Entries {
 		if err := checkOffset(b.Source, b.Entries[i].Offset); err != nil {
 			return err

@@ -65,7 +65,7 @@ func (s *stats) countAges(st *stripe, gens *window.Generations, longest time.Dur
 func (l *Ledger) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
+	if !l.serving {
 		return Stats{}
 	}
 	l.settle()

@@ -68,7 +68,7 @@ func (s *shelf) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error)
 	}
 	if r.Lease <= 0 {
 		if s.bug != "lease zero is unset" {
-			return hapax.Claim{}, errors.New("claim: lease is not above zero")
+			return hapax.Claim{}, errors.New("lease is not above zero")
 		}
 		r.Lease = time.Minute
 	}

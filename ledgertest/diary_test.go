@@ -290,7 +290,7 @@ func (d *diary) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error)
 		return hapax.Claim{}, hapax.ErrFull
 	}
 	if d.o.MaxLease > 0 && r.Lease > d.o.MaxLease {
-		return hapax.Claim{}, errors.New("claim: lease too long")
+		return hapax.Claim{}, errors.New("lease too long")
 	}
 	if !d.o.Digests {
 		r.Digest = 0
@@ -304,7 +304,7 @@ func (d *diary) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error)
 
 func (d *diary) Extend(ctx context.Context, c hapax.Claim, by time.Duration) (hapax.Claim, error) {
 	if d.o.MaxLease > 0 && by > d.o.MaxLease {
-		return c, errors.New("extend: lease too long")
+		return c, errors.New("lease too long")
 	}
 	return d.shelf.Extend(ctx, c, by)
 }
