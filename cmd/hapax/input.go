@@ -86,7 +86,9 @@ func (w *world) checkFiles(files []string, outputs ...string) error {
 			name = "standard input"
 		} else {
 			var err error
-			if info, err = os.Stat(name); err != nil {
+			if info, err = os.Stat(name); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: there is no such file: check the name, or name - for standard input", name)
+			} else if err != nil {
 				return err
 			}
 		}
