@@ -7,7 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeConfigs (32), versions 0 to 4: the settings of topics and the node.
+// DescribeConfigs (32), versions 0 to 4: the settings of topics, groups and
+// the node.
 //
 //	1  where a value comes from, and from where else it could
 //	3  types and explanations
@@ -18,7 +19,7 @@ func describeConfigs(c *conn, req *kmsg.DescribeConfigsRequest) answer {
 		asked := &req.Resources[i]
 		done := kmsg.NewDescribeConfigsResponseResource()
 		done.ResourceType, done.ResourceName = asked.ResourceType, strings.Clone(asked.ResourceName)
-		all, err := c.b.topics.configs(done.ResourceType, done.ResourceName)
+		all, err := c.b.configs().describe(done.ResourceType, done.ResourceName)
 		for j := range all {
 			if len(asked.ConfigNames) == 0 || slices.Contains(asked.ConfigNames, all[j].setting.name) {
 				done.Configs = append(done.Configs, all[j].describe(req))

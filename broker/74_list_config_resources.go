@@ -7,12 +7,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/group"
 )
 
 // ListConfigResources (74), versions 0 and 1: what has settings.
 //
 //	0  clients' metrics, which nobody sends here
-//	1  topics and the node too, or only some types
+//	1  topics, the node, and groups with settings of their own too, or only some types
 func listConfigResources(c *conn, req *kmsg.ListConfigResourcesRequest) answer {
 	resp := req.ResponseKind().(*kmsg.ListConfigResourcesResponse)
 	if req.Version == 0 {
@@ -35,5 +36,10 @@ func listConfigResources(c *conn, req *kmsg.ListConfigResourcesRequest) answer {
 		add(kmsg.ConfigResourceTypeTopic, t.name)
 	}
 	add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(nodeID))
-	return ready(resp)
+	end := c.b.groups.look(func(g *group.Groups, _ int64) {
+		for own := range g.Configured() {
+			add(kmsg.ConfigResourceTypeGroupConfig, own.Group)
+		}
+	})
+	return c.b.whenDurable(resp, end, nil, func(err error) { resp.ErrorCode = int16(codeOf(err)) })
 }

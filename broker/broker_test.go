@@ -45,7 +45,7 @@ func (n *node) start() {
 	n.Helper()
 	o := Options{
 		Listeners: []Listener{{Address: n.addr}},
-		Settings:  Settings{"group.initial.rebalance.delay.ms": "0", "group.consumer.heartbeat.interval.ms": "50"},
+		Settings:  Settings{"group.initial.rebalance.delay.ms": "0", "group.consumer.heartbeat.interval.ms": "50", "group.consumer.min.heartbeat.interval.ms": "50"},
 		FS:        n.fs,
 		Clock:     n.clock,
 		Logger:    slog.New(slog.NewTextHandler(n.Output(), nil)),

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -71,6 +72,7 @@ func TestTopicConfigs(t *testing.T) {
 		{name, kadm.AppendConfig, "1000", kerr.InvalidConfig},
 		{name, kadm.SubtractConfig, "1000", kerr.InvalidConfig},
 		{name, kadm.SetConfig, "-7", kerr.InvalidConfig},
+		{"retention.bytes", kadm.SetConfig, "-2", nil},
 		{"cleanup.policies", kadm.SetConfig, "delete", kerr.InvalidConfig},
 		{"cleanup.policy", kadm.AppendConfig, "delete", nil},
 		{"cleanup.policy", kadm.AppendConfig, "squeeze", kerr.InvalidConfig},
@@ -93,6 +95,39 @@ func TestTopicConfigs(t *testing.T) {
 		t.Error(err)
 	}
 	check("1048588", kmsg.ConfigSourceDefaultConfig)
+}
+
+// What else a topic's setting could come from is told as Kafka tells it: all that
+// has a value, from the setting of the node on that is asked first.
+func TestTopicSynonyms(t *testing.T) {
+	const given, usual = kmsg.ConfigSourceStaticBrokerConfig, kmsg.ConfigSourceDefaultConfig
+	for _, test := range []struct {
+		node, own, value string
+		source           kmsg.ConfigSource
+		want             []configSynonym
+	}{
+		{"", "", "604800000", usual, nil},
+		{"log.retention.hours=24", "", "86400000", usual, nil},
+		{"log.retention.ms=5", "", "5", given, []configSynonym{{"log.retention.ms", "5", given}, {"log.retention.hours", "168", usual}}},
+		{"", "7", "7", kmsg.ConfigSourceDynamicTopicConfig, []configSynonym{{"retention.ms", "7", kmsg.ConfigSourceDynamicTopicConfig}}},
+	} {
+		node, own := Settings{}, map[string]string{}
+		if err := node.Set(test.node); err != nil {
+			t.Fatal(err)
+		}
+		if test.own != "" {
+			own["retention.ms"] = test.own
+		}
+		s, err := parseSettings(node)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range s.describeTopic(own) {
+			if e.setting.name == "retention.ms" && (e.value != test.value || e.source != test.source || !slices.Equal(e.synonyms, test.want)) {
+				t.Errorf("%q, %q: %+v", test.node, test.own, e)
+			}
+		}
+	}
 }
 
 func TestNodeConfigs(t *testing.T) {

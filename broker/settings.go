@@ -42,7 +42,7 @@ type setting struct {
 
 	low, high int64    // bounds of a number; with both 0 those of its type
 	choices   []string // words that a text or a list may have; none: all
-	node      []string // of a topic's: the node's that stand for it, the first that is given
+	node      []string // of a topic's or group's: the node's that stand for it, the first that is given
 }
 
 // check refuses a value that the setting cannot have.

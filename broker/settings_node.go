@@ -17,6 +17,7 @@ import (
 type settings struct {
 	catalog catalog
 	topics  catalog // what topics may have
+	groups  catalog // what groups may have
 	given   Settings
 
 	partitions  int32 // num.partitions
@@ -36,7 +37,7 @@ type settings struct {
 
 // parseSettings takes settings over that were given.
 func parseSettings(given Settings) (s settings, err error) {
-	s = settings{catalog: newCatalog(nodeSettings()), topics: newCatalog(topicSettings()), given: given}
+	s = settings{catalog: newCatalog(nodeSettings()), topics: newCatalog(topicSettings()), groups: newCatalog(groupSettings()), given: given}
 	if err := s.catalog.check(given); err != nil {
 		return s, err
 	}
@@ -46,7 +47,7 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.maxRequest = int(s.number("socket.request.max.bytes"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))
 	s.takeSecurity()
-	return s, nil
+	return s, s.checkConsumers(s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
 }
 
 // value is that of a setting of the node, given or by default.
@@ -128,7 +129,7 @@ func nodeLogs() []setting {
 		{name: "log.retention.ms", kind: long, value: "", low: -1, high: math.MaxInt64, doc: "How long records are kept, in milliseconds. -1 is for good."},
 		{name: "log.retention.minutes", kind: integer, value: "", low: -1, high: most32, doc: "The same in minutes, unless it is said in milliseconds."},
 		{name: "log.retention.hours", kind: integer, value: "168", low: -1, high: most32, doc: "The same in hours, unless it is said in milliseconds or minutes."},
-		{name: "log.retention.bytes", kind: long, value: "-1", low: -1, high: math.MaxInt64, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "log.retention.bytes", kind: long, value: "-1", doc: "How many bytes of records a partition keeps. -1 is all, and so is all below."},
 		{name: "log.retention.check.interval.ms", kind: long, value: "300000", low: 1, high: math.MaxInt64, doc: "How often it is looked for records to let go."},
 		{name: "log.cleanup.policy", kind: list, value: "delete", choices: []string{"delete", "compact"}, doc: "What becomes of old records: they go, or the last one of each key stays, or both."},
 		{name: "log.cleaner.enable", kind: boolean, value: "true", doc: "Whether topics are compacted that want to be."},
@@ -157,7 +158,11 @@ func nodeGroups() []setting {
 		{name: "group.initial.rebalance.delay.ms", kind: integer, value: "3000", low: 0, high: most32, doc: "How long a new group waits for more members."},
 		{name: "group.max.size", kind: integer, value: "2147483647", low: 1, high: most32, doc: "Members of a group. Without it, 4096 are the most."},
 		{name: "group.consumer.session.timeout.ms", kind: integer, value: "45000", low: 1, high: most32, doc: "How long a member of the consumer protocol may show no life."},
+		{name: "group.consumer.min.session.timeout.ms", kind: integer, value: "45000", low: 1, high: most32, doc: "The shortest that this may be, of all groups or of one."},
+		{name: "group.consumer.max.session.timeout.ms", kind: integer, value: "60000", low: 1, high: most32, doc: "The longest."},
 		{name: "group.consumer.heartbeat.interval.ms", kind: integer, value: "5000", low: 1, high: most32, doc: "How often such a member is to show life."},
+		{name: "group.consumer.min.heartbeat.interval.ms", kind: integer, value: "5000", low: 1, high: most32, doc: "The shortest that this may be, of all groups or of one."},
+		{name: "group.consumer.max.heartbeat.interval.ms", kind: integer, value: "15000", low: 1, high: most32, doc: "The longest."},
 		{name: "group.consumer.max.size", kind: integer, value: "2147483647", low: 1, high: most32, doc: "Members of a group of the consumer protocol. Without it, 4096 are the most."},
 		{name: "group.consumer.assignors", kind: list, value: "uniform,range", choices: assignorNames(), doc: "Who shares partitions out in groups of the consumer protocol; the first, unless members ask for another."},
 		{name: "group.consumer.migration.policy", kind: text32, value: "disabled", choices: []string{"disabled", "upgrade", "downgrade", "bidirectional"}, effect: notYet, doc: "Whether a group changes its protocol while it has members. It does so only without."},
@@ -215,8 +220,6 @@ func idle() map[string]string {
 		"auto.leader.rebalance.enable": "true", "background.threads": "10", "broker.id": "1", "broker.id.generation.enable": "true",
 		"broker.rack": "", "controlled.shutdown.enable": "true", "controller.listener.names": "",
 		"controller.quorum.bootstrap.servers": "", "controller.quorum.voters": "",
-		"group.consumer.max.heartbeat.interval.ms": "15000", "group.consumer.max.session.timeout.ms": "60000",
-		"group.consumer.min.heartbeat.interval.ms": "5000", "group.consumer.min.session.timeout.ms": "45000",
 		"group.coordinator.new.enable": "true", "group.coordinator.rebalance.protocols": "classic,consumer",
 		"group.coordinator.threads": "4", "inter.broker.listener.name": "",
 		"inter.broker.protocol.version": "", "log.cleaner.threads": "1", "log.cleaner.io.buffer.load.factor": "0.9",

@@ -32,6 +32,11 @@ func TestSettingsAreChecked(t *testing.T) {
 		{"log.cleanup.policy=squeeze", "want delete, compact"},
 		{"log.cleaner.min.cleanable.ratio=1.5", "want a number from 0 to 1"},
 		{"log.cleaner.min.cleanable.ratio=NaN", "want a number from 0 to 1"},
+		{"group.consumer.session.timeout.ms=60000,group.consumer.heartbeat.interval.ms=15000", ""},
+		{"group.consumer.session.timeout.ms=30000", "want a number from 45000 to 60000, which are group.consumer.min.session.timeout.ms and"},
+		{"group.consumer.min.session.timeout.ms=30000,group.consumer.session.timeout.ms=30000", ""},
+		{"group.consumer.heartbeat.interval.ms=20000", "want a number from 5000 to 15000"},
+		{"group.consumer.max.heartbeat.interval.ms=50000,group.consumer.heartbeat.interval.ms=45000", "want more than consumer.heartbeat.interval.ms=45000"},
 		{"zookeeper.connect=localhost:2181,localhost:2182", ""},
 		{"socket.request.max.bytes=2147483648", "want a number from 1024 to 2147483647"},
 	} {
@@ -53,7 +58,7 @@ func TestSettingsAreChecked(t *testing.T) {
 
 // Every default is a value that the setting may have.
 func TestDefaultsParse(t *testing.T) {
-	for _, c := range []catalog{newCatalog(nodeSettings()), newCatalog(topicSettings())} {
+	for _, c := range []catalog{newCatalog(nodeSettings()), newCatalog(topicSettings()), newCatalog(groupSettings())} {
 		for _, name := range c.names() {
 			s := c[name]
 			if s.doc == "" {
@@ -65,7 +70,7 @@ func TestDefaultsParse(t *testing.T) {
 		}
 	}
 	node := newCatalog(nodeSettings())
-	for _, s := range topicSettings() {
+	for _, s := range slices.Concat(topicSettings(), groupSettings()) {
 		for _, name := range s.node {
 			if node[name] == nil {
 				t.Errorf("%s: the node has no %s", s.name, name)

@@ -16,7 +16,7 @@ import (
 type topicRules struct {
 	maxBatch       int   // max.message.bytes
 	retentionMs    int64 // retention.ms; -1 is for good
-	retentionBytes int64 // retention.bytes; -1 is all
+	retentionBytes int64 // retention.bytes; below 0 is all
 	expire         bool  // cleanup.policy has delete: records go by age and size
 	compact        bool  // cleanup.policy has compact: the last one of each key stays
 	compaction     compactionRules
@@ -81,10 +81,15 @@ func codecNamed(name string) batch.Codec {
 // topicValue is the value of a topic's setting: its own, the node's, or the
 // default.
 func (s *settings) topicValue(own map[string]string, name string) string {
-	if v, ok := own[name]; ok {
+	return s.valueOf(own, s.topics[name])
+}
+
+// valueOf is the value of a setting that something may have of its own.
+func (s *settings) valueOf(own map[string]string, t *setting) string {
+	if v, ok := own[t.name]; ok {
 		return v
 	}
-	return s.standsFor(s.topics[name])
+	return s.standsFor(t)
 }
 
 func (s *settings) topicNumber(own map[string]string, name string) int64 {
@@ -92,7 +97,7 @@ func (s *settings) topicNumber(own map[string]string, name string) int64 {
 	return n
 }
 
-// standsFor is the value of a topic's setting where the topic has none of its own.
+// standsFor is the value of a setting where a topic or group has none of its own.
 func (s *settings) standsFor(t *setting) string {
 	for _, name := range t.node {
 		if v := s.value(name); v != "" {
@@ -128,7 +133,7 @@ func topicSettings() []setting {
 	return append(windowSettings(), []setting{
 		{name: "max.message.bytes", kind: integer, value: "1048588", low: 0, high: most32, node: []string{"message.max.bytes"}, doc: "Bytes of a batch of records, compressed as it may be."},
 		{name: "retention.ms", kind: long, value: "604800000", low: -1, high: forever, node: []string{"log.retention.ms", "log.retention.minutes", "log.retention.hours"}, doc: "How long records are kept. -1 is for good."},
-		{name: "retention.bytes", kind: long, value: "-1", low: -1, high: forever, node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all."},
+		{name: "retention.bytes", kind: long, value: "-1", node: []string{"log.retention.bytes"}, doc: "How many bytes of records a partition keeps. -1 is all, and so is all below."},
 		{name: "cleanup.policy", kind: list, value: "delete", choices: []string{"delete", "compact"}, node: []string{"log.cleanup.policy"}, doc: "What becomes of old records: they go, or the last one of each key stays, or both."},
 		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), node: []string{"compression.type"}, doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
 		{name: "message.timestamp.type", kind: text32, value: createTime, choices: []string{createTime, logAppendTime}, node: []string{"log.message.timestamp.type"}, doc: "Whose time a record has: its producer's or the node's."},

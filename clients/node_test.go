@@ -64,7 +64,7 @@ func start(t *testing.T) *node {
 
 func hapaxNode(t *testing.T, set ...string) *node {
 	address, dir := freeAddress(t), filepath.Join(t.TempDir(), "data")
-	set = append([]string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000", "group.consumer.heartbeat.interval.ms=200"}, set...)
+	set = append([]string{"group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000", "group.consumer.heartbeat.interval.ms=200", "group.consumer.min.heartbeat.interval.ms=200"}, set...)
 	return &node{T: t, address: address, command: func() *exec.Cmd {
 		return exec.Command(hapax, "serve", "--data", dir, "--kafka", address, "--http", "", "--set", strings.Join(set, ","))
 	}}

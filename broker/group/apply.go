@@ -33,8 +33,10 @@ func (s *Groups) Apply(e Event) {
 		}
 	case Changed:
 		g := s.keep(e.Group)
-		g.change(e, &s.set)
+		g.change(e, s.settings(e.Group))
 		heap.Fix(&s.queue, g.place)
+	case Configured:
+		s.configure(e)
 	case Floor:
 		s.floor = max(s.floor, e.Generation)
 	}
@@ -50,7 +52,7 @@ func (s *Groups) Recovered(now int64) {
 			g.emptySince = now
 		}
 		if g.consumers != nil {
-			g.consumers.resume(now, &s.set)
+			g.consumers.resume(now, s.settings(g.name))
 			g.next = g.deadline()
 		}
 	}

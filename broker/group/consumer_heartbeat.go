@@ -28,7 +28,7 @@ func (s *Groups) DecideConsumerHeartbeat(r ConsumerHeartbeat, topics *Topics, no
 	case g.consumers == nil && g.state != Empty:
 		return refuseConsumer(code.GroupIDNotFound, "the group is a classic one: it can change only without members"), nil
 	}
-	b := &beat{ConsumerHeartbeat: r, g: g, members: g.consumers, set: &s.set, topics: topics, now: now}
+	b := &beat{ConsumerHeartbeat: r, g: g, members: g.consumers, set: s.settings(r.Group), topics: topics, now: now}
 	if b.members == nil {
 		b.members = newConsumers()
 	}

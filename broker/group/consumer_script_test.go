@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/hapaxmq/hapax/broker/code"
 )
@@ -18,6 +19,7 @@ import (
 //	A polls lost=yes            and its reply is lost
 //	A lives                     A says no more than that it lives
 //	A quits, A pauses           A leaves, or its process does, for a while
+//	configure session=60s       the group has a setting of its own from now on; or interval=
 
 // consumes does what a consumer does, if it is one of these.
 func (s *script) consumes(c *client, verb string, args map[string]string) bool {
@@ -56,6 +58,9 @@ func (s *script) consumes(c *client, verb string, args map[string]string) bool {
 	}
 	s.append(e)
 	text := fmt.Sprintf("%s: epoch %d", c.name, reply.Epoch)
+	if reply.Interval != Defaults().ConsumerInterval {
+		text += fmt.Sprintf(", every %v", time.Duration(reply.Interval)*time.Millisecond)
+	}
 	if reply.Told {
 		text += ", reads" + s.named(reply.Assigned)
 	}

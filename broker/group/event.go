@@ -68,6 +68,7 @@ const (
 	kindTopicDeleted
 	kindFloor
 	kindChanged
+	kindConfigured
 )
 
 func (Generated) kind() byte      { return kindGenerated }
@@ -167,6 +168,8 @@ func Read(b []byte) (Event, error) {
 		e = Floor{Generation: r.int32()}
 	case kindChanged:
 		e = r.changed()
+	case kindConfigured:
+		e = r.configured()
 	default:
 		return nil, fmt.Errorf("read group event: unknown kind %d", kind)
 	}

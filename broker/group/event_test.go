@@ -36,6 +36,8 @@ func samples() []Event {
 			},
 		},
 		Changed{},
+		Configured{Group: "g", Own: Own{ConsumerSession: 60_000, ConsumerInterval: 15_000}},
+		Configured{},
 	}
 }
 

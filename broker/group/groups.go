@@ -9,7 +9,7 @@ import (
 // Groups are all groups of a node. It is not safe for concurrent use: one lock
 // guards it. Time, in Unix milliseconds, should not go back from call to call.
 type Groups struct {
-	set    Settings
+	Rules
 	byName map[string]*group
 	queue  deadlines
 	floor  int32 // the highest generation of all groups that were deleted
@@ -18,7 +18,7 @@ type Groups struct {
 
 // New returns a node without groups.
 func New(set Settings) *Groups {
-	return &Groups{set: set, byName: map[string]*group{}, open: transactions{}}
+	return &Groups{Rules: Rules{set, map[string]Own{}}, byName: map[string]*group{}, open: transactions{}}
 }
 
 // Tick lets time pass: members that showed no life go, waits end. The next call

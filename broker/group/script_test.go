@@ -110,8 +110,16 @@ func (s *script) commands() map[string]func([]string, map[string]string) {
 		"end": func(words []string, args map[string]string) {
 			s.append(Ended{Producer: int64(s.number(args["txn"])), Commit: words[1] == "commit"})
 		},
-		"topic":    s.topic,
-		"fetch":    func(_ []string, args map[string]string) { s.fetch(args["stable"] == "yes") },
+		"topic": s.topic,
+		"fetch": func(_ []string, args map[string]string) { s.fetch(args["stable"] == "yes") },
+		"configure": func(_ []string, args map[string]string) {
+			c, e := s.groups.DecideConfigure(theGroup, Own{
+				ConsumerSession:  int32(s.duration(cmp.Or(args["session"], "0"))),
+				ConsumerInterval: int32(s.duration(cmp.Or(args["interval"], "0"))),
+			})
+			s.say("%v", c)
+			s.append(e)
+		},
 		"describe": func([]string, map[string]string) { s.describe() },
 		"restart":  func([]string, map[string]string) { s.restart() },
 		"expire": func([]string, map[string]string) {

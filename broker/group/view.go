@@ -76,6 +76,11 @@ func (s *Groups) Snapshot() iter.Seq[Event] {
 		if !yield(Floor{Generation: s.floor}) {
 			return
 		}
+		for own := range s.Configured() {
+			if !yield(own) {
+				return
+			}
+		}
 		for _, g := range s.sorted() {
 			if !g.snapshot(yield) {
 				return

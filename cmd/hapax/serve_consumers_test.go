@@ -25,7 +25,7 @@ type attendance struct {
 // go on where they were when the node is killed and started again: nobody loses a
 // partition, and each record is handled once.
 func TestConsumersUnderKill(t *testing.T) {
-	s := serve(t, "--set", "group.consumer.heartbeat.interval.ms=50")
+	s := serve(t, "--set", "group.consumer.heartbeat.interval.ms=50,group.consumer.min.heartbeat.interval.ms=50")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	a := &attendance{T: t, handled: map[string]int{}}

@@ -92,7 +92,8 @@ func hapaxBroker(t *testing.T, hapax string, disk *brokertest.Disk) brokertest.B
 			"--set", "listener.security.protocol.map=FAULTY:PLAINTEXT,DIRECT:PLAINTEXT",
 			"--set", "hapax.log.file.bytes=262144,log.cleaner.backoff.ms=100",
 			"--set", "group.initial.rebalance.delay.ms=0,group.min.session.timeout.ms=100",
-			"--set", "group.consumer.heartbeat.interval.ms=100,group.consumer.session.timeout.ms=2000")
+			"--set", "group.consumer.heartbeat.interval.ms=100,group.consumer.min.heartbeat.interval.ms=100,"+
+				"group.consumer.session.timeout.ms=2000,group.consumer.min.session.timeout.ms=2000")
 		c.Env = append(os.Environ(), "GORACE="+noLinger)
 		return c
 	}}
