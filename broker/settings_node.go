@@ -47,7 +47,8 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.maxRequest = int(s.number("socket.request.max.bytes"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))
 	s.takeSecurity()
-	return s, s.checkConsumers(s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
+	err = s.checkConsumers(s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
+	return s, err
 }
 
 // value is that of a setting of the node, given or by default.

@@ -157,7 +157,7 @@ func (v viewer) transactions() []transactionView {
 			tv := transactionView{
 				ID: l.ID, State: d.State.String(), ProducerID: d.Producer.ID, Epoch: d.Producer.Epoch, Timeout: d.TimeoutMs, Groups: d.Groups,
 			}
-			if d.Started >= 0 {
+			if d.State == txn.Ongoing {
 				started := time.UnixMilli(d.Started).UTC()
 				tv.Started = &started
 			}

@@ -274,7 +274,6 @@ func mask(n *node, lines []string) []string {
 		{`(Exception|Error while executing topic command ?):.*`, "$1: …"}, // each has its own words
 		{`^(copier 1|1 copier) \d+`, "$1 ID"},                             // of the producer
 		{`^\d+ (\d+ 0 -1 TIME)`, "ID $1"},
-		{`(CompleteCommit 60000) .*`, "$1 …"}, // Kafka shows when the transaction that is over began
 		{`min\.insync\.replicas=1,?`, ""},
 	}
 	var masked []string

@@ -57,16 +57,19 @@ func (e *entry) added(event *Event) {
 }
 
 func (e *entry) ended(event *Event) {
+	if !e.isOpen() {
+		e.started = event.Time // of nothing, which is over as soon as it begins
+	}
 	switch {
 	case event.End.Cause == ByInit:
-		e.state = Empty
+		e.state, e.started = Empty, -1
 	case event.End.Commit:
 		e.state = CompleteCommit
 	default:
 		e.state = CompleteAbort
 	}
 	e.producer, e.previous, e.timeoutMs = event.Producer, event.Previous, event.TimeoutMs
-	e.started, e.updated = -1, max(e.updated, event.Time)
+	e.updated = max(e.updated, event.Time)
 	e.partitions, e.groups = nil, nil
 }
 

@@ -58,7 +58,7 @@ type entry struct {
 
 	timeoutMs  int32
 	state      State
-	started    int64 // when the open transaction began
+	started    int64 // when the last transaction began, open or not; −1: none since the id is held
 	updated    int64 // when anything last changed
 	partitions []uint32
 	groups     []string // both sorted

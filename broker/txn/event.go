@@ -46,7 +46,7 @@ type Event struct {
 	TimeoutMs int32    // Held, Ended: of the id from now on
 
 	State      State    // Held
-	Started    int64    // Held: when the open transaction began
+	Started    int64    // Held: when the last transaction began; −1: none since the id is held
 	Partitions []uint32 // Held: of the open transaction; Added: new ones; ascending
 	Groups     []string // the same
 

@@ -248,8 +248,11 @@ func (n *node) describe(id string) {
 		return
 	}
 	started := "not open"
-	if d.Started >= 0 {
+	switch {
+	case d.State == Ongoing:
 		started = fmt.Sprintf("open since %d", d.Started)
+	case d.Started >= 0:
+		started = fmt.Sprintf("begun at %d", d.Started)
 	}
 	n.say("%s %v, %s, timeout %d, partitions %v, groups %v", name(d.Producer), d.State, started, d.TimeoutMs, d.Partitions, d.Groups)
 }

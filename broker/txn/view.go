@@ -66,7 +66,7 @@ type Description struct {
 	Producer   Producer
 	State      State
 	TimeoutMs  int32
-	Started    int64 // ms; −1 if no transaction is open
+	Started    int64 // when its last transaction began, open or not, ms; −1: none since the id is held
 	Partitions []uint32
 	Groups     []string // Kafka shows them as partitions of its offsets topic
 }
