@@ -43,6 +43,12 @@ func startWith(t *testing.T, adapt func(*Options)) *node {
 
 func (n *node) start() {
 	n.Helper()
+	if err := n.open(); err != nil {
+		n.Fatal(err)
+	}
+}
+
+func (n *node) open() error {
 	o := Options{
 		Listeners: []Listener{{Address: n.addr}},
 		Settings:  Settings{"group.initial.rebalance.delay.ms": "0", "group.consumer.heartbeat.interval.ms": "50", "group.consumer.min.heartbeat.interval.ms": "50"},
@@ -55,7 +61,7 @@ func (n *node) start() {
 	}
 	b, err := Open(n.dir, o)
 	if err != nil {
-		n.Fatal(err)
+		return err
 	}
 	n.broker, n.addr = b, b.Addresses()[0]
 	ctx, cancel := context.WithCancel(context.Background())
@@ -66,6 +72,7 @@ func (n *node) start() {
 		<-done
 		return b.Close()
 	}
+	return nil
 }
 
 func (n *node) restart() {

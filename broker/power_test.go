@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -24,11 +25,15 @@ import (
 // state is all that a node is to know after a restart, by what it is about.
 type state map[string]string
 
+// idOf begins what is known of a topic's id, which is another in each course.
+const idOf = "id of topic "
+
 // stateOf reads a node's state.
 func stateOf(b *Broker) (state, error) {
 	s := state{}
 	for _, t := range b.topics.list() {
-		s["topic "+t.name] = fmt.Sprint(t.id, len(t.partitions), t.settings)
+		s[idOf+t.name] = fmt.Sprint(t.id)
+		s["topic "+t.name] = fmt.Sprint(len(t.partitions), t.settings)
 		for i, p := range t.partitions {
 			name := fmt.Sprintf("partition %s/%d", t.name, i)
 			all, err := p.Read(p.Start(), 1<<30, true, false)
@@ -58,6 +63,9 @@ func stateOf(b *Broker) (state, error) {
 	}
 	var events []string
 	note := func(event []byte) error {
+		for _, t := range b.topics.list() {
+			event = bytes.ReplaceAll(event, t.id[:], []byte(t.name))
+		}
 		events = append(events, fmt.Sprintf("%q", event))
 		return nil
 	}
@@ -178,15 +186,23 @@ func opened(fsys vfs.FS, dir string) (s state, err error) {
 // among demands that a state is one of those from one on, or of parts of them.
 func (p *powered) among(what string, got state, from int, parts bool) {
 	p.Helper()
+	if err := got.among(p.states[from:], parts); err != nil {
+		p.Errorf("%s: %v", what, err)
+	}
+}
+
+// among is an error unless a state is one of some, or with parts if each part of it is
+// one of theirs.
+func (s state) among(states []state, parts bool) error {
 	var nearest []string
 	left := map[string]bool{}
-	for name := range got {
+	for name := range s {
 		left[name] = true
 	}
-	for i, s := range p.states[from:] {
-		names := got.differs(s)
+	for i, other := range states {
+		names := s.differs(other)
 		if len(names) == 0 {
-			return
+			return nil
 		}
 		if i == 0 || len(names) < len(nearest) {
 			nearest = names
@@ -194,17 +210,17 @@ func (p *powered) among(what string, got state, from int, parts bool) {
 		maps.DeleteFunc(left, func(name string, _ bool) bool { return !slices.Contains(names, name) })
 	}
 	if parts && len(left) == 0 {
-		return
+		return nil
 	}
 	slices.Sort(nearest)
 	var b strings.Builder
 	for _, name := range nearest {
-		fmt.Fprintf(&b, "\n%s\n  is   %s", name, got[name])
-		for _, s := range p.states[from:] {
-			fmt.Fprintf(&b, "\n  want %s", s[name])
+		fmt.Fprintf(&b, "\n%s\n  is   %s", name, s[name])
+		for _, other := range states {
+			fmt.Fprintf(&b, "\n  want %s", other[name])
 		}
 	}
-	p.Errorf("%s: the state is none of those it may be: %s", what, b.String())
+	return fmt.Errorf("the state is none of those it may be: %s", b.String())
 }
 
 // Power is lost, or the process killed, before each operation that changes the disk,
@@ -237,8 +253,12 @@ func losePower(t *testing.T, chosen func(step, image int) bool) {
 	p.start()
 	p.states, p.images = nil, nil
 	p.note()
+	w := p.wire()
+	if err := w.SetDeadline(time.Time{}); err != nil { // whoever looks at disks takes a while
+		t.Fatal(err)
+	}
 	images, restarts := 0, 0
-	for i, step := range p.script() {
+	for i, step := range p.script(w, 4) {
 		step.do()
 		found := p.note()
 		what := fmt.Sprintf("step %d, %s: ", i, step.name)
@@ -293,13 +313,9 @@ func (p *powered) killOpening(what string, disk *vfs.Mem, want state, from int, 
 	}
 }
 
-// script is the course.
-func (p *powered) script() (steps []step) {
+// script is a course of several rounds that has something of everything.
+func (n *node) script(w *wire, rounds int64) (steps []step) {
 	long := strings.Repeat("-", 11<<10)
-	w := p.wire()
-	if err := w.SetDeadline(time.Time{}); err != nil { // whoever looks at disks takes a while
-		p.Fatal(err)
-	}
 	one := func(name string, do func()) { steps = append(steps, step{name: name, do: do}) }
 	several := func(name string, do func()) { steps = append(steps, step{name, true, do}) }
 	plain := &writer{wire: w, producer: txn.Producer{ID: 77}, next: map[int32]int32{}}
@@ -312,7 +328,7 @@ func (p *powered) script() (steps []step) {
 		}
 	}
 	one("make a topic", func() { w.makeTopic("a", 2) })
-	for round := range int64(4) {
+	for round := range rounds {
 		one("write", write("a", 0))
 		one("write", write("a", 1))
 		one("the old protocol: init", func() { older.init(60_000) })
@@ -348,11 +364,14 @@ func (p *powered) script() (steps []step) {
 	return steps
 }
 
-func (w *wire) makeTopic(name string, partitions int32) {
+func (w *wire) makeTopic(name string, partitions int32, settings ...[2]string) {
 	w.Helper()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	topic := kmsg.NewCreateTopicsRequestTopic()
 	topic.Topic, topic.NumPartitions, topic.ReplicationFactor = name, partitions, 1
+	for _, s := range settings {
+		topic.Configs = append(topic.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: s[0], Value: &s[1]})
+	}
 	req.Topics = append(req.Topics, topic)
 	w.want(code.None, ask[*kmsg.CreateTopicsResponse](w, 5, req).Topics[0].ErrorCode)
 }

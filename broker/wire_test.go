@@ -62,6 +62,7 @@ func (n *node) copyTo(dir string) error {
 type wire struct {
 	*testing.T
 	net.Conn
+	unwanted func(code.Error) // ends the test, or the goroutine; nil: the test
 }
 
 func (n *node) wire() *wire {
@@ -74,7 +75,7 @@ func (n *node) wire() *wire {
 	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		n.Fatal(err)
 	}
-	return &wire{n.T, c}
+	return &wire{T: n.T, Conn: c}
 }
 
 // ask sends a request of a version and reads the response.
@@ -137,20 +138,29 @@ func (w *writer) become(id int64, epoch int16) {
 
 func (w *wire) want(want code.Error, got int16) {
 	w.Helper()
-	if code.Error(got) != want {
-		w.Fatalf("%v, want %v", code.Error(got), want)
+	if code.Error(got) == want {
+		return
 	}
+	if w.unwanted != nil {
+		w.unwanted(code.Error(got))
+	}
+	w.Fatalf("%v, want %v", code.Error(got), want)
 }
 
 // batch is one of a record, with the sequence number that is next.
 func (w *writer) batch(partition int32, value string, transactional bool) []byte {
+	w.Helper()
+	return w.batchOf(partition, batch.Record{Value: []byte(value)}, transactional)
+}
+
+func (w *writer) batchOf(partition int32, r batch.Record, transactional bool) []byte {
 	w.Helper()
 	h := batch.Header{ProducerID: w.producer.ID, ProducerEpoch: w.producer.Epoch, BaseSequence: w.next[partition], BaseTimestamp: 1}
 	if transactional {
 		h.Attributes = batch.Transactional
 	}
 	var e batch.Encoder
-	b, err := e.Append(nil, h, []batch.Record{{Value: []byte(value)}})
+	b, err := e.Append(nil, h, []batch.Record{r})
 	if err != nil {
 		w.Fatal(err)
 	}

@@ -29,6 +29,8 @@ const keyed = "k"
 
 const keys = 40
 
+func keyOf(number int64) []byte { return fmt.Append(nil, number) }
+
 // configs are a topic's.
 func configs(topic string) map[string]*string {
 	if topic != keyed {

@@ -134,15 +134,16 @@ func (e *evidence) checkLog() map[line]stand {
 // follows, and no others.
 func (e *evidence) checkCommitted() {
 	for _, p := range everywhere() {
-		if p.topic == keyed {
-			continue // it may have been compacted between the two
-		}
 		ended := map[int64]bool{} // by producer, from behind: how the next marker ends
+		undone := map[int64]bool{}
 		var want []int64
 		for _, x := range slices.Backward(e.final[1].saw[p]) {
-			if x.control {
+			switch {
+			case x.control:
 				ended[x.producer] = x.commit
-			} else if !x.transactional || ended[x.producer] {
+			case x.transactional && !ended[x.producer]:
+				undone[x.offset] = true
+			default:
 				want = append(want, x.offset)
 			}
 		}
@@ -152,6 +153,9 @@ func (e *evidence) checkCommitted() {
 			if !x.control {
 				got = append(got, x.offset)
 			}
+		}
+		if p.topic == keyed { // it may have been compacted between the two
+			want = slices.DeleteFunc(slices.Clone(got), func(offset int64) bool { return undone[offset] })
 		}
 		if k := firstDifference(got, want); k >= 0 {
 			e.find("what is read committed was committed", "%v: by the markers record %d that is read committed is at %s, and it is at %s",
@@ -178,38 +182,64 @@ func numberAt(offsets []int64, k int) string {
 
 // checkAcked demands that what was acknowledged is where it was said to be.
 func (e *evidence) checkAcked(stands map[line]stand) {
-	last := map[int64]int64{} // by key: the offset of its last record
-	for l, s := range stands {
-		if s.topic == keyed {
-			last[l.input] = max(last[l.input], s.offset)
-		}
-	}
+	last := lastOfKeys(stands)
+	shown := shownOf(stands)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range sorted(e.acked) {
+		told := e.acked[l].spot
 		s, there := stands[l]
-		if told := e.acked[l].spot; !there && told.topic == keyed && told.offset < last[l.input] {
-			continue // a later record of its key is there
+		if there && s.spot == told || !there && (last.replace(l, told) || told.topic == keyed && !e.mustStand(l, shown)) {
+			continue
 		}
-		if !there || s.spot != e.acked[l].spot {
-			where := "nowhere"
-			if there {
-				where = s.String()
-			}
-			e.findLocked("what was acknowledged is there", "%q was acknowledged at %v, and is %s\n%s", l, e.acked[l].spot, where, e.storyLocked(l))
+		where := "nowhere"
+		if there {
+			where = s.String()
 		}
+		e.findLocked("what was acknowledged is there", "%q was acknowledged at %v, and is %s\n%s", l, told, where, e.storyLocked(l))
 	}
 }
 
-// checkDeals demands that transactions are whole or absent, as their writers were
-// told.
-func (e *evidence) checkDeals(stands map[line]stand) {
+// mustStand tells whether compaction may not drop a record for its transaction: that
+// was committed, or there was none. It must hold mu.
+func (e *evidence) mustStand(l line, shown map[deal]int) bool {
+	return plain(l.writer) || shown[l.deal] > 0 || e.deals[l.deal] != nil && e.deals[l.deal].outcome == committed
+}
+
+// keyedLast is where the last committed record of each key stands.
+type keyedLast map[int64]int64
+
+func lastOfKeys(stands map[line]stand) keyedLast {
+	last := keyedLast{}
+	for l, s := range stands {
+		if s.topic == keyed && s.end == committed {
+			last[l.input] = max(last[l.input], s.offset)
+		}
+	}
+	return last
+}
+
+// replace tells whether a later record has the key of one that was acknowledged: it may
+// be gone.
+func (k keyedLast) replace(l line, told spot) bool {
+	return told.topic == keyed && told.offset < k[l.input]
+}
+
+// shownOf counts the records of each deal that are committed.
+func shownOf(stands map[line]stand) map[deal]int {
 	shown := map[deal]int{}
 	for l, s := range stands {
 		if s.end == committed {
 			shown[l.deal]++
 		}
 	}
+	return shown
+}
+
+// checkDeals demands that transactions are whole or absent, as their writers were
+// told.
+func (e *evidence) checkDeals(stands map[line]stand) {
+	shown, last := shownOf(stands), lastOfKeys(stands)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, l := range sorted(stands) {
@@ -220,13 +250,20 @@ func (e *evidence) checkDeals(stands map[line]stand) {
 			e.findLocked("a fenced producer writes nothing", "%q stands at %v\n%s", l, stands[l].spot, e.storyLocked(l))
 		}
 	}
+	replaced := map[deal]int{} // by later records of their keys
+	for l, a := range e.acked {
+		if _, there := stands[l]; !there && last.replace(l, a.spot) {
+			replaced[l.deal]++
+		}
+	}
 	for id, x := range e.deals {
 		n := shown[id]
-		if n == x.of || n == 0 && x.outcome != committed {
+		if n+replaced[id] == x.of || n == 0 && x.outcome != committed {
 			continue
 		}
 		promise := "a transaction shows as a whole or not at all"
-		account := fmt.Sprintf("of transaction %v, %v to its writer, %d of %d records are committed\n", id, x.outcome, n, x.of)
+		account := fmt.Sprintf("of transaction %v, %v to its writer, %d of %d records are committed, and %d replaced\n",
+			id, x.outcome, n, x.of, replaced[id])
 		for l, s := range stands {
 			if l.deal == id {
 				account += fmt.Sprintf("    record %d is at %v, %v by the marker\n", l.record, s.spot, s.end)

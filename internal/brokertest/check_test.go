@@ -6,8 +6,9 @@ import (
 )
 
 // scene is what a small course may have left: writer t0 has committed a transaction of
-// two records and aborted one, p0 has written one without, and c0 has copied one of
-// "in" of which its group has read all.
+// three records and aborted one of two, p0 has written one without, and c0 has copied
+// one of "in" of which its group has read all. Of a key that p3 wrote twice, and t0
+// last, the first and what was aborted are gone.
 func scene() *evidence {
 	h := newHistory(newTimeline(), 1)
 	c := &cast{history: h}
@@ -17,14 +18,19 @@ func scene() *evidence {
 	}
 	in, x := place{"in", 0}, place{"x", 0}
 	one := line{deal: deal{"p0", 1}, of: 1}
-	first, second := line{deal: deal{"t0", 1}, record: 0, of: 2}, line{deal: deal{"t0", 1}, record: 1, of: 2}
-	gone := line{deal: deal{"t0", 2}, of: 1}
+	first, second := line{deal: deal{"t0", 1}, record: 0, of: 3}, line{deal: deal{"t0", 1}, record: 1, of: 3}
+	gone := line{deal: deal{"t0", 2}, of: 2}
+	early, later := line{deal: deal{"p3", 1}, of: 1, input: 5}, line{deal: deal{"p3", 2}, of: 1, input: 5}
+	latest, never := line{deal: deal{"t0", 1}, record: 2, of: 3, input: 5}, line{deal: deal{"t0", 2}, record: 1, of: 2, input: 5}
 	copied := line{deal: deal{"c0", 1}, of: 1}
 	h.acked[one] = ack{spot: spot{place{"p", 0}, 0}}
 	h.acked[first], h.acked[second] = ack{spot: spot{in, 0}}, ack{spot: spot{x, 0}}
 	h.acked[gone], h.acked[copied] = ack{spot: spot{x, 2}}, ack{spot: spot{x, 3}}
-	h.deals[first.deal] = &dealt{outcome: committed, asked: true, of: 2}
-	h.deals[gone.deal] = &dealt{outcome: aborted, of: 1}
+	for i, l := range []line{early, later, latest, never} {
+		h.acked[l] = ack{spot: spot{place{keyed, 0}, int64(i)}}
+	}
+	h.deals[first.deal] = &dealt{outcome: committed, asked: true, of: 3}
+	h.deals[gone.deal] = &dealt{outcome: aborted, of: 2}
 	h.deals[copied.deal] = &dealt{outcome: unknown, asked: true, of: 1}
 	marker := func(offset, producer int64, commit bool) entry {
 		return entry{offset: offset, producer: producer, transactional: true, control: true, commit: commit}
@@ -36,6 +42,8 @@ func scene() *evidence {
 		entry{offset: 2, line: gone, producer: 1, transactional: true},
 		entry{offset: 3, line: copied, producer: 2, transactional: true},
 		marker(4, 1, false), marker(5, 2, true))
+	e.show(place{keyed, 0}, entry{offset: 1, line: later, producer: 9},
+		entry{offset: 2, line: latest, producer: 1, transactional: true}, marker(4, 1, true), marker(5, 1, false))
 	return e
 }
 
@@ -93,6 +101,19 @@ func TestCheck(t *testing.T) {
 		{"a record of an abort read committed", "what is read committed was committed", func(e *evidence) {
 			e.final[0].saw[x] = slices.Clone(e.final[1].saw[x])
 			e.live[0].saw[x] = slices.Clone(e.final[1].saw[x])
+		}},
+		{"replaced in a transaction that is gone as well", "", func(e *evidence) {
+			last := line{deal: deal{"p3", 3}, of: 1, input: 5}
+			e.acked[last] = ack{spot: spot{place{keyed, 0}, 7}}
+			e.show(place{keyed, 0}, entry{offset: 7, line: last, producer: 9})
+		}},
+		{"the last of a key is gone", "what was acknowledged is there", func(e *evidence) { e.show(place{keyed, 0}) }},
+		{"a key's last in a transaction is gone", "a transaction shows as a whole or not at all", func(e *evidence) {
+			e.show(place{keyed, 0}, entry{offset: 1, line: line{deal: deal{"p3", 2}, of: 1, input: 5}, producer: 9})
+		}},
+		{"an abort that compaction took for a commit", "what is read committed was committed", func(e *evidence) {
+			e.show(place{keyed, 0}, entry{offset: 3, line: line{deal: deal{"t0", 2}, record: 1, of: 2, input: 5}, producer: 1, transactional: true},
+				entry{offset: 5, producer: 1, transactional: true, control: true})
 		}},
 		{"a record of nobody's", "a fenced producer writes nothing", func(e *evidence) { delete(e.deals, deal{"c0", 1}) }},
 		{"a group that has read more", "offsets of a group move with their transaction", func(e *evidence) {

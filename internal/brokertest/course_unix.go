@@ -179,7 +179,7 @@ func (r *running) write(stopping, ctx context.Context, writing *sync.WaitGroup) 
 		names = append(names, p.name)
 	}
 	all := []place{{"x", 0}, {"x", 1}, {"y", 0}}
-	in := append([]place{{"in", 0}}, all...)
+	in := append([]place{{"in", 0}, {keyed, 0}}, all...)
 	for _, w := range []*writer{
 		{name: "t0", address: r.cast.proxied, to: in},
 		{name: "t1", address: r.cast.direct, to: in, old: true},

@@ -15,6 +15,7 @@
 //   - What was acknowledged is there, once, at the offset that was told.
 //   - An offset holds the same for ever, for every reader; readers see all offsets, in
 //     their order, and what one producer wrote in the order in which it did.
+//   - Of a topic that is compacted, each key's last committed record stays.
 //   - A transaction is read committed as a whole, with the offsets of its group, or not
 //     at all; not before its end was asked for; never if it was aborted.
 //   - A fenced producer's transaction ends before its successor's first write.

@@ -52,7 +52,7 @@ func kafkaSettings(at Addresses, controller, dir string) string {
 		"listener.security.protocol.map=FAULTY:PLAINTEXT,DIRECT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"controller.listener.names=CONTROLLER", "inter.broker.listener.name=DIRECT",
 		"log.dirs=" + filepath.Join(dir, "data"),
-		"log.segment.bytes=1048576",
+		"log.segment.bytes=1048576", "log.cleaner.backoff.ms=100",
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=1",
 		"transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "transaction.state.log.num.partitions=1",
 		"share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",

@@ -87,7 +87,7 @@ func slowDisk() Edit {
 func Sound() Mutant { return Mutant{Name: "no fault"} }
 
 // Mutants have one fault each, which a course must find.
-func Mutants() []Mutant { return append(ofRecords(), ofTransactions()...) }
+func Mutants() []Mutant { return slices.Concat(ofRecords(), ofTransactions(), ofMoves()) }
 
 // Unsynced are mutants that a trace must show: kill -9 loses nothing that was written,
 // synced or not.
@@ -170,6 +170,39 @@ func ofTransactions() []Mutant {
 		}}},
 		{"open transactions are not known after a restart", []Edit{{
 			"broker/partition/snapshot.go", "p.producers.Apply(sender(&h),", "b := sender(&h)\n\t\tb.Transactional = false\n\t\tp.producers.Apply(b,",
+		}}},
+	}
+}
+
+// ofMoves are faults in what becomes of records that are moved: compacted, or put
+// together from small batches, or out of a file that is mostly dead.
+func ofMoves() []Mutant {
+	return []Mutant{
+		{"moved records have other offsets", []Edit{{
+			"broker/partition/keep.go",
+			"at, err := p.log.Append(FrameKept, head, k.Batches)",
+			"if len(k.Batches) > 7 {\n\t\tk.Batches[7]++\n\t}\n\tat, err := p.log.Append(FrameKept, head, k.Batches)",
+		}}},
+		{"moved records are read in the file where they were", []Edit{{
+			"broker/partition/keep.go", "run.File, run.At = at.File, at.Offset+int64(len(head))", "run.File, run.At = k.First.File, k.First.At",
+		}}},
+		{"files go with moved records in them", []Edit{{
+			"broker/partition/index.go",
+			"files[b.file] += b.bytes", "if b.entries[0].length&runBit == 0 {\n\t\t\tfiles[b.file] += b.bytes\n\t\t}",
+		}}},
+		{"moved batches end with the first of them", []Edit{{
+			"broker/partition/keep.go",
+			"run.Last, run.Run = h.LastOffset(), n > 0", "if run.Run = n > 0; n == 0 {\n\t\t\trun.Last = h.LastOffset()\n\t\t}",
+		}}},
+		{"moved batches are not known after a restart", []Edit{{
+			"broker/state.go", "return r.Keep(rest, f.File, f.Offset+4)", "return nil",
+		}}},
+		{"batches that compaction makes have wrong checksums", []Edit{{
+			"broker/compact/filter.go",
+			"dst, err := f.encoder.Append(dst, h, f.kept)", "at := len(dst)\n\tdst, err := f.encoder.Append(dst, h, f.kept)\n\tdst[at+17]++",
+		}}},
+		{"compaction takes aborted records for committed ones", []Edit{{
+			"broker/compaction.go", "aborted.Add(a.Producer, compact.Span{First: a.First, Last: a.Last})", "_ = a",
 		}}},
 	}
 }

@@ -3,7 +3,6 @@ package brokertest
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -51,7 +50,7 @@ func (p *producer) write(ctx context.Context, c *kgo.Client) {
 	r := &kgo.Record{Topic: p.topic, Partition: p.rng.Int32N(topics()[p.topic])}
 	if p.topic == keyed {
 		l.input = p.rng.Int64N(keys)
-		r.Key = fmt.Append(nil, l.input)
+		r.Key = keyOf(l.input)
 	}
 	r.Value = []byte(l.String())
 	c.Produce(ctx, r, func(r *kgo.Record, err error) {

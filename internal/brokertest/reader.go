@@ -45,6 +45,10 @@ func (c *cast) reader(name string, committed bool) *reader {
 	return r
 }
 
+// mostFetched is less than a broker puts together of small batches, so that fetches
+// begin and end in the middle of that.
+const mostFetched = 16 << 10
+
 // read returns when the seals are read, or something is wrong.
 func (r *reader) read(ctx context.Context, address string) {
 	level := kgo.ReadUncommitted()
@@ -59,7 +63,7 @@ func (r *reader) read(ctx context.Context, address string) {
 		from[p.topic][p.partition] = kgo.NewOffset().At(0)
 	}
 	c, err := kgo.NewClient(r.options(address, kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(level),
-		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords())...)
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.KeepControlRecords(), kgo.FetchMaxPartitionBytes(mostFetched))...)
 	if err != nil {
 		r.broken(err)
 		return

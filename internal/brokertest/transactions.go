@@ -157,7 +157,11 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 	}
 	var failed, began atomic.Bool
 	for i, input := range inputs {
-		w.produce(ctx, s, line{id, i, len(inputs), input}, w.to[w.rng.IntN(len(w.to))], &began, &failed)
+		to := w.to[w.rng.IntN(len(w.to))]
+		if to.topic == keyed {
+			input = w.rng.Int64N(keys)
+		}
+		w.produce(ctx, s, line{id, i, len(inputs), input}, to, &began, &failed)
 	}
 	if w.rng.IntN(24) == 0 && w.group == "" {
 		_ = c.Flush(ctx) // whatever came of it
@@ -188,6 +192,9 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 
 func (w *writer) produce(ctx context.Context, s session, l line, to place, began, failed *atomic.Bool) {
 	r := &kgo.Record{Topic: to.topic, Partition: to.partition, Value: []byte(l.String())}
+	if to.topic == keyed {
+		r.Key = keyOf(l.input)
+	}
 	s.Produce(ctx, r, func(r *kgo.Record, err error) {
 		if err != nil {
 			failed.Store(true)
