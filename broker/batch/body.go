@@ -30,7 +30,7 @@ func (d *Decoder) Open(b []byte) (Body, error) {
 
 // MostRecords is how many records there can be, whatever the header says: so much
 // room may be made before they are read.
-func (b *Body) MostRecords() int { return min(int(b.Count), len(b.records)/leastRecord) }
+func (b *Body) MostRecords() int { return max(min(int(b.Count), len(b.records)/leastRecord), 0) }
 
 // Scanner goes through the records of a batch, for callers to whom each nanosecond
 // counts: others range over [Decoder.Records].

@@ -28,7 +28,7 @@ type Encoder struct {
 // batch would be larger than a length can say.
 func (e *Encoder) Append(dst []byte, h Header, records []Record) ([]byte, error) {
 	h.Count = int32(len(records))
-	e.records = e.records[:0]
+	e.reset()
 	last, newest := int32(-1), int64(None)
 	for i := range records {
 		r := &records[i]
@@ -52,6 +52,17 @@ func (e *Encoder) Append(dst []byte, h Header, records []Record) ([]byte, error)
 	}
 	finish(grown[start:])
 	return grown, nil
+}
+
+// reset lets go of the last batch, and of what it took if that was much.
+func (e *Encoder) reset() {
+	if cap(e.records) > spare {
+		e.records = nil
+	}
+	if cap(e.scratch) > spare {
+		e.scratch = nil
+	}
+	e.records = e.records[:0]
 }
 
 // AppendEmpty appends what is left of a batch when none of its records is kept:

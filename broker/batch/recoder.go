@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// Recoder compresses batches anew, and reads their records. The zero value is
+// Recoder compresses batches anew, edits them, and reads their records. The zero value is
 // ready. It keeps its buffers, decompressors and compressors, so use it again; it
 // must not be used by two goroutines at once.
 type Recoder struct {
 	Decoder
-	deflater deflater
+	encoder Encoder
 }
 
 // Append appends the batch b to dst, compressed by c, whatever it was compressed
@@ -32,12 +32,69 @@ func (r *Recoder) Append(dst, b []byte, c Codec) ([]byte, error) {
 	return r.append(dst, &body.Header, body.records)
 }
 
+// Edit is what becomes of a record.
+type Edit uint8
+
+const (
+	// Keep leaves it as it is.
+	Keep Edit = iota
+	// Drop leaves it out.
+	Drop
+	// Replace takes what has become of it, at the same offset.
+	Replace
+)
+
+// Edit appends to dst what is left of a batch of which some records are dropped or
+// replaced. Edit is called for each of them, in their order, with one that it may
+// change if it says [Replace]. What stays has its offset; the header says what it
+// said, but for the number of records and the latest of their times. If nothing
+// stays it is as by [AppendEmpty]. Records are compressed as they were. dst is
+// returned as it was if it fails.
+//
+// The body must be what [Decoder.Open] last gave.
+func (r *Recoder) Edit(dst []byte, body *Body, edit func(*Record) Edit) ([]byte, error) {
+	e := &r.encoder
+	h := body.Header
+	h.Count = 0
+	newest := int64(None)
+	e.reset()
+	s := body.Scan()
+	for start := 0; s.Next(); start += s.Size {
+		switch edit(&s.Record) {
+		case Drop:
+			continue
+		case Replace:
+			e.records, e.scratch = s.Record.append(e.records, e.scratch)
+		case Keep:
+			e.records = append(e.records, body.records[start:start+s.Size]...)
+		}
+		h.Count++
+		newest = max(newest, h.BaseTimestamp+s.Record.TimestampDelta)
+	}
+	if s.err != nil {
+		return dst, s.err
+	}
+	if h.Count == 0 {
+		return AppendEmpty(dst, h), nil
+	}
+	if !h.Attributes.Has(AppendTime) {
+		h.MaxTimestamp = newest
+	}
+	return r.append(dst, &h, e.records)
+}
+
+// Encode appends a batch of records as [Encoder.Append] does.
+func (r *Recoder) Encode(dst []byte, h Header, records []Record) ([]byte, error) {
+	return r.encoder.Append(dst, h, records)
+}
+
 // append appends the batch of a header and its records, compressed as the header
 // says.
 func (r *Recoder) append(dst []byte, h *Header, records []byte) ([]byte, error) {
-	grown, err := r.deflater.deflate(h.appendTo(dst), records, h.Attributes.Codec())
-	if r.deflater.sink.Cap() > spare {
-		r.deflater.sink = bytes.Buffer{}
+	d := &r.encoder.deflater
+	grown, err := d.deflate(h.appendTo(dst), records, h.Attributes.Codec())
+	if d.sink.Cap() > spare {
+		d.sink = bytes.Buffer{}
 	}
 	if err != nil {
 		return dst, fmt.Errorf("deflate %d bytes: %w", len(records), err)

@@ -89,3 +89,61 @@ func FuzzRecoder(f *testing.F) {
 		}
 	})
 }
+
+// Editing keeps what it does not touch, byte by byte.
+func TestEdit(t *testing.T) {
+	var r Recoder
+	for _, c := range codecs() {
+		h := sent()
+		h.Attributes = h.Attributes.With(c)
+		b := build(t, h, records(4))
+		body, err := r.Open(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same, err := r.Edit(nil, &body, func(*Record) Edit { return Keep })
+		if err != nil || !bytes.Equal(body.records, opened(t, same)) {
+			t.Errorf("%v: nothing edited: %v", c, err)
+		}
+		none, err := r.Edit(nil, &body, func(*Record) Edit { return Drop })
+		if err != nil || !bytes.Equal(none, AppendEmpty(nil, body.Header)) {
+			t.Errorf("%v: all dropped: %v", c, err)
+		}
+		edited, err := r.Edit(nil, &body, func(r *Record) Edit {
+			switch r.OffsetDelta {
+			case 1:
+				return Drop
+			case 2:
+				r.Headers = r.Headers.With(RecordHeader{Key: []byte("mark"), Value: []byte("2")})
+				return Replace
+			}
+			return Keep
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := read(t, edited)
+		if len(got) != 3 || got[1].OffsetDelta != 2 || got[2].OffsetDelta != 3 {
+			t.Fatalf("%v: %v", c, got)
+		}
+		if value, ok := got[1].Headers.First("mark"); !ok || string(value) != "2" {
+			t.Errorf("%v: mark %q, %v", c, value, ok)
+		}
+		if _, ok := got[2].Headers.First("mark"); ok {
+			t.Errorf("%v: another record has the mark", c)
+		}
+		if now, _ := ReadHeader(edited); now.LastOffsetDelta != 3 || now.BaseSequence != body.BaseSequence || now.Count != 3 || !Intact(edited) {
+			t.Errorf("%v: %+v", c, now)
+		}
+	}
+}
+
+// opened are the bytes of a batch's records.
+func opened(t *testing.T, b []byte) []byte {
+	t.Helper()
+	body, err := new(Decoder).Open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body.records
+}
