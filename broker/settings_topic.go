@@ -30,7 +30,7 @@ type topicRules struct {
 // rules are those of a topic that has some settings of its own.
 func (s *settings) rules(own map[string]string) topicRules {
 	compression := s.topicValue(own, "compression.type")
-	window, _ := s.window("", own) // it was checked
+	window, _ := windowOf(s, "", own) // it was checked
 	return topicRules{
 		maxBatch:       int(s.topicNumber(own, "max.message.bytes")),
 		retentionMs:    s.topicNumber(own, "retention.ms"),
@@ -178,12 +178,12 @@ func windowSettings() []setting {
 	}
 }
 
-// checkTopic refuses settings that a topic cannot have, beside others.
-func (s *settings) checkTopic(others *topics, name string, own map[string]string) error {
+// checkSettings refuses settings that a topic cannot have, beside others.
+func checkSettings(s *settings, others *topics, name string, own map[string]string) error {
 	if err := s.topics.check(own); err != nil {
 		return err
 	}
-	window, err := s.window(name, own)
+	window, err := windowOf(s, name, own)
 	if err != nil || window == nil {
 		return err
 	}
@@ -205,8 +205,8 @@ func (s *settings) checkTopic(others *topics, name string, own map[string]string
 	return nil
 }
 
-// window is how a topic keeps each message once; nil if it does not.
-func (s *settings) window(topic string, own map[string]string) (*unique.Rules, error) {
+// windowOf is how a topic keeps each message once; nil if it does not.
+func windowOf(s *settings, topic string, own map[string]string) (*unique.Rules, error) {
 	compacted := slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact")
 	r, err := unique.Parse(topic, compacted, own)
 	if err != nil {

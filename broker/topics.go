@@ -181,7 +181,7 @@ func (ts *topics) check(n newTopic) error {
 	if n.partitions < 1 || n.partitions > maxPartitions {
 		return refuse(code.InvalidPartitions, "%d partitions: from 1 to %d", n.partitions, maxPartitions)
 	}
-	return ts.settings.checkTopic(ts, n.name, n.settings)
+	return checkSettings(ts.settings, ts, n.name, n.settings)
 }
 
 // make makes a topic. It is durable on return.
