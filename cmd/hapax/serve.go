@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hapaxmq/hapax/broker"
@@ -76,11 +77,23 @@ func (c *serveCommand) Run(w *world) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n%s", strings.Join(b.Addresses(), ", "), c.Data, said); err != nil {
+	if _, err := fmt.Fprintf(w.stdout, "Kafka clients: %s\nData: %s\n%s", strings.Join(reached(listeners, b.Addresses()), ", "), c.Data, said); err != nil {
 		return errors.Join(err, stop(), b.Close())
 	}
 	b.Serve(w.ctx)
 	return errors.Join(stop(), b.Close())
+}
+
+// reached says where clients come to: what listeners advertise, and the addresses that
+// these are on.
+func reached(listeners []broker.Listener, at []string) []string {
+	said := slices.Clone(at)
+	for i, l := range listeners {
+		if l.Advertise != "" && l.Advertise != at[i] {
+			said[i] = fmt.Sprintf("%s (at %s)", l.Advertise, at[i])
+		}
+	}
+	return said
 }
 
 // settings are those of the file and, over them, of the flags.

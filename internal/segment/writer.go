@@ -277,6 +277,9 @@ func (w *Writer) syncFile() error {
 func (w *Writer) fail(verb string, err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if at := (*fs.PathError)(nil); errors.As(err, &at) && at.Path == w.path {
+		err = at.Err // the path is said below
+	}
 	if w.err == nil {
 		w.err = fmt.Errorf("%s segment %s: %w", verb, w.path, err)
 	}
