@@ -37,6 +37,7 @@ func (c *conn) produce(_ context.Context, req *kmsg.ProduceRequest) answer {
 	} else {
 		p.inTransaction(req, func() { p.appendAll(req, resp) })
 	}
+	p.batches = nil // the answer may wait for long, and they are the request's
 	if req.Acks == 0 {
 		resp = nil
 	}

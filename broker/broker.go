@@ -31,6 +31,7 @@ type Broker struct {
 	options  Options
 	settings settings
 	seats    *seats
+	memory   *memory // of requests
 	apis     map[int16]api
 	identity identity
 	dir      string    // an absolute path, if it can be had
@@ -85,6 +86,7 @@ func Open(dir string, o Options) (*Broker, error) {
 		return nil, fmt.Errorf("open node %s: %w", dir, err)
 	}
 	b := &Broker{options: o, settings: set, apis: apis(), seats: newSeats(set.maxConns, set.maxConnsPer)}
+	b.memory = newMemory(set.maxQueued, set.maxRequest)
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
 	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
@@ -173,7 +175,7 @@ func (b *Broker) clock() int64 { return b.options.Clock().UnixMilli() }
 // committed is wal.Options.Committed: it wakes who waits for records.
 func (b *Broker) committed(_ int64, err error) {
 	if err != nil {
-		b.options.Logger.Error("the log has failed: nothing is appended until the node is started again", "error", err)
+		b.options.Logger.Error("the log has failed", "error", err)
 	}
 	b.log.Committed()
 }

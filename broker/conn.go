@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -77,20 +76,20 @@ func (c *conn) serve(ctx context.Context) error {
 }
 
 func (c *conn) readAll(ctx context.Context) error {
-	r := bufio.NewReaderSize(c.net, 64<<10)
+	in := newIntake(c.net, c.b.memory, &c.patience)
+	defer in.done()
 	busy := func() bool { return c.behind.Load() > 0 }
-	var buf []byte
 	for {
-		if err := c.patience.awaitRequest(r, c.login.done(), busy); err != nil {
+		if err := c.patience.awaitRequest(in.Reader, c.login.done(), busy); err != nil {
 			return err
 		}
 		if c.login != nil && c.login.bare {
-			if err := readToken(ctx, c, r); err != nil {
+			if err := readToken(ctx, c, in); err != nil {
 				return err
 			}
 			continue
 		}
-		frame, err := readFrame(r, buf, c.login.maxFrame(&c.b.settings))
+		frame, err := in.request(ctx, c.login.maxFrame(&c.b.settings))
 		if err != nil {
 			return err
 		}
@@ -99,23 +98,21 @@ func (c *conn) readAll(ctx context.Context) error {
 			return err
 		}
 		a, err := c.handle(ctx, h, rest)
+		in.done()
 		if err != nil {
 			return err
 		}
-		if err := c.put(ctx, queued{a, h.correlation}, r.Buffered() == 0); err != nil {
+		if err := c.put(ctx, queued{a, h.correlation}, in.Buffered() == 0); err != nil {
 			return err
 		}
 		if c.over != nil {
 			return c.over
 		}
-		if buf = frame; cap(buf) > maxSpareRequest {
-			buf = nil
-		}
 	}
 }
 
-// maxSpareRequest is how much memory a connection keeps for its next request.
-const maxSpareRequest = 2 << 20
+// maxSpare is how much memory a connection keeps for its next answer.
+const maxSpare = 2 << 20
 
 // handle decodes a request and runs its handler, which must not keep any of its
 // bytes beyond the call.
@@ -193,7 +190,7 @@ func (c *conn) send(q queued) error {
 		c.out = appendResponse(c.out[:0], q.correlation, q.response)
 		_, err = c.net.Write(c.out)
 	}
-	if cap(c.out) > maxSpareRequest {
+	if cap(c.out) > maxSpare {
 		c.out = nil
 	}
 	return err
@@ -206,7 +203,7 @@ func (c *conn) sendRecords(f *fetched, correlation int32) error {
 	s := sender{to: c.net, raw: c.raw, out: c.copied[:0], open: &f.open}
 	err := s.send(b, gaps)
 	c.out, c.copied = b, s.out
-	if cap(c.copied) > maxSpareRequest {
+	if cap(c.copied) > maxSpare {
 		c.copied = nil
 	}
 	return err

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 	"time"
@@ -197,8 +196,9 @@ func logIn(ctx context.Context, c *conn, token []byte) ([]byte, error) {
 
 // readToken reads and answers a token that comes without a request around it, as
 // after version 0 of the handshake. A failure has no answer.
-func readToken(ctx context.Context, c *conn, r io.Reader) error {
-	token, err := readSized(r, c.b.settings.maxToken)
+func readToken(ctx context.Context, c *conn, in *intake) error {
+	defer in.done()
+	token, err := in.token(ctx, c.login.maxFrame(&c.b.settings))
 	if err != nil {
 		return err
 	}

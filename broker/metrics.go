@@ -85,6 +85,7 @@ func (c *counters) write(e *exposition) {
 func (v viewer) writeMetrics(w io.Writer) {
 	e := &exposition{w: w}
 	v.b.counters.write(e)
+	v.b.memory.write(e)
 	v.b.cleaner.counts.write(e)
 	n := v.node()
 	failed := uint64(0)

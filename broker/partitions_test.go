@@ -1,10 +1,13 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/code"
@@ -97,4 +100,44 @@ func TestElectLeaders(t *testing.T) {
 	if err != nil || len(moving.Topics) > 0 || moving.ErrorCode != 0 {
 		t.Errorf("reassignments: %+v, %v", moving, err)
 	}
+}
+
+// A node has so many partitions and no more, however they are asked for.
+func TestPartitionsAreBounded(t *testing.T) {
+	most := "10"
+	n := startWith(t, func(o *Options) { o.Settings["max.partitions"] = most })
+	ctx := testContext(t)
+	auto := func() error {
+		return n.client(kgo.DefaultProduceTopic("auto"), kgo.UnknownTopicRetries(0)).ProduceSync(ctx, kgo.StringRecord("one")).FirstErr()
+	}
+	create := func(name string, partitions int32) error {
+		made, err := n.admin().CreateTopic(ctx, partitions, 1, nil, name)
+		return errors.Join(err, made.Err)
+	}
+	grow := func(name string, to int) error {
+		grown, err := n.admin().UpdatePartitions(ctx, to, name)
+		return errors.Join(err, grown.Error())
+	}
+	want := func(what string, got, want error) {
+		t.Helper()
+		if !errors.Is(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	want("6 of 10", create("a", 6), nil)
+	want("5 more", create("b", 5), kerr.PolicyViolation)
+	validated, err := n.admin().ValidateCreateTopics(ctx, 5, 1, nil, "b")
+	want("5 more, only to check", errors.Join(err, validated.Error()), kerr.PolicyViolation)
+	want("3 more", create("b", 3), nil)
+	want("2 more of a topic", grow("a", 8), kerr.PolicyViolation)
+	want("1 more of a topic", grow("a", 7), nil)
+	want("1 more by itself", auto(), kerr.PolicyViolation)
+	if _, err := n.admin().DeleteTopic(ctx, "b"); err != nil {
+		t.Fatal(err)
+	}
+	want("1 more by itself, with room", auto(), nil)
+	most = "5"
+	n.restart()
+	want("more than there may be", auto(), nil) // they stay
+	want("1 more", create("c", 1), kerr.PolicyViolation)
 }

@@ -52,6 +52,17 @@ func (p *patience) awaitRequest(r *bufio.Reader, loggedIn bool, busy func() bool
 	}
 }
 
+// goOn gives the client the time again, within a request, that the node has taken.
+func (p *patience) goOn() {
+	if !p.read.IsZero() { // else it has to log in
+		p.read = time.Now()
+		_ = p.net.SetReadDeadline(p.read.Add(p.idle)) // as above
+	}
+}
+
+// end ends the client's time to send. Any goroutine may call it.
+func (p *patience) end() { _ = p.net.SetReadDeadline(time.Unix(1, 0)) } // as above
+
 // loggedIn ends the time to log in.
 func (p *patience) loggedIn() { p.read = time.Time{} }
 

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -32,75 +30,13 @@ var errCut = fmt.Errorf("%w: cut off", errFrame)
 // of it is bounded: see package shape.
 const maxPlain = 4 << 20
 
-// readFrame reads a request without its size into buf, which it grows no further
-// than most bytes, and than maxPlain if it is no Produce.
-func readFrame(r io.Reader, buf []byte, most int) ([]byte, error) {
-	var start [6]byte
-	if n, err := io.ReadFull(r, start[:]); err != nil {
-		if n > 0 {
-			err = fmt.Errorf("%w after %d bytes", errCut, n)
-		}
-		return nil, err // io.EOF between two requests
-	}
-	n := int(int32(binary.BigEndian.Uint32(start[:])))
-	if key := int16(binary.BigEndian.Uint16(start[4:])); key != keyProduce {
-		most = min(most, maxPlain)
-	}
-	switch {
-	case n < 8:
-		return nil, fmt.Errorf("%w: size %d", errFrame, n)
-	case n > most:
-		return nil, fmt.Errorf("%w: %s", errFrame, whatElse(start[:], n, most))
-	}
-	return readGrowing(r, append(buf[:0], start[4:]...), n)
-}
-
-// whatElse says what begins like a request that is too long: as a rule the client
-// speaks something else.
-func whatElse(start []byte, size, most int) string {
-	switch text := string(start); {
-	case start[0] == 0x16 && start[1] == 3:
-		return "TLS, and the listener's protocol is without"
-	case strings.HasPrefix(text, "GET ") || strings.HasPrefix(text, "HEAD ") || strings.HasPrefix(text, "POST "):
-		return "HTTP, which has a port of its own"
-	}
-	return fmt.Sprintf("%d bytes, and at most %d are allowed", size, most)
-}
-
-// readSized reads bytes behind their size, most of them at most.
-func readSized(r io.Reader, most int) ([]byte, error) {
-	var size [4]byte
-	if _, err := io.ReadFull(r, size[:]); err != nil {
-		return nil, err
-	}
-	n := int(int32(binary.BigEndian.Uint32(size[:])))
-	if n < 0 || n > most {
-		return nil, fmt.Errorf("%w: a token of %d bytes, and at most %d are allowed", errFrame, n, most)
-	}
-	return readGrowing(r, nil, n)
-}
+// leastRequest is how long one is with nothing in it but its key, version and
+// correlation id.
+const leastRequest = 8
 
 // appendSized appends bytes behind their size.
 func appendSized(b, bytes []byte) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(bytes))), bytes...)
-}
-
-// readGrowing reads up to n bytes in all. It makes room as they come, so that a size alone
-// takes no memory.
-func readGrowing(r io.Reader, buf []byte, n int) ([]byte, error) {
-	const step = 1 << 20
-	for len(buf) < n {
-		more := min(n-len(buf), max(step, cap(buf)-len(buf)))
-		if cap(buf)-len(buf) < more {
-			buf = append(make([]byte, 0, min(n, 2*len(buf)+more)), buf...)
-		}
-		got, err := io.ReadFull(r, buf[len(buf):len(buf)+more])
-		buf = buf[:len(buf)+got]
-		if err != nil {
-			return nil, fmt.Errorf("%w after %d of %d bytes", errCut, len(buf), n)
-		}
-	}
-	return buf, nil
 }
 
 // readHeader takes the header off a frame. The body's flexibility is the request's

@@ -27,6 +27,11 @@ func frame(key, version int16, client string, flexible bool, body []byte) []byte
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), b...)
 }
 
+// takes is a connection on which bytes have come, and no more do.
+func takes(in []byte) *intake {
+	return newIntake(bytes.NewReader(in), newMemory(-1, 100<<20), &patience{net: sink{}})
+}
+
 func TestReadRequest(t *testing.T) {
 	req := kmsg.NewPtrMetadataRequest()
 	req.Version = 12
@@ -34,9 +39,9 @@ func TestReadRequest(t *testing.T) {
 	topic.Topic = kmsg.StringPtr("orders")
 	req.Topics = append(req.Topics, topic)
 	in := frame(3, 12, "me", true, req.AppendTo(nil))
-	r := bytes.NewReader(append(in, in...))
+	r := takes(append(in, in...))
 	for range 2 {
-		f, err := readFrame(r, nil, 1<<20)
+		f, err := r.request(t.Context(), 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +55,7 @@ func TestReadRequest(t *testing.T) {
 			t.Fatal(got, err)
 		}
 	}
-	if _, err := readFrame(r, nil, 1<<20); !errors.Is(err, io.EOF) {
+	if _, err := r.request(t.Context(), 1<<20); !errors.Is(err, io.EOF) {
 		t.Errorf("behind the last request: %v", err)
 	}
 }
@@ -58,14 +63,15 @@ func TestReadRequest(t *testing.T) {
 func TestReadFrameRefuses(t *testing.T) {
 	whole := frame(3, 1, "me", false, nil)
 	for name, in := range map[string][]byte{
-		"a size below a header's":    {0, 0, 0, 7, 0, 3, 0, 0},
-		"a negative size":            {0xff, 0xff, 0xff, 0xff, 0, 3},
-		"a size that is not allowed": {0, 0x10, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+		"a size below a header's":    {0, 0, 0, 7},
+		"no size":                    {0, 0, 0, 0},
+		"a negative size":            {0xff, 0xff, 0xff, 0xff},
+		"a size that is not allowed": {0, 0x10, 0, 1},
 		"text":                       []byte("GET / HTTP/1.1\r\n\r\n"),
 		"a frame cut off":            whole[:len(whole)-1],
 		"a size cut off":             whole[:3],
 	} {
-		if _, err := readFrame(bytes.NewReader(in), nil, 1<<20); !errors.Is(err, errFrame) {
+		if _, err := takes(in).request(t.Context(), 1<<20); !errors.Is(err, errFrame) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -78,11 +84,11 @@ func TestReadFrameSaysWhy(t *testing.T) {
 		"\x16\x03\x01\x02\x00\x01\x00": "TLS",
 		"\x10\x00\x00\x00\x00\x00\x00": "268435456 bytes",
 	} {
-		if _, err := readFrame(strings.NewReader(in), nil, 1<<20); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, errCut) {
+		if _, err := takes([]byte(in)).request(t.Context(), 1<<20); err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, errCut) {
 			t.Errorf("%q: %v", in, err)
 		}
 	}
-	if _, err := readFrame(strings.NewReader("\x00\x00"), nil, 1<<20); !errors.Is(err, errCut) {
+	if _, err := takes([]byte{0, 0}).request(t.Context(), 1<<20); !errors.Is(err, errCut) {
 		t.Error(err)
 	}
 }
@@ -92,11 +98,11 @@ func TestReadFrameTakesLittle(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	for _, key := range []byte{0, 3} {
-		if _, err := readFrame(bytes.NewReader([]byte{6, 0, 0, 0, 0, key, 0, 0}), nil, 100<<20); !errors.Is(err, errFrame) {
+		if _, err := takes([]byte{6, 0, 0, 0, 0, key, 0, 0}).request(t.Context(), 100<<20); !errors.Is(err, errFrame) {
 			t.Error(err)
 		}
 	}
-	if _, err := readFrame(bytes.NewReader(append([]byte{0, 0x50, 0, 0, 0, 3}, make([]byte, 6<<20)...)), nil, 100<<20); !errors.Is(err, errFrame) {
+	if _, err := takes(append([]byte{0, 0x50, 0, 0, 0, 3}, make([]byte, 6<<20)...)).request(t.Context(), 100<<20); !errors.Is(err, errFrame) {
 		t.Errorf("a long request without records: %v", err)
 	}
 	runtime.ReadMemStats(&after)
@@ -141,7 +147,7 @@ func FuzzReadRequest(f *testing.F) {
 	}
 	f.Add(frame(18, 3, "", true, []byte{1, 1, 0xff, 0xff, 0xff, 0xff, 0x0f}))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		b, err := readFrame(bytes.NewReader(in), nil, 1<<16)
+		b, err := takes(in).request(t.Context(), 1<<16)
 		if err != nil {
 			return
 		}

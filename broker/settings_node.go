@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/txn"
@@ -24,6 +25,8 @@ type settings struct {
 	autoCreate  bool  // auto.create.topics.enable
 	mayDelete   bool  // delete.topic.enable
 	maxRequest  int   // socket.request.max.bytes
+	maxQueued   int64 // queued.max.request.bytes; 0: no bound
+	mostOfAll   int   // max.partitions
 	maxFetch    int   // fetch.max.bytes
 	maxConns    int   // max.connections
 	maxConnsPer int   // max.connections.per.ip
@@ -45,6 +48,11 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.autoCreate = s.value("auto.create.topics.enable") == "true"
 	s.mayDelete = s.value("delete.topic.enable") == "true"
 	s.maxRequest = int(s.number("socket.request.max.bytes"))
+	s.maxQueued = max(s.number(queuedBytes), 0)
+	if _, ok := given[queuedBytes]; ok && s.maxQueued > 0 && s.maxQueued < int64(s.maxRequest) {
+		return s, refuse(code.InvalidConfig, "setting %s=%d: want socket.request.max.bytes at least, %d, or -1 for no bound: the longest request would find no memory", queuedBytes, s.maxQueued, s.maxRequest)
+	}
+	s.mostOfAll = int(s.number("max.partitions"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))
 	s.takeSecurity()
 	err = s.checkConsumers(s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
@@ -95,6 +103,9 @@ func (s *settings) partition() partition.Settings {
 	return partition.Settings{ProducerExpiry: s.number("producer.id.expiration.ms")}
 }
 
+// queuedBytes is a setting's name.
+const queuedBytes = "queued.max.request.bytes"
+
 const most32 = math.MaxInt32
 
 // nodeSettings are those that a node may be given. Kafka has some more, of which
@@ -120,6 +131,8 @@ func nodeLimits() []setting {
 		{name: "min.insync.replicas", kind: integer, value: "1", low: 1, high: most32, effect: nothing, doc: "There is one copy, and it is durable before it is acknowledged."},
 		{name: "message.max.bytes", kind: integer, value: "1048588", low: 0, high: most32, doc: "Bytes of a batch of records, compressed as it may be."},
 		{name: "socket.request.max.bytes", kind: integer, value: "104857600", low: 1024, high: most32, doc: "Bytes of a request."},
+		{name: queuedBytes, kind: long, value: "536870912", low: math.MinInt64, high: math.MaxInt64, doc: "Bytes of memory of all connections' requests together, while they come and are handled; those of up to 65536 bytes are not counted. One that finds none waits. 0 or less is no bound, which is Kafka's default. Unless it is set, there are as many as the longest request may have, if that is more."},
+		{name: "max.partitions", kind: integer, value: "100000", low: 1, high: most32, doc: "Partitions of all topics together: no more are made. Kafka has no bound (KIP-578 would be one)."},
 		{name: "fetch.max.bytes", kind: integer, value: "57671680", low: 1024, high: most32, doc: "Bytes of records in the answer to a fetch."},
 		{name: "compression.type", kind: text32, value: asProduced, choices: codecs(), doc: "How batches are compressed that are kept: as their producer did it, or all alike."},
 	}

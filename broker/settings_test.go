@@ -184,3 +184,32 @@ func FuzzSettings(f *testing.F) {
 		_ = s.Read(strings.NewReader(text))
 	})
 }
+
+// The longest request always finds memory.
+func TestMemoryOfLongestRequest(t *testing.T) {
+	for _, test := range []struct {
+		set  string
+		want int64
+		err  string
+	}{
+		{"", 512 << 20, ""},
+		{"socket.request.max.bytes=1073741824", 1 << 30, ""},
+		{"queued.max.request.bytes=-1,socket.request.max.bytes=1073741824", 0, ""},
+		{"queued.max.request.bytes=104857600", 100 << 20, ""},
+		{"queued.max.request.bytes=104857599", 0, "want socket.request.max.bytes at least, 104857600"},
+	} {
+		given := Settings{}
+		if err := given.Set(test.set); err != nil {
+			t.Fatal(err)
+		}
+		s, err := parseSettings(given)
+		switch {
+		case test.err != "":
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: %v", test.set, err)
+			}
+		case err != nil || newMemory(s.maxQueued, s.maxRequest).most != test.want:
+			t.Errorf("%s: %d, %v", test.set, s.maxQueued, err)
+		}
+	}
+}

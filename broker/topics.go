@@ -35,7 +35,8 @@ type topics struct {
 
 	mu         sync.RWMutex
 	name       map[string]*topic
-	view       *group.Topics // of all, as groups see them; nil until somebody asks
+	flat       map[string]string // names by their flat ones
+	view       *group.Topics     // of all, as groups see them; nil until somebody asks
 	id         map[[16]byte]*topic
 	partitions map[uint32]*partition.Partition // by number
 }
@@ -43,7 +44,7 @@ type topics struct {
 func newTopics(log *partition.Log, node *settings, groups *groups) *topics {
 	return &topics{
 		log: log, settings: node, groups: groups, partitions: make(map[uint32]*partition.Partition),
-		name: make(map[string]*topic), id: make(map[[16]byte]*topic),
+		name: make(map[string]*topic), flat: make(map[string]string), id: make(map[[16]byte]*topic),
 	}
 }
 
@@ -97,6 +98,7 @@ func (ts *topics) enter(t *topic) {
 	defer ts.mu.Unlock()
 	ts.view = nil
 	ts.name[t.name], ts.id[t.id] = t, t
+	ts.flat[flatName(t.name)] = t.name
 	for _, p := range t.partitions {
 		ts.partitions[p.Number()] = p
 	}
@@ -107,6 +109,7 @@ func (ts *topics) strike(t *topic) {
 	defer ts.mu.Unlock()
 	ts.view = nil
 	delete(ts.name, t.name)
+	delete(ts.flat, flatName(t.name))
 	delete(ts.id, t.id)
 	for _, p := range t.partitions {
 		delete(ts.partitions, p.Number())
@@ -146,19 +149,16 @@ func (ts *topics) checkName(name string) error {
 			return refuse(code.InvalidTopic, "topic name %q: only letters, digits, '.', '_' and '-'", name)
 		}
 	}
-	if !strings.ContainsAny(name, "._") {
-		return nil
-	}
-	flat := strings.ReplaceAll(name, ".", "_")
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
-	for other := range ts.name {
-		if other != name && strings.ReplaceAll(other, ".", "_") == flat {
-			return refuse(code.InvalidTopic, "topic name %q collides with %q in the names of metrics", name, other)
-		}
+	if other, ok := ts.flat[flatName(name)]; ok && other != name {
+		return refuse(code.InvalidTopic, "topic name %q collides with %q in the names of metrics", name, other)
 	}
 	return nil
 }
+
+// flatName is a topic's in the names of metrics.
+func flatName(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 // newTopic is what is asked for.
 type newTopic struct {
@@ -181,7 +181,21 @@ func (ts *topics) check(n newTopic) error {
 	if n.partitions < 1 || n.partitions > maxPartitions {
 		return refuse(code.InvalidPartitions, "%d partitions: from 1 to %d", n.partitions, maxPartitions)
 	}
+	if err := roomFor(ts, int(n.partitions)); err != nil {
+		return err
+	}
 	return checkSettings(ts.settings, ts, n.name, n.settings)
+}
+
+// roomFor refuses more partitions than the node may have.
+func roomFor(ts *topics, more int) error {
+	ts.mu.RLock()
+	have := len(ts.partitions)
+	ts.mu.RUnlock()
+	if most := ts.settings.mostOfAll; more > most-have {
+		return refuse(code.PolicyViolation, "%d partitions more, and of all topics there are %d: max.partitions allows %d", more, have, most)
+	}
+	return nil
 }
 
 // make makes a topic. It is durable on return.

@@ -63,8 +63,9 @@ func (ts *topics) grow(name string, count int32, only bool) error {
 		return refuse(code.InvalidPartitions, "topic %q has %d partitions, and their number only grows", name, len(t.partitions))
 	case count > maxPartitions:
 		return refuse(code.InvalidPartitions, "%d partitions: at most %d", count, maxPartitions)
-	case only:
-		return nil
+	}
+	if err := roomFor(ts, int(count) - len(t.partitions)); err != nil || only {
+		return err
 	}
 	grown := topicGrown{id: t.id, run: run{first: ts.next, count: uint32(count) - uint32(len(t.partitions))}}
 	end, err := ts.change(frameTopicGrown, grown.encode(), func() { ts.takeGrowth(grown) })
