@@ -178,26 +178,26 @@ func windowSettings() []setting {
 	}
 }
 
-// checkSettings refuses settings that a topic cannot have, beside others.
-func checkSettings(s *settings, others *topics, name string, own map[string]string) error {
-	if err := s.topics.check(own); err != nil {
+// checkSettings refuses settings that a topic cannot have, beside ts.
+func checkSettings(ts *topics, name string, own map[string]string) error {
+	if err := ts.settings.topics.check(own); err != nil {
 		return err
 	}
-	window, err := windowOf(s, name, own)
+	window, err := windowOf(ts.settings, name, own)
 	if err != nil || window == nil {
 		return err
 	}
 	for _, route := range window.Routes() {
-		switch to := others.named(route); {
+		switch to := ts.named(route); {
 		case to == nil:
 			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which does not exist: make it first", name, route)
 		case to.rules.window != nil:
 			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which keeps each message once itself: name one without %s", name, route, unique.SettingIdentity)
 		}
 	}
-	others.mu.RLock()
-	defer others.mu.RUnlock()
-	for _, from := range others.name {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	for _, from := range ts.name {
 		if from.rules.window != nil && slices.Contains(from.rules.window.Routes(), name) {
 			return refuse(code.InvalidConfig, "topic %q takes what topic %q does not keep, and so has to keep all of it: it cannot have %s", name, from.name, unique.SettingIdentity)
 		}

@@ -184,7 +184,7 @@ func (ts *topics) check(n newTopic) error {
 	if err := roomFor(ts, int(n.partitions)); err != nil {
 		return err
 	}
-	return checkSettings(ts.settings, ts, n.name, n.settings)
+	return checkSettings(ts, n.name, n.settings)
 }
 
 // roomFor refuses more partitions than the node may have.

@@ -24,7 +24,7 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 	if err := edit(own); err != nil {
 		return err
 	}
-	if err := checkSettings(ts.settings, ts, name, own); err != nil {
+	if err := checkSettings(ts, name, own); err != nil {
 		return err
 	}
 	if only || maps.Equal(own, t.settings) {

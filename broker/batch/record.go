@@ -58,7 +58,7 @@ func (h Headers) All() iter.Seq[RecordHeader] {
 	}
 }
 
-// First returns the value of the first header with the name. Allocates nothing.
+// First returns the value of the first header with the name. It allocates nothing.
 func (h Headers) First(name string) (value []byte, ok bool) {
 	i := 0
 	for range h.count {
@@ -112,22 +112,23 @@ func wrong(at int) error {
 	return errShort
 }
 
-// varint reads the number at i, and returns the offset behind it. It is small, so
-// that numbers of one byte, which most are, cost no call.
+// varint reads the number at i, and returns the offset behind it.
 func varint(b []byte, i int) (v int64, next int) {
-	if uint(i) < uint(len(b)) && b[i] < 0x80 {
-		return int64(b[i]>>1) ^ -int64(b[i]&1), i + 1
+	var u uint64
+	switch {
+	case uint(i) < uint(len(b)) && b[i] < 0x80:
+		u, i = uint64(b[i]), i+1
+	case i >= 0 && i+1 < len(b) && b[i+1] < 0x80:
+		u, i = uint64(b[i]&0x7f)|uint64(b[i+1])<<7, i+2
+	default:
+		return longVarint(b, i)
 	}
-	return longVarint(b, i)
+	return int64(u>>1) ^ -int64(u&1), i
 }
 
 func longVarint(b []byte, i int) (v int64, next int) {
-	switch {
-	case i < 0:
+	if i < 0 {
 		return 0, i
-	case i+1 < len(b) && b[i+1] < 0x80:
-		u := uint16(b[i]&0x7f) | uint16(b[i+1])<<7
-		return int64(u>>1) ^ -int64(u&1), i + 2
 	}
 	v, n := binary.Varint(b[min(i, len(b)):])
 	switch {
@@ -147,16 +148,26 @@ func varint32(b []byte, i int) (v int32, next int) {
 	return int32(long), i
 }
 
-// field reads the length at i and so many bytes: nil for -1.
+// field reads the length at i and so many bytes: nil for -1. Lengths of one byte,
+// which most are, cost no call.
 func field(b []byte, i int) (bytes []byte, next int) {
-	n, i := varint32(b, i)
+	var n int
+	if uint(i) < uint(len(b)) && b[i] < 0x80 {
+		n, i = int(b[i]>>1)^-int(b[i]&1), i+1
+	} else {
+		var long int32
+		if long, i = varint32(b, i); i < 0 {
+			return nil, i
+		}
+		n = int(long)
+	}
+	end := i + n
 	switch {
-	case i < 0 || n == None:
+	case n == None:
 		return nil, i
-	case n < 0 || int(n) > len(b)-i:
+	case n < 0 || end > len(b):
 		return nil, atShort
 	}
-	end := i + int(n)
 	return b[i:end:end], end
 }
 
@@ -184,15 +195,11 @@ func (r *Record) read(b []byte) (size int, err error) {
 	}
 	r.Headers = Headers{b[i:], int(count)}
 	for range count {
-		var name, value int32
-		if name, i = varint32(b, i); i >= 0 && name == None {
+		var name []byte
+		if name, i = field(b, i); i >= 0 && name == nil {
 			return 0, errUnnamed
 		}
-		i = past(b, i, name)
-		if value, i = varint32(b, i); value != None {
-			i = past(b, i, value)
-		}
-		if i < 0 {
+		if _, i = field(b, i); i < 0 {
 			return 0, wrong(i)
 		}
 	}
@@ -200,17 +207,6 @@ func (r *Record) read(b []byte) (size int, err error) {
 		return 0, errLong
 	}
 	return len(b), nil
-}
-
-// past is the offset n bytes behind i.
-func past(b []byte, i int, n int32) int {
-	switch {
-	case i < 0:
-		return i
-	case n < 0 || int(n) > len(b)-i:
-		return atShort
-	}
-	return i + int(n)
 }
 
 func appendBytes(b, field []byte) []byte {
