@@ -269,11 +269,22 @@ func (s *scanner) skip(i, depth int) int {
 func (s *scanner) object(i, depth int) int {
 	i, more := s.open(i, '}', depth)
 	for more {
-		n, ok := s.name(i)
-		if !ok {
+		if i >= len(s.text) || s.text[i] != '"' {
+			return s.fail(i, noName)
+		}
+		end, _ := s.str(i)
+		if end < 0 {
 			return -1
 		}
-		if i = s.skip(n.value, depth+1); i < 0 {
+		if i = s.colon(end); i < 0 {
+			return -1
+		}
+		if i < len(s.text) && s.text[i] == '"' {
+			i, _ = s.str(i)
+		} else {
+			i = s.skip(i, depth+1)
+		}
+		if i < 0 {
 			return -1
 		}
 		i, more = s.next(i, '}')
@@ -307,6 +318,9 @@ func (s *scanner) open(i int, closing byte, depth int) (at int, more bool) {
 
 // next goes on behind an element that ends at i, as open does.
 func (s *scanner) next(i int, closing byte) (at int, more bool) {
+	if text := s.text; i+1 < len(text) && text[i] == ',' && text[i+1] > ' ' {
+		return i + 1, true
+	}
 	i = s.space(i)
 	switch {
 	case i >= len(s.text):
@@ -319,6 +333,22 @@ func (s *scanner) next(i int, closing byte) (at int, more bool) {
 	return s.fail(i, "want ',' or the end of an object or array"), false
 }
 
+// colon reads the colon behind a name that ends at i, and returns the offset of
+// the value.
+func (s *scanner) colon(i int) int {
+	if text := s.text; i+1 < len(text) && text[i] == ':' && text[i+1] > ' ' {
+		return i + 1
+	}
+	i = s.space(i)
+	if i >= len(s.text) || s.text[i] != ':' {
+		return s.fail(i, "want ':' behind a name")
+	}
+	return s.space(i + 1)
+}
+
+// noName is the fault where a member does not begin with one.
+const noName = "want a name in quotes"
+
 // name is a member's name, a string at text[start:end], and where its value is.
 type name struct {
 	start, end int
@@ -330,19 +360,15 @@ type name struct {
 // fault.
 func (s *scanner) name(i int) (n name, ok bool) {
 	if i >= len(s.text) || s.text[i] != '"' {
-		s.fail(i, "want a name in quotes")
+		s.fail(i, noName)
 		return n, false
 	}
 	end, holds := s.str(i)
 	if end < 0 {
 		return n, false
 	}
-	colon := s.space(end)
-	if colon >= len(s.text) || s.text[colon] != ':' {
-		s.fail(colon, "want ':' behind a name")
-		return n, false
-	}
-	return name{start: i, end: end, holds: holds, value: s.space(colon + 1)}, true
+	value := s.colon(end)
+	return name{start: i, end: end, holds: holds, value: value}, value >= 0
 }
 
 // end checks that nothing follows the text's value, which ends at i.
