@@ -178,7 +178,7 @@ func windowSettings() []setting {
 	}
 }
 
-// checkSettings refuses settings that a topic cannot have, beside ts.
+// checkSettings refuses settings that a topic cannot have, by themselves or beside those of others.
 func checkSettings(ts *topics, name string, own map[string]string) error {
 	if err := ts.settings.topics.check(own); err != nil {
 		return err
