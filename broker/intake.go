@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 )
 
 // intake reads one connection's requests. Short ones go into memory of its own; for
@@ -131,6 +132,7 @@ func (in *intake) readLong(ctx context.Context, n int) ([]byte, error) {
 		var got int
 		got, err = in.Read(in.long[len(in.long):min(n, cap(in.long))])
 		in.long = in.long[:len(in.long)+got]
+		in.share.last.Store(time.Now().UnixNano())
 	}
 	switch got := len(in.long); {
 	case !in.memory.came(in.share):

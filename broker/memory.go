@@ -37,9 +37,10 @@ type memory struct {
 
 // share is what a request has of the memory.
 type share struct {
-	size int         // of the request
-	stop func()      // makes a read that waits for its client fail, and all after it
-	cut  atomic.Bool // it was stopped
+	size int          // of the request
+	stop func()       // makes a read that waits for its client fail, and all after it
+	cut  atomic.Bool  // it was stopped
+	last atomic.Int64 // when something of it came, Unix ns, or memory was given to it
 
 	// The memory's mu guards what follows.
 	held    int64
@@ -52,9 +53,10 @@ type share struct {
 
 const (
 	// A request that has memory is to come within slowStart and a second for each
-	// slowRate of its bytes.
+	// slowRate of its bytes, and without a pause of slowPause.
 	slowStart = 10 * time.Second
-	slowRate  = 4 << 20
+	slowRate  = 8 << 20
+	slowPause = 5 * time.Second
 	// lookEvery is how often who is in line looks for somebody who is too slow.
 	lookEvery = time.Second
 )
@@ -72,6 +74,7 @@ func newMemory(most int64, longest int) *memory {
 // begin begins a request of a size. It is to be released.
 func (m *memory) begin(size int, stop func()) *share {
 	s := &share{size: size, stop: stop, coming: true, since: time.Now()}
+	s.last.Store(s.since.UnixNano())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.holders[s] = struct{}{}
@@ -139,7 +142,9 @@ func (m *memory) serve() {
 		}
 		m.line = slices.Delete(m.line, 0, 1)
 		m.give(s)
-		s.coming, s.since = true, s.since.Add(time.Since(s.queued))
+		now := time.Now()
+		s.coming, s.since = true, s.since.Add(now.Sub(s.queued))
+		s.last.Store(now.UnixNano())
 		close(s.granted)
 	}
 }
@@ -162,7 +167,7 @@ func (m *memory) cutSlowest(now time.Time) {
 }
 
 func (s *share) slow(now time.Time) bool {
-	return now.Sub(s.since) > slowStart+time.Duration(s.size)*time.Second/slowRate
+	return now.Sub(s.since) > slowStart+time.Duration(s.size)*time.Second/slowRate || now.UnixNano()-s.last.Load() > int64(slowPause)
 }
 
 // came notes that all of a request has come, and tells whether it did in time.

@@ -147,10 +147,13 @@ func (e *exposition) write(kind, name string, value uint64) {
 // labels are names and values, behind each other, as the format has them: it knows
 // these escapes and no others, and UTF-8 alone.
 func labels(pairs ...string) string {
-	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
 	text := ""
 	for i := 0; i+1 < len(pairs); i += 2 {
-		text += "," + pairs[i] + `="` + escape.Replace(strings.ToValidUTF8(pairs[i+1], "\uFFFD")) + `"`
+		value := strings.ToValidUTF8(pairs[i+1], "\uFFFD")
+		if strings.ContainsAny(value, "\\\"\n") { // seldom, and a replacer takes long to make
+			value = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(value)
+		}
+		text += "," + pairs[i] + `="` + value + `"`
 	}
 	return "{" + text[1:] + "}"
 }
