@@ -15,6 +15,7 @@ type admission struct {
 	src *source // whose positions the entries have; nil: they have none
 	now int64   // when the batch came
 
+	follows bool // the entries have positions in a log that the ledger follows
 	unsettled bool // stripes have counted some
 }
 
@@ -56,8 +57,12 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 		if e.Verdict == hapax.Fresh && l.journal != nil {
 			l.frame.key(l.current, e)
 		}
-		if e.Verdict == hapax.Conflict {
+		switch {
+		case e.Verdict == hapax.Conflict:
 			l.stats.conflicts.Add(1)
+		case e.Verdict == hapax.Duplicate && l.o.Details && l.journal != nil:
+			_, was := l.hot.table.FindAt(k, s)
+			l.frame.copied(l.gens.ByNumber(was), e)
 		}
 		if e.Verdict != 0 {
 			a.unsettled = true
@@ -74,6 +79,9 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 
 // note keeps the verdict on a position.
 func (a *admission) note(e *Entry) {
+	if a.follows {
+		a.l.frame.position(e.Offset, e.Verdict == hapax.Fresh)
+	}
 	if a.src != nil {
 		a.src.noteVerdict(e.Offset, printOfEntry(e), e.Verdict == hapax.Fresh)
 		a.l.frame.positionOf(e)
@@ -86,7 +94,11 @@ func (a *admission) note(e *Entry) {
 func (a *admission) admitAt(e *Entry, k window.Key, s window.Spot) error {
 	l := a.l
 	if a.src == nil {
-		return a.admitEntry(e, k, s)
+		err := a.admitEntry(e, k, s)
+		if err == nil {
+			a.note(e)
+		}
+		return err
 	}
 	met := a.src.met(e)
 	if met == 0 {
@@ -128,6 +140,17 @@ type found struct {
 	cold   bool // in a cold file, and not in the table
 }
 
+// findEntry looks an entry's identity up, whose claim if there is one counts for
+// nothing.
+func (a *admission) findEntry(e *Entry) (found, error) {
+	k := window.KeyOf(e.Fingerprint)
+	p, was := a.l.hot.table.Find(k)
+	if was == window.Claimed {
+		return found{}, nil
+	}
+	return a.find(k, p, was)
+}
+
 // find looks an identity up that stands in the table under a number, 0 if it does
 // not, and is not claimed.
 func (a *admission) find(k window.Key, p window.Place, was uint8) (f found, err error) {
@@ -142,13 +165,9 @@ func (a *admission) find(k window.Key, p window.Place, was uint8) (f found, err 
 	return found{gen, d, true}, nil
 }
 
-// known tells whether the identity is remembered.
-func (a *admission) known(k window.Key) bool {
-	p, was := a.l.hot.table.Find(k)
-	if was == window.Claimed {
-		return false
-	}
-	f, _ := a.find(k, p, was) // an error comes again when it is admitted
+// known tells whether the entry's identity is remembered.
+func (a *admission) known(e *Entry) bool {
+	f, _ := a.findEntry(e) // an error comes again when it is admitted
 	return f.gen != nil
 }
 

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"github.com/hapaxmq/hapax"
@@ -26,6 +27,7 @@ type Entry struct {
 type Batch struct {
 	Source  string // whose positions the entries' offsets are; "": they have none
 	Entries []Entry
+	Through int64 // of a [Step]: where the next batch of the source begins, less one
 }
 
 // Admit gives a verdict on each entry, in order, and remembers the fresh ones:
@@ -41,6 +43,9 @@ type Batch struct {
 func (l *Ledger) Admit(ctx context.Context, b *Batch) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if l.o.Follows != nil {
+		return fmt.Errorf("admit: %w", errFollows)
 	}
 	if !l.concurrent || b.Source != "" {
 		return l.admitInOrder(b)
@@ -60,6 +65,9 @@ func (l *Ledger) AdmitOne(ctx context.Context, e *Entry) error {
 	if !l.concurrent {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if l.o.Follows != nil {
+			return fmt.Errorf("admit: %w", errFollows)
 		}
 		return l.admitInOrder(&Batch{Entries: []Entry{*e}}, e)
 	}

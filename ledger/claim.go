@@ -55,6 +55,9 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 	if err := ctx.Err(); err != nil {
 		return hapax.Claim{}, err
 	}
+	if l.o.Follows != nil {
+		return hapax.Claim{}, fmt.Errorf("claim: %w", errFollows)
+	}
 	if r.Lease <= 0 || r.Lease > l.o.MaxLease {
 		return hapax.Claim{}, fmt.Errorf("lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
 	}
@@ -97,7 +100,7 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	defer l.stripes.unlockAll()
 	a := admission{l: l, now: now}
 	p, was := l.hot.table.Find(k)
-	if was != window.Claimed && a.known(k) {
+	if was != window.Claimed && a.known(&Entry{Fingerprint: f}) {
 		c, err = l.claimCopy(c, now)
 		return c, 0, err
 	}

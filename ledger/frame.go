@@ -13,6 +13,7 @@ import (
 //
 //	1 generation  v id · v start · v end                          before its first use in a file
 //	2 admit       1 flags · 8 time · [positions · copies × 4 print] · blocks …
+//	              1 flags · 8 time · [positions · v through] · blocks …       of a ledger that follows another log
 //	    positions s source · v runs · runs × (v first · v n · bits: was it fresh)
 //	    print     of a position's message: the last bytes of its fingerprint, of a conflict with each bit inverted. Those
 //	              of copies, in their order; the fresh ones are in the blocks, in theirs
@@ -52,6 +53,7 @@ const (
 const (
 	admitDigests   = 1 << 0
 	admitPositions = 1 << 1
+	admitFollows   = 1 << 2
 )
 
 // The kinds of blocks in an admit frame.
@@ -67,6 +69,8 @@ type admitFrame struct {
 	now     int64
 	marked  int64 // the watermark that the last frame carried
 	source  string
+	follows bool  // it is of a batch that follows another log
+	through int64 // how far
 	runs    []run
 	prints  []byte // of positions that were copies
 	blocks  []block
@@ -102,12 +106,12 @@ type block struct {
 }
 
 func (f *admitFrame) begin(now int64, source string) {
-	f.now, f.source = now, source
+	f.now, f.source, f.follows = now, source, false
 	f.runs, f.blocks = f.runs[:0], f.blocks[:0]
 	f.keys, f.sums, f.prints = f.keys[:0], f.sums[:0], f.prints[:0]
 }
 
-func (f *admitFrame) empty() bool { return len(f.blocks) == 0 && len(f.runs) == 0 }
+func (f *admitFrame) empty() bool { return len(f.blocks) == 0 && len(f.runs) == 0 && !f.follows }
 
 func (f *admitFrame) key(gen *window.Generation, e *Entry) { f.add(blockFresh, gen, e) }
 
@@ -178,13 +182,19 @@ func (f *admitFrame) payload() []byte {
 	if f.digests {
 		flags |= admitDigests
 	}
-	if len(f.runs) > 0 {
+	if len(f.runs) > 0 || f.follows {
 		flags |= admitPositions
+	}
+	if f.follows {
+		flags |= admitFollows
 	}
 	b := f.body[:0]
 	b = append(b, flags)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.now))
-	if len(f.runs) > 0 {
+	switch {
+	case f.follows:
+		b = binary.AppendVarint(f.appendPositions(b), f.through)
+	case len(f.runs) > 0:
 		b = append(f.appendPositions(b), f.prints...)
 	}
 	keys, sums := f.keys, f.sums
@@ -342,6 +352,9 @@ type admitHead struct {
 	source string
 	runs   []run
 	prints []byte // of the positions that had copies
+
+	follows bool  // it is of a ledger that follows another log
+	through int64 // how far
 }
 
 func readAdmit(r *reader) (h admitHead) {
@@ -350,6 +363,13 @@ func readAdmit(r *reader) (h admitHead) {
 	if h.flags&admitPositions != 0 {
 		h.source, h.runs = readPositions(r)
 		checkRuns(r, h.source, h.runs)
+	}
+	switch h.follows = h.flags&admitFollows != 0; {
+	case h.follows:
+		if h.through = r.varint("through"); h.through < 0 || h.flags&admitPositions == 0 {
+			r.fail("position")
+		}
+	case h.flags&admitPositions != 0:
 		h.prints = r.bytes(len(imprint{})*copies(h.runs), "prints")
 	}
 	return h

@@ -25,6 +25,7 @@ type journal struct {
 	*wal.Roller
 	dir        string
 	durability Durability
+	segment    segment.Options // of each file
 
 	w      *segment.Writer // of the newest file
 	files  []*logFile      // the last is w's

@@ -36,6 +36,13 @@ type Options struct {
 
 	Durability Durability
 
+	// Follows makes the ledger a view of another log, which is the truth: it takes
+	// identities by [Ledger.Begin] alone, and its Durability is of no account. It
+	// returns once the other log is durable up to its end, and must wait for nothing
+	// that is done in a step. The ledger calls it before it writes to its own log,
+	// which so never knows of what the other log has lost.
+	Follows func() error
+
 	// MaxMemory bounds table, filters and producers in bytes (default 1 GiB).
 	// When it is reached a ledger with a directory moves its oldest generations
 	// to disk; one in memory only refuses with hapax.ErrFull, or evicts. So does
@@ -104,6 +111,9 @@ func (o *Options) setDefaults() {
 	def(&o.MaxReceipt, 64<<10)
 	def(&o.MaxReceipts, 64<<20)
 	def(&o.Sequences.MaxProducers, 1<<20)
+	if o.Follows != nil {
+		o.Durability = Written
+	}
 	if o.FS == nil {
 		o.FS = vfs.OS()
 	}

@@ -34,9 +34,11 @@ func (l *Ledger) openDir() (err error) {
 	j := &journal{
 		snapshot: l.snapshot, least: l.o.leastLog(),
 		repeat: func(j *journal) (int64, error) { return l.sequences.repeat(j) }, // there may be none yet
-		dir:    l.dir, durability: l.o.Durability,
-		Roller: wal.NewRoller(wal.RollerOptions{FS: fsys, Dir: l.dir, Kind: logKind, Zeros: l.o.Durability == Synced}),
+		dir:    l.dir, durability: l.o.Durability, segment: segment.Options{Before: l.o.Follows},
 	}
+	j.Roller = wal.NewRoller(wal.RollerOptions{
+		FS: fsys, Dir: l.dir, Kind: logKind, Zeros: l.o.Durability == Synced, Segment: j.segment,
+	})
 	if j.files, err = listLogs(fsys, l.dir); err != nil {
 		return err
 	}
@@ -241,7 +243,7 @@ func (r *replay) reopen() error {
 	if err := r.unmarkClean(); err != nil {
 		return err
 	}
-	w, err := segment.OpenAppend(r.l.o.FS, c.newest.path, c.report, segment.Options{})
+	w, err := segment.OpenAppend(r.l.o.FS, c.newest.path, c.report, j.segment)
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,18 @@ func (r *replay) snapshotSource(b *reader) error {
 	return r.fitsUnconfirmed(name, s)
 }
 
+// followed notes how far another log was followed.
+func (r *replay) followed(b *reader, source string, through int64) error {
+	if b.err != nil {
+		return b.err
+	}
+	s, err := r.source(source)
+	if err == nil {
+		s.confirm(through, nil)
+	}
+	return err
+}
+
 // positions notes the verdicts that a frame gave on positions.
 func (r *replay) positions(b *reader, source string, runs []run, next func(fresh bool) (imprint, bool)) error {
 	checkRuns(b, source, runs)
@@ -265,9 +277,15 @@ func (r *replay) of(id uint64) (*window.Generation, error) {
 func (r *replay) admit(b *reader) error {
 	h := readAdmit(b)
 	checkTime(b, h.now, r.l.o.Window)
-	prints := h.printsOf(b)
-	if err := r.positions(b, h.source, h.runs, prints.next); err != nil {
-		return err
+	if h.follows {
+		if err := r.followed(b, h.source, h.through); err != nil {
+			return err
+		}
+	} else {
+		prints := h.printsOf(b)
+		if err := r.positions(b, h.source, h.runs, prints.next); err != nil {
+			return err
+		}
 	}
 	r.l.ended(r.l.gens.Advance(h.now), false)
 	for b.err == nil && len(b.b) > 0 {

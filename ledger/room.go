@@ -51,7 +51,7 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 				continue
 			}
 		}
-		if !a.known(window.KeyOf(entries[i].Fingerprint)) {
+		if !a.known(&entries[i]) {
 			fresh++
 		}
 	}

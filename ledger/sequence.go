@@ -103,6 +103,9 @@ func (l *Ledger) AdmitSequences(ctx context.Context, b *SequenceBatch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if l.o.Follows != nil {
+		return fmt.Errorf("admit: %w", errFollows)
+	}
 	end, refused, err := l.admitSequences(b)
 	if err != nil {
 		return err

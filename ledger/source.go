@@ -290,6 +290,8 @@ func (l *Ledger) confirm(c Checkpoint) (end int64, err error) {
 	switch {
 	case l.o.ReadOnly:
 		return 0, errReadOnly
+	case l.o.Follows != nil:
+		return 0, fmt.Errorf("confirm: %w", errFollows)
 	case c.Source == "":
 		return 0, fmt.Errorf("confirm: a checkpoint needs a source")
 	case len(c.Note) > maxNote:

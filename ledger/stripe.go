@@ -100,7 +100,7 @@ func (l *Ledger) settleLocked() {
 
 // deal shares out among the stripes what the current generation and the memory
 // still take, and settles. What it takes more than a stripe to tell is none of
-// theirs: the copies that Details logs, and what is in cold files or has receipts.
+// theirs: what is in cold files or has receipts.
 // It must hold mu and all stripes.
 func (l *Ledger) deal() {
 	if !l.unordered || l.current == nil {
@@ -108,7 +108,7 @@ func (l *Ledger) deal() {
 	}
 	l.settleLocked()
 	left := int64(0)
-	if !l.o.Details && l.cold.none() && len(l.receipts.kept) == 0 && l.ready() == nil {
+	if l.cold.none() && len(l.receipts.kept) == 0 && l.ready() == nil {
 		left = l.share()
 	}
 	for i := range l.stripes {

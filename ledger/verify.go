@@ -229,7 +229,7 @@ func (v *verifier) introduced(b *reader, gen uint64) {
 func (v *verifier) admit(b *reader) {
 	h := readAdmit(b)
 	checkTime(b, h.now, v.report.Info.Window)
-	want := h.flags & admitPositions
+	want := h.flags & (admitPositions | admitFollows)
 	if v.report.Info.Digests {
 		want |= admitDigests
 	}
@@ -248,6 +248,9 @@ func (v *verifier) admit(b *reader) {
 
 // prints checks that each fresh position of a frame has its key in the blocks.
 func (v *verifier) prints(b *reader, h *admitHead) {
+	if h.follows {
+		return // copies have none
+	}
 	prints := h.printsOf(b)
 	for _, r := range h.runs {
 		for i := 0; i < r.n && b.err == nil; i++ {

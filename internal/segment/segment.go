@@ -115,6 +115,10 @@ type Options struct {
 	// SmallGroup is the size in bytes below which a group, all that one sync
 	// covers, is small (default 64 KiB).
 	SmallGroup int
+	// Before is called before frames are written to the file, by one caller at a time,
+	// and nothing is if it returns an error: for frames that must not survive what
+	// another log has lost. Nil: they may be written at once.
+	Before func() error
 }
 
 func (o Options) withDefaults() Options {

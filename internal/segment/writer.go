@@ -181,6 +181,11 @@ func (w *Writer) flush() error {
 	if err != nil || len(group) == 0 {
 		return err
 	}
+	if before := w.opts.Before; before != nil {
+		if err := before(); err != nil {
+			return w.fail("write", err)
+		}
+	}
 	for off := int64(0); off < int64(len(group)); {
 		sum, size := stamp(group[off:], w.header.Salt, at+off, synced)
 		w.tally.add(int(binary.LittleEndian.Uint32(group[off+8:])), sum)
