@@ -76,6 +76,9 @@ func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicP
 	done := kmsg.NewProduceResponseTopicPartition()
 	done.Partition = number
 	appended, err := p.appendTo(b)
+	if b.sieve != nil {
+		p.b.windows.readers.put(b.sieve.ids)
+	}
 	p.b.counters.produced(&b.header, appended.Repeat, err)
 	if err != nil {
 		p.refused = cmp.Or(p.refused, err)
@@ -104,7 +107,7 @@ func (p *producing) appendTo(b *prepared) (a partition.Appended, err error) {
 		p.b.log.Begin()
 		defer p.b.log.End()
 	}
-	return b.to.Append(b.bytes, b.header, p.b.options.Clock)
+	return b.to.Append(b.bytes, b.header, p.b.time.now, b.gate())
 }
 
 // answer is sent when the batches are durable. If they cannot be, none is

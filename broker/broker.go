@@ -45,6 +45,8 @@ type Broker struct {
 	txns      transactions
 	groups    groups
 	users     *users
+	windows   windows
+	time      clock
 	retention retention
 	cleaner   cleaner
 	recoders  recoders
@@ -72,8 +74,9 @@ func Open(dir string, o Options) (*Broker, error) {
 	if o.FS == nil {
 		o.FS = vfs.OS()
 	}
+	source := o.Clock
 	if o.Clock == nil {
-		o.Clock = time.Now
+		o.Clock, source = time.Now, bootClock()
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -87,7 +90,10 @@ func Open(dir string, o Options) (*Broker, error) {
 	}
 	b := &Broker{options: o, settings: set, apis: apis(), seats: newSeats(set.maxConns, set.maxConnsPer)}
 	b.memory = newMemory(set.maxQueued, set.maxRequest)
+	b.time.source = source
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
+	b.windows.init(b)
+	b.topics.windows = &b.windows
 	b.txns.init(b, set.txn())
 	b.groups.init(b, set.group())
 	b.users, b.ports.b = newUsers(&b.log), b
@@ -115,6 +121,7 @@ func (b *Broker) open(dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	b.windows.dir = filepath.Join(dir, windowsName)
 	b.wal, err = wal.Open(b.options.FS, filepath.Join(dir, logName), wal.Options{
 		Kind: logKind, MustExist: known, FileSize: b.settings.number("hapax.log.file.bytes"),
 		Snapshot: b.snapshot, Needed: b.needed, Hold: b.log.Hold, Committed: b.committed, Listening: b.log.Watched,
@@ -131,6 +138,10 @@ func (b *Broker) open(dir string) (err error) {
 	b.records.wal = b.wal
 	b.topics.sync, b.users.sync = b.wal.Sync, b.wal.Sync
 	b.groups.g.Recovered(b.clock())
+	if err := b.windows.open(); err != nil {
+		return err
+	}
+	b.time.start(b.options.Logger)
 	return b.ports.listen(b.options.Listeners)
 }
 
@@ -143,6 +154,7 @@ func (b *Broker) Serve(ctx context.Context) {
 	serving.Go(func() { b.cleaner.run(ctx) })
 	serving.Go(func() { b.txns.run(ctx) })
 	serving.Go(func() { b.ports.run(ctx) })
+	serving.Go(func() { b.windows.run(ctx) })
 	serving.Wait()
 }
 
@@ -160,8 +172,8 @@ func (b *Broker) Close() error {
 	for _, l := range b.ports.open {
 		_ = l.net.Close() // it may be closed
 	}
-	if b.wal != nil {
-		errs = append(errs, b.wal.Close())
+	if b.wal != nil { // the windows follow it
+		errs = append(errs, b.windows.close(), b.wal.Close())
 	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close())
@@ -188,7 +200,7 @@ func (b *Broker) mayBeNode(dir string) error {
 	}
 	for _, name := range names {
 		switch strings.TrimSuffix(name, vfs.TempSuffix) {
-		case identityName, lockName, logName:
+		case identityName, lockName, logName, windowsName:
 		case "lost+found": // of a file system of its own
 		default:
 			return fmt.Errorf("the directory is no node's, and holds %q: name one that is empty, or not there yet", name)

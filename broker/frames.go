@@ -13,21 +13,24 @@ import (
 // package encoding/binary, s a string behind its length.
 //
 //	1 batch          4 partition · 8 append time, Unix ms · the batch as its producer sent it, but for base offset and leader epoch
-//	2 topic made     16 id · s name · v runs · runs × (v first partition's number · v partitions) · settings
+//	2 topic made     16 id · s name · v runs · runs × (v first partition's number · v partitions) · settings · v window's number,
+//	                 0 for none · v the first file of the log that has what the window may not have, 0 for this one
 //	3 topic dropped  16 id
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
 //	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
 //	                 that have an offset, in their order
-//	16 configured    16 id · settings
+//	16 configured    16 id · settings · v number of the window that begins with them, 0 for none
 //	17 grown         16 id · v first new partition's number · v new partitions
 //	32 user          s name · v mechanisms · mechanisms × (1 mechanism, as Kafka numbers SCRAM's · v iterations; if 0, it is
 //	                 taken away; else s salt · s stored key · s server key, as RFC 5802 has them)
 //
 // Settings are v settings · settings × (s name · s value).
 //
+//	33 time          8 the newest time of an append, Unix ms; in a snapshot
+//
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
-// records are let go and moved.
+// records are let go and moved, and 34, of copies that were not kept.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade
@@ -45,8 +48,10 @@ const (
 	frameTopicGrown
 )
 
-// frameUser is of users and their credentials.
-const frameUser = 32
+const (
+	frameUser = 32 + iota // of users and their credentials
+	frameTime
+)
 
 func readID(b []byte) (id [16]byte, err error) {
 	r := reader{b: b}

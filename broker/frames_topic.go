@@ -23,6 +23,8 @@ type topicMade struct {
 	name     string
 	runs     []run // of its partitions
 	settings map[string]string
+	window   uint64 // the number of its window, 0 for none
+	from     uint64 // the first file of the log that has what the window may not have, 0 for the frame's own
 }
 
 func (m *topicMade) encode() []byte {
@@ -31,7 +33,8 @@ func (m *topicMade) encode() []byte {
 	for _, r := range m.runs {
 		b = r.append(b)
 	}
-	return appendSettings(b, m.settings)
+	b = binary.AppendUvarint(appendSettings(b, m.settings), m.window)
+	return binary.AppendUvarint(b, m.from)
 }
 
 func readTopicMade(b []byte) (m topicMade, err error) {
@@ -42,6 +45,7 @@ func readTopicMade(b []byte) (m topicMade, err error) {
 		m.runs = append(m.runs, r.run())
 	}
 	m.settings = r.settings()
+	m.window, m.from = r.uvarint(maxNumber), r.uvarint(maxNumber)
 	total := uint64(0)
 	for _, run := range m.runs {
 		if total += uint64(run.count); run.count == 0 || total > maxPartitions {
@@ -58,16 +62,21 @@ func readTopicMade(b []byte) (m topicMade, err error) {
 type topicConfigured struct {
 	id       [16]byte
 	settings map[string]string
+	window   uint64 // the number of the window that begins with them, 0 for none
 }
 
+// maxNumber bounds the numbers of windows and files.
+const maxNumber = 1<<63 - 1
+
 func (c *topicConfigured) encode() []byte {
-	return appendSettings(c.id[:], c.settings)
+	return binary.AppendUvarint(appendSettings(c.id[:], c.settings), c.window)
 }
 
 func readTopicConfigured(b []byte) (c topicConfigured, err error) {
 	r := reader{b: b}
 	copy(c.id[:], r.bytes(16))
 	c.settings = r.settings()
+	c.window = r.uvarint(maxNumber)
 	return c, r.end()
 }
 

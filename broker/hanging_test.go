@@ -194,7 +194,7 @@ func replaying() *Broker {
 	b.topics = newTopics(&b.log, &b.settings, &b.groups)
 	b.groups.init(b, set.group())
 	b.txns.init(b, set.txn())
-	b.topics.add(topicMade{id: [16]byte{1}, name: "orders", runs: []run{{0, 2}}})
+	b.topics.add(topicMade{id: [16]byte{1}, name: "orders", runs: []run{{0, 2}}}, nil)
 	p := txn.Producer{ID: 5, Epoch: 1}
 	for _, e := range []*txn.Event{
 		{Kind: txn.Held, ID: "till", Producer: p, Previous: txn.NoProducer(), TimeoutMs: minute, Started: -1},

@@ -18,7 +18,16 @@ type prepared struct {
 	to     *partition.Partition
 	bytes  []byte
 	header batch.Header // with batch.AppendTime if it is to get one
+	sieve  *sieve       // of a topic with a window
 	err    error
+}
+
+// gate is the batch's, if it has one.
+func (b *prepared) gate() partition.Gate {
+	if b.sieve == nil {
+		return nil
+	}
+	return b.sieve
 }
 
 // prepareAll does what takes long before anything is locked.
@@ -62,6 +71,11 @@ func (p *producing) prepare(t *topic, asked *kmsg.ProduceRequestTopicPartition, 
 	}
 	if t.rules.recode && t.rules.codec != b.header.Attributes.Codec() {
 		if err := p.recode(t, &b); err != nil {
+			return b, err
+		}
+	}
+	if t.window != nil {
+		if b.sieve, err = p.b.windows.sieve(t, asked.Partition, &b); err != nil {
 			return b, err
 		}
 	}

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/hapaxmq/hapax"
@@ -13,7 +15,7 @@ import (
 // they are. Topics come before their partitions.
 func (b *Broker) snapshot(add wal.Add) error {
 	for _, t := range b.topics.list() {
-		made := topicMade{id: t.id, name: t.name, runs: t.runs(), settings: t.settings}
+		made := topicMade{id: t.id, name: t.name, runs: t.runs(), settings: t.settings, window: t.window.ordinal(), from: t.window.snapshot()}
 		if err := add(frameTopicMade, made.encode()); err != nil {
 			return err
 		}
@@ -29,6 +31,9 @@ func (b *Broker) snapshot(add wal.Add) error {
 	if err := b.txns.snapshot(func(event []byte) error { return add(frameTransaction, event) }); err != nil {
 		return err
 	}
+	if err := add(frameTime, binary.LittleEndian.AppendUint64(nil, uint64(b.time.newest()))); err != nil {
+		return err
+	}
 	return b.groups.snapshot(func(event []byte) error { return add(frameGroup, event) })
 }
 
@@ -38,11 +43,13 @@ func (b *Broker) needed() map[uint64]int64 {
 	for _, p := range partitionsOf(b.topics) {
 		partition.Old{Partition: p}.Live(live)
 	}
+	b.windows.needed(live)
 	return live
 }
 
 // replay takes over a frame of the log.
 func (b *Broker) replay(f wal.Frame) error {
+	b.windows.read = f.File
 	switch f.Kind {
 	case frameTopicMade:
 		made, err := readTopicMade(f.Payload)
@@ -50,7 +57,7 @@ func (b *Broker) replay(f wal.Frame) error {
 			return err
 		}
 		if b.topics.byID(made.id) == nil {
-			b.topics.add(made)
+			b.topics.add(made, b.windows.replayed(made.id, made.window, cmp.Or(made.from, f.File)))
 		}
 		return nil
 	case frameTopicDropped:
@@ -63,7 +70,7 @@ func (b *Broker) replay(f wal.Frame) error {
 	case frameTopicConfigured:
 		set, err := readTopicConfigured(f.Payload)
 		if err == nil {
-			b.topics.takeSettings(set)
+			b.topics.takeSettings(set, b.windows.replayed(set.id, set.window, f.File))
 		}
 		return err
 	case frameTopicGrown:
@@ -74,6 +81,8 @@ func (b *Broker) replay(f wal.Frame) error {
 		return err
 	case frameUser:
 		return b.users.replay(f.Payload)
+	case frameTime:
+		return b.time.replay(f.Payload)
 	case frameTransaction:
 		return b.txns.replay(f.Payload)
 	case frameGroup:
@@ -81,6 +90,11 @@ func (b *Broker) replay(f wal.Frame) error {
 	case frameEnded:
 		return b.txns.replayEnd(f)
 	}
+	return replayPartition(b, f)
+}
+
+// replayPartition takes over a frame about a partition.
+func replayPartition(b *Broker, f wal.Frame) error {
 	number, rest, err := partition.NumberOf(f.Payload)
 	if err != nil {
 		return err
@@ -91,7 +105,12 @@ func (b *Broker) replay(f wal.Frame) error {
 	}
 	r := partition.Replay{Partition: p}
 	switch f.Kind {
+	case partition.FrameCopies:
+		return nil // of what is no record: see catchUp
 	case frameBatch:
+		if now, _, err := partition.TimeOf(rest); err == nil {
+			b.time.stored(now)
+		}
 		return r.Batch(rest, f.File, f.Offset+4)
 	case partition.FrameCut:
 		return r.Cut(rest)

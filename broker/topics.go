@@ -21,6 +21,7 @@ type topic struct {
 	partitions []*partition.Partition
 	settings   map[string]string // its own, by name
 	rules      topicRules        // what follows of them
+	window     *window           // nil: messages may come twice
 }
 
 // topics are those that exist, and their partitions.
@@ -29,6 +30,7 @@ type topics struct {
 	sync     func(end int64) error // of the log
 	settings *settings             // of the node
 	groups   *groups               // whose offsets go with a topic
+	windows  *windows
 
 	changing sync.Mutex // one change at a time; guards what follows, with the log's Begin
 	next     uint32     // the number of the next partition
@@ -206,7 +208,12 @@ func (ts *topics) make(n newTopic) (*topic, error) {
 		return nil, err
 	}
 	made := topicMade{id: newID(), name: n.name, runs: []run{{ts.next, uint32(n.partitions)}}, settings: n.settings}
-	end, err := ts.change(frameTopicMade, made.encode(), func() { ts.add(made) })
+	w, err := ts.windows.begin(made.id, nil, ts.settings.rules(n.settings).window)
+	if err != nil {
+		return nil, fmt.Errorf("make topic %q: %w", n.name, err)
+	}
+	made.window = w.ordinal()
+	end, err := ts.change(frameTopicMade, made.encode(), func() { ts.add(made, w) })
 	if err == nil {
 		err = ts.sync(end)
 	}
@@ -229,8 +236,11 @@ func (ts *topics) change(kind uint8, payload []byte, apply func()) (end int64, e
 }
 
 // add takes over that a topic was made.
-func (ts *topics) add(made topicMade) {
-	t := &topic{name: made.name, id: made.id, settings: made.settings, rules: ts.settings.rules(made.settings)}
+func (ts *topics) add(made topicMade, w *window) {
+	t := &topic{name: made.name, id: made.id, settings: made.settings, rules: ts.settings.rules(made.settings), window: w}
+	if w != nil {
+		ts.windows.enter(w)
+	}
 	for _, r := range made.runs {
 		t.partitions = append(t.partitions, ts.begin(r)...)
 	}
@@ -250,6 +260,9 @@ func (ts *topics) drop(id [16]byte) error {
 	if err == nil {
 		err = ts.sync(end)
 	}
+	if err == nil {
+		err = ts.windows.changed(t, nil)
+	}
 	if err != nil {
 		return fmt.Errorf("delete topic %q: %w", t.name, err)
 	}
@@ -258,6 +271,7 @@ func (ts *topics) drop(id [16]byte) error {
 
 func (ts *topics) remove(t *topic) {
 	ts.strike(t)
+	ts.windows.forget(t.id)
 	for _, p := range t.partitions {
 		p.Drop()
 	}

@@ -31,9 +31,17 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 		return nil
 	}
 	set := topicConfigured{id: t.id, settings: own}
-	end, err := ts.change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set) })
+	w, err := ts.windows.begin(t.id, t.rules.window, ts.settings.rules(own).window)
+	if err != nil {
+		return fmt.Errorf("set topic %q: %w", name, err)
+	}
+	set.window = w.ordinal()
+	end, err := ts.change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set, w) })
 	if err == nil {
 		err = ts.sync(end)
+	}
+	if err == nil {
+		err = ts.windows.changed(t, ts.byID(t.id))
 	}
 	if err != nil {
 		return fmt.Errorf("set topic %q: %w", name, err)
@@ -41,13 +49,24 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 	return nil
 }
 
-// takeSettings takes over that a topic has other settings.
-func (ts *topics) takeSettings(set topicConfigured) {
-	if t := ts.byID(set.id); t != nil {
-		changed := *t
-		changed.settings, changed.rules = set.settings, ts.settings.rules(set.settings)
-		ts.enter(&changed)
+// takeSettings takes over that a topic has other settings, and with them, if it is
+// not nil, another window.
+func (ts *topics) takeSettings(set topicConfigured, w *window) {
+	t := ts.byID(set.id)
+	if t == nil {
+		return
 	}
+	changed := *t
+	changed.settings, changed.rules = set.settings, ts.settings.rules(set.settings)
+	switch {
+	case w != nil:
+		changed.window = w
+		ts.windows.enter(w)
+	case changed.rules.window == nil:
+		changed.window = nil
+		ts.windows.forget(t.id)
+	}
+	ts.enter(&changed)
 }
 
 // grow gives a topic more partitions, count in all; only checks that, if only is
@@ -64,7 +83,7 @@ func (ts *topics) grow(name string, count int32, only bool) error {
 	case count > maxPartitions:
 		return refuse(code.InvalidPartitions, "%d partitions: at most %d", count, maxPartitions)
 	}
-	if err := roomFor(ts, int(count) - len(t.partitions)); err != nil || only {
+	if err := roomFor(ts, int(count)-len(t.partitions)); err != nil || only {
 		return err
 	}
 	grown := topicGrown{id: t.id, run: run{first: ts.next, count: uint32(count) - uint32(len(t.partitions))}}

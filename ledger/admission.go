@@ -15,7 +15,7 @@ type admission struct {
 	src *source // whose positions the entries have; nil: they have none
 	now int64   // when the batch came
 
-	follows bool // the entries have positions in a log that the ledger follows
+	follows   bool // the entries have positions in a log that the ledger follows
 	unsettled bool // stripes have counted some
 }
 

@@ -20,7 +20,8 @@ import (
 //
 // Nobody else is given a verdict between Begin and the end of the step, which has to
 // come soon. The other log is the truth: what is admitted goes to the ledger's own
-// log behind it. A step is for one goroutine.
+// log behind it. How far a source has been followed is its [Ledger.Checkpoint]: Through
+// of its last batch. A step is for one goroutine.
 type Step struct {
 	l        *Ledger
 	now      int64
@@ -124,7 +125,7 @@ func (s *Step) Admit() error {
 		if _, err := l.sources.get(b.Source); err != nil {
 			return err
 		}
-		if err := b.checkOffsets(); err != nil {
+		if err := b.check(); err != nil {
 			return err
 		}
 		if i > 0 {
@@ -197,14 +198,4 @@ func (f *admitFrame) copy() (c stepFrame) {
 	}
 	c.payload = slices.Clone(f.payload())
 	return c
-}
-
-// Following is how far the ledger has followed a source: Through of its last batch,
-// and -1 if there was none.
-func (l *Ledger) Following(source string) int64 {
-	c, ok := l.Checkpoint(source)
-	if !ok {
-		return -1
-	}
-	return c.Offset
 }

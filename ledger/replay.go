@@ -468,37 +468,3 @@ func readGeneration(b *reader, w hapax.Window) window.Generation {
 	}
 	return gen
 }
-
-// logSnapshot is what the frame that ends the snapshot of a file tells.
-type logSnapshot struct {
-	newest    uint64       // generation
-	watermark int64        // what moved it may be in a file that is not needed any more
-	needed    []fileEnding // files before it, oldest first
-}
-
-func appendSnapshot(s logSnapshot) []byte {
-	b := binary.AppendUvarint(nil, s.newest)
-	b = binary.AppendVarint(b, s.watermark)
-	b = binary.AppendUvarint(b, uint64(len(s.needed)))
-	for _, e := range s.needed {
-		b = binary.AppendUvarint(b, e.number)
-		b = binary.AppendUvarint(b, uint64(e.End))
-		b = binary.LittleEndian.AppendUint64(b, e.Chain)
-	}
-	return b
-}
-
-func readSnapshot(b *reader, file uint64) logSnapshot {
-	s := logSnapshot{newest: b.uvarint("generation"), watermark: b.varint("watermark")}
-	last := uint64(0)
-	for range b.count(8, "files") {
-		e := fileEnding{number: b.uvarint("file")}
-		if e.number <= last || e.number >= file {
-			b.fail("file before it")
-			return s
-		}
-		e.End, e.Chain = int64(b.uvarint("end of a file")), b.fixed("chain of a file")
-		s.needed, last = append(s.needed, e), e.number
-	}
-	return s
-}

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/producer"
@@ -26,7 +27,28 @@ const LeaderEpoch = 0
 //	4 partition number · 8 append time, Unix ms · the batch
 const FrameBatch = 1
 
+// FrameCopies is the kind of the log's frames that say which copies were left out of
+// the batch that stands behind them:
+//
+//	4 partition number · 8 append time, Unix ms · copies × 16 fingerprint
+const FrameCopies = 34
+
 const frameHead = 12
+
+// TimeOf takes the time off the head of a batch's frame, or of its copies', behind
+// the number.
+func TimeOf(rest []byte) (now int64, behind []byte, err error) {
+	if len(rest) < 8 {
+		return 0, nil, fmt.Errorf("%w: a batch without a time", hapax.ErrCorrupt)
+	}
+	return int64(binary.LittleEndian.Uint64(rest)), rest[8:], nil
+}
+
+// AppendHead appends the beginning of a batch's frame, or of its copies'.
+func AppendHead(b []byte, number uint32, now int64) []byte {
+	b = binary.LittleEndian.AppendUint32(b, number)
+	return binary.LittleEndian.AppendUint64(b, uint64(now))
+}
 
 // maxProducers is how many producers a partition knows at once.
 const maxProducers = 100_000
@@ -75,12 +97,25 @@ type Appended struct {
 	Repeat bool  // it was appended before
 }
 
+// Gate looks at a batch when it is its turn: its producer's sequence is new, and
+// its offsets are known. A call of Pass that returns no error is followed by one of
+// Passed.
+type Gate interface {
+	// Pass returns another batch to append instead, with the same offsets and
+	// sequence, nil for the one given, or why there is none. It may append frames of its
+	// own to the log.
+	Pass(base, now int64, b []byte) (instead []byte, err error)
+	// Passed ends it: the batch is appended, or the error says why it is not.
+	Passed(err error)
+}
+
 // Append gives a valid batch its offsets and appends it. It writes them into the
 // batch, whose bytes stay the caller's. If h, unlike the batch, has
 // [batch.AppendTime], the records' time becomes that of the append: what the clock
 // says when it is the batch's turn. A batch that a producer sends again gives what
-// it was given at first, and is not appended.
-func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Appended, error) {
+// it was given at first, and is not appended. The gate, which may be nil, is asked
+// about one that is new.
+func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gate Gate) (Appended, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.dropped {
@@ -96,12 +131,24 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Ap
 		}
 	}
 	base := p.end
+	if gate != nil {
+		instead, err := gate.Pass(base, now, b)
+		if err != nil {
+			return Appended{}, err
+		}
+		if instead != nil {
+			b, h = instead, headerOf(instead, h)
+		}
+	}
 	batch.SetBase(b, base, LeaderEpoch)
 	if h.Attributes.Has(batch.AppendTime) {
 		batch.SetAppendTime(b, now)
 		h.MaxTimestamp = now
 	}
-	at, err := p.log.Append(FrameBatch, frameHeadOf(p.number, now), b)
+	at, err := p.log.Append(FrameBatch, AppendHead(make([]byte, 0, frameHead), p.number, now), b)
+	if gate != nil {
+		gate.Passed(err)
+	}
 	if err != nil {
 		return Appended{}, err
 	}
@@ -114,19 +161,22 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time) (Ap
 	return Appended{Base: base, Start: p.start, Time: now, LogEnd: at.End}, nil
 }
 
+// headerOf is that of a batch in the place of one with header h.
+func headerOf(b []byte, h batch.Header) batch.Header {
+	instead, err := batch.ReadHeader(b)
+	if err != nil {
+		panic(err) // a gate makes it
+	}
+	instead.Attributes |= h.Attributes & batch.AppendTime
+	return instead
+}
+
 // sender is what an idempotent batch says of its producer.
 func sender(h *batch.Header) producer.Batch {
 	return producer.Batch{
 		ProducerID: h.ProducerID, Epoch: h.ProducerEpoch, First: h.BaseSequence, Count: h.LastOffsetDelta + 1,
 		Transactional: h.Attributes.Has(batch.Transactional),
 	}
-}
-
-func frameHeadOf(number uint32, now int64) []byte {
-	var head [frameHead]byte
-	binary.LittleEndian.PutUint32(head[:], number)
-	binary.LittleEndian.PutUint64(head[4:], uint64(now))
-	return head[:]
 }
 
 // add takes a batch into the index. It must hold mu.

@@ -35,7 +35,7 @@ func TestNobodyReads(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.Begin()
-		a, err := p.Append(b, h, time.Now)
+		a, err := p.Append(b, h, time.Now, nil)
 		log.End()
 		if err != nil {
 			t.Fatal(err)

@@ -151,12 +151,12 @@ func (p Replay) RestoreExtents(rest []byte) error {
 // number, at offset at of a file.
 func (p Replay) Batch(rest []byte, file uint64, at int64) error {
 	const head = frameHead - 4
-	if len(rest) < head {
-		return corrupt(p.number, "a batch without a time")
+	now, b, err := TimeOf(rest)
+	if err != nil {
+		return err
 	}
-	now := int64(binary.LittleEndian.Uint64(rest))
-	h, err := batch.ReadHeader(rest[head:])
-	if err != nil || h.Size() != len(rest)-head {
+	h, err := batch.ReadHeader(b)
+	if err != nil || h.Size() != len(b) {
 		return corrupt(p.number, "what stands for a batch is none")
 	}
 	if h.BaseOffset != p.end || h.LastOffsetDelta < 0 {

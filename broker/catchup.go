@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/internal/wal"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// catchUp brings the windows of a node that is being opened to where its log is. A
+// ledger's own log says how far it has followed each partition.
+type catchUp struct {
+	windows *windows
+
+	of     map[uint32]behind // by partition
+	copies map[uint32][]ledger.Entry
+	ids    unique.Reader
+}
+
+// behind is a partition whose topic has a window.
+type behind struct {
+	w     *window
+	index int32 // of the partition
+	to    int64 // the last offset that the window has followed
+}
+
+func (c *catchUp) run() error {
+	c.of, c.copies = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
+	first := c.windows.newest() + 1
+	for _, t := range c.windows.topics.list() {
+		if t.window == nil {
+			continue
+		}
+		first = min(first, t.window.from.Load())
+		for i, p := range t.partitions {
+			c.of[p.Number()] = behind{w: t.window, index: int32(i), to: t.window.followed(int32(i))}
+		}
+	}
+	if len(c.of) == 0 {
+		return nil
+	}
+	return wal.Walk(c.windows.wal(), first, c.frame)
+}
+
+func (c *catchUp) frame(f wal.Frame) error {
+	if f.Kind != frameBatch && f.Kind != partition.FrameCopies {
+		return nil
+	}
+	number, rest, err := partition.NumberOf(f.Payload)
+	if err != nil {
+		return err
+	}
+	p, ok := c.of[number]
+	if !ok || f.File < p.w.from.Load() {
+		return nil
+	}
+	now, rest, err := partition.TimeOf(rest)
+	if err != nil {
+		return err
+	}
+	if f.Kind == partition.FrameCopies {
+		c.copies[number] = copiesOf(rest)
+		return nil
+	}
+	copies := c.copies[number]
+	delete(c.copies, number)
+	return c.batch(number, p, now, rest, copies)
+}
+
+// copiesOf are the entries of copies that were left out of a batch.
+func copiesOf(b []byte) (all []ledger.Entry) {
+	for ; len(b) >= len(hapax.Fingerprint{}); b = b[len(hapax.Fingerprint{}):] {
+		all = append(all, ledger.Entry{Fingerprint: hapax.Fingerprint(b)})
+	}
+	return all
+}
+
+// batch has a window take a batch as it did, or would have done, when it was
+// appended.
+func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []ledger.Entry) error {
+	h, err := batch.ReadHeader(b)
+	if err != nil {
+		return err
+	}
+	last := h.BaseOffset + int64(h.LastOffsetDelta)
+	if last <= p.to || h.Attributes.Has(batch.Control) {
+		return nil
+	}
+	if err := c.ids.Read(p.w.namer, p.index, b, 0); err != nil {
+		return fmt.Errorf("partition %d, offset %d: %w", number, h.BaseOffset, err)
+	}
+	for i := range c.ids.Entries {
+		c.ids.Entries[i].Offset += h.BaseOffset
+	}
+	for i := range copies {
+		copies[i].Offset = last
+	}
+	p.to = last
+	c.of[number] = p
+	return p.w.take(now, ledger.Batch{Source: source(p.index), Entries: append(c.ids.Entries, copies...), Through: last})
+}
+
+// take has the window take what the log has already.
+func (w *window) take(now int64, b ledger.Batch) error {
+	step, err := w.ledger.Begin(time.UnixMilli(now), &b)
+	if err != nil {
+		return err
+	}
+	if err := step.Admit(); err != nil {
+		step.Fail(err)
+		return err
+	}
+	w.steps++
+	return step.End()
+}

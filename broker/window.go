@@ -1,0 +1,162 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// window is the ids that a topic remembers, in a ledger that follows the node's log.
+// Its settings may change; its identity, its scope and its kind do not: then it is
+// another window.
+//
+// Locks: mu is taken behind the partition's, and held from a batch's Pass to its
+// Passed, in which the ledger takes its own.
+type window struct {
+	number uint64 // never given twice
+	topic  [16]byte
+	dir    string // the ledger's
+	count  windowCounters
+
+	mu     sync.Mutex
+	ledger *ledger.Ledger
+	err    error // why the ledger is not open
+	namer  *unique.Namer
+	steps  int64 // taken since it was opened
+
+	durable atomic.Int64  // steps that the ledger has on disk
+	from    atomic.Uint64 // the first file of the node's log that has others
+}
+
+// windowCounters count records since the node was started.
+type windowCounters struct {
+	unique, duplicates, conflicts, missing atomic.Int64
+}
+
+// windowDir is where a window's ledger is, below the directory of all.
+func windowDir(all string, topic [16]byte, number uint64) string {
+	return filepath.Join(all, hex.EncodeToString(topic[:])+"-"+strconv.FormatUint(number, 10))
+}
+
+// windowFiles is what the node's windows have in common.
+type windowFiles struct {
+	fs     vfs.FS
+	follow func() error
+	clock  *clock
+	log    *slog.Logger
+}
+
+// open opens the ledger, which is made if there is none.
+func (w *window) open(in windowFiles, rules *unique.Rules) error {
+	if err := in.fs.MkdirAll(w.dir); err != nil {
+		return err
+	}
+	l, err := ledger.Open(w.dir, ledger.Options{
+		Window: rules.Window, Identity: rules.Identity.String(), Scope: rules.Scope.String(),
+		Digests: rules.Digests(), Details: true, Follows: in.follow,
+		MaxMemory: rules.MaxMemory, MaxDisk: rules.MaxDisk, Evict: rules.Evict,
+		FS: in.fs, Clock: in.clock.now, Logger: in.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open the window: %w", err)
+	}
+	w.ledger, w.namer = l, rules.Namer(l.Hasher(""))
+	return nil
+}
+
+// reopen opens the ledger with other rules, of the same window.
+func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil {
+		w.err = w.ledger.Close()
+	}
+	if w.err == nil {
+		w.err = w.open(in, rules)
+	}
+	return w.err
+}
+
+// errWindowOver is what a batch gets that comes too late for a window.
+var errWindowOver = refuse(code.NotLeaderOrFollower, "the topic's window has just ended: send the batch again")
+
+// close closes the ledger, which then has all steps on disk, for a reason.
+func (w *window) close(reason error) (err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err == nil && w.ledger != nil {
+		if err = w.ledger.Close(); err == nil {
+			w.durable.Store(w.steps)
+		}
+	}
+	w.err = cmp.Or(err, reason)
+	return err
+}
+
+// behind tells whether the ledger does not have all steps on disk.
+func (w *window) behind() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.steps > w.durable.Load()
+}
+
+// keep makes the steps so far durable in the ledger's own log. The files of the
+// node's log before the one that is newest now are not needed for it from then on.
+func (w *window) keep(newest func() uint64) error {
+	w.mu.Lock()
+	l, steps, from, over := w.ledger, w.steps, newest(), w.err != nil
+	w.mu.Unlock()
+	if over || steps == w.durable.Load() {
+		return nil
+	}
+	if err := l.Sync(context.Background()); err != nil {
+		return err
+	}
+	w.from.Store(from)
+	w.durable.Store(steps)
+	return nil
+}
+
+// followed is the last offset of a partition that the ledger has followed; -1 if
+// there is none.
+func (w *window) followed(partition int32) int64 {
+	if c, ok := w.ledger.Checkpoint(source(partition)); ok {
+		return c.Offset
+	}
+	return -1
+}
+
+// source is a partition's name in the ledger.
+func source(partition int32) string { return strconv.Itoa(int(partition)) }
+
+// keepEvery is how long a window may be behind.
+const keepEvery = time.Second
+
+// ordinal is the window's number; 0 stands for none.
+func (w *window) ordinal() uint64 {
+	if w == nil {
+		return 0
+	}
+	return w.number
+}
+
+// snapshot is what a snapshot says of where to go on from: the first file that the
+// window still has to take something from, 0 for the snapshot's own.
+func (w *window) snapshot() uint64 {
+	if w == nil || !w.behind() {
+		return 0
+	}
+	return w.from.Load()
+}

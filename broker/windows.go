@@ -1,0 +1,240 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/internal/wal"
+)
+
+// windowsName is the directory of all windows' ledgers, in a node's.
+const windowsName = "windows"
+
+// windows are those of a node's topics. What they know is a view of the log: a
+// ledger has on disk what its window took from the log up to some file, and when the
+// node is opened it takes what is in the files from there on. So the log's files
+// stay until the windows have what is in them.
+type windows struct {
+	topics *topics
+	wal    func() *wal.Log
+	read   uint64 // the last file of the log that was read while it is being opened
+	files  windowFiles
+	dir    string
+
+	readers  readers
+	inflated int // bytes that the records of a batch may become
+
+	mu   sync.Mutex
+	next uint64 // the number of the next window
+	of   map[[16]byte]*window
+}
+
+func (ws *windows) init(b *Broker) {
+	ws.topics, ws.wal, ws.of, ws.next = b.topics, func() *wal.Log { return b.wal }, make(map[[16]byte]*window), 1
+	ws.files = windowFiles{
+		fs: b.options.FS, clock: &b.time, log: b.options.Logger,
+		follow: func() error { return b.wal.Sync(b.wal.End()) },
+	}
+}
+
+// replayed is the window with a number that a topic has by what the log says; nil
+// for 0. What its ledger may not have is in the log's files from one on. It is opened
+// later.
+func (ws *windows) replayed(topic [16]byte, number, from uint64) *window {
+	if number == 0 {
+		return nil
+	}
+	w := ws.number(topic, number)
+	w.from.Store(from)
+	w.steps = 1 // it is behind until it has read the log
+	ws.enter(w)
+	return w
+}
+
+// number is a window that is not open.
+func (ws *windows) number(topic [16]byte, number uint64) *window {
+	return &window{number: number, topic: topic, dir: windowDir(ws.dir, topic, number)}
+}
+
+// enter takes over that a topic has a window, in the place of any other.
+func (ws *windows) enter(w *window) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.of[w.topic] = w
+	ws.next = max(ws.next, w.number+1)
+}
+
+// forget takes over that a topic has none.
+func (ws *windows) forget(topic [16]byte) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.of, topic)
+}
+
+// list is all windows.
+func (ws *windows) list() []*window {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return slices.Collect(maps.Values(ws.of))
+}
+
+// begin opens a window for a topic that gets rules for one, and has none or another.
+// It is nil if there is none to be begun. Until it is entered nobody knows of it.
+func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules) (*window, error) {
+	if rules == nil || goesOn(was, rules) {
+		return nil, nil
+	}
+	ws.mu.Lock()
+	w := ws.number(topic, ws.next)
+	ws.next++
+	ws.mu.Unlock()
+	w.from.Store(ws.newest())
+	if err := w.open(ws.files, rules); err != nil {
+		return nil, errors.Join(err, ws.remove(w.dir))
+	}
+	return w, nil
+}
+
+// changed ends a topic's window that is over, or opens it with other rules: was is
+// the topic before, and is, which may be nil, after.
+func (ws *windows) changed(was, is *topic) error {
+	w := was.window
+	switch {
+	case w == nil:
+		return nil
+	case is == nil || is.window != w:
+		return errors.Join(w.close(errWindowOver), ws.remove(w.dir))
+	case !sameLedger(was.rules.window, is.rules.window):
+		return w.reopen(ws.files, is.rules.window)
+	}
+	return nil
+}
+
+// goesOn tells whether a window goes on when its rules change.
+func goesOn(was, is *unique.Rules) bool {
+	return unique.SameWindow(was, is) && was.Window == is.Window
+}
+
+// sameLedger tells whether a ledger that is open with some rules goes with others.
+func sameLedger(a, b *unique.Rules) bool {
+	return a.MaxMemory == b.MaxMemory && a.MaxDisk == b.MaxDisk && a.Evict == b.Evict
+}
+
+// needed adds the log's files that windows still have to take something from.
+func (ws *windows) needed(live map[uint64]int64) {
+	for _, w := range ws.list() {
+		if !w.behind() {
+			continue
+		}
+		for file := w.from.Load(); file <= ws.newest(); file++ {
+			live[file]++
+		}
+	}
+}
+
+// newest is the log's newest file.
+func (ws *windows) newest() uint64 {
+	if l := ws.wal(); l != nil {
+		return l.Newest()
+	}
+	return ws.read
+}
+
+// open opens the windows of all topics, and brings them to where the log is.
+func (ws *windows) open() error {
+	for _, t := range ws.topics.list() {
+		if t.window == nil {
+			continue
+		}
+		if err := t.window.open(ws.files, t.rules.window); err != nil {
+			return fmt.Errorf("topic %q: %w", t.name, err)
+		}
+	}
+	if err := (&catchUp{windows: ws}).run(); err != nil {
+		return fmt.Errorf("bring windows to where the log is: %w", err)
+	}
+	return ws.sweep()
+}
+
+// sweep removes the directories that are no window's.
+func (ws *windows) sweep() error {
+	if err := ws.files.fs.MkdirAll(ws.dir); err != nil {
+		return err
+	}
+	names, err := ws.files.fs.List(ws.dir)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool)
+	for _, w := range ws.list() {
+		known[filepath.Base(w.dir)] = true
+	}
+	for _, name := range names {
+		if !known[name] {
+			err = errors.Join(err, ws.remove(filepath.Join(ws.dir, name)))
+		}
+	}
+	return err
+}
+
+// remove removes a ledger's directory.
+func (ws *windows) remove(dir string) error {
+	names, err := ws.files.fs.List(dir)
+	for _, name := range names {
+		err = errors.Join(err, ws.files.fs.Remove(filepath.Join(dir, name)))
+	}
+	if err == nil {
+		err = ws.files.fs.Remove(dir)
+	}
+	return err
+}
+
+// run keeps the windows little behind the log, until ctx ends.
+func (ws *windows) run(ctx context.Context) {
+	every := time.NewTicker(keepEvery)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+			ws.keep()
+		}
+	}
+}
+
+// keep makes durable what the windows know by now.
+func (ws *windows) keep() {
+	for _, w := range ws.list() {
+		if err := w.keep(ws.newest); err != nil {
+			ws.files.log.Error("a topic's window has failed: the topic takes nothing until the node is started again", "dir", w.dir, "error", err)
+		}
+	}
+}
+
+// close closes the windows, which then have all that the log has.
+func (ws *windows) close() (err error) {
+	for _, w := range ws.list() {
+		err = errors.Join(err, w.close(errWindowOver))
+	}
+	return err
+}
+
+// readers keeps them from one batch to another.
+type readers struct{ free sync.Pool } // of *unique.Reader
+
+func (rs *readers) take() *unique.Reader {
+	if r, ok := rs.free.Get().(*unique.Reader); ok {
+		return r
+	}
+	return new(unique.Reader)
+}
+
+func (rs *readers) put(r *unique.Reader) { rs.free.Put(r) }

@@ -1,0 +1,125 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+// makeTopic makes a topic with settings.
+func (n *node) makeTopic(name string, partitions int32, settings map[string]string) {
+	n.Helper()
+	set := make(map[string]*string)
+	for k, v := range settings {
+		set[k] = &v
+	}
+	if _, err := kadm.NewClient(n.client()).CreateTopic(n.Context(), partitions, 1, set, name); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// message is a record with an id.
+func message(topic string, id int) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Key: fmt.Append(nil, id), Value: fmt.Append(nil, "value of ", id),
+		Headers: []kgo.RecordHeader{{Key: "id", Value: fmt.Append(nil, id)}},
+	}
+}
+
+// idsOf are how often each id can be read of a topic. It adds one to each of its
+// partitions, to know where they end.
+func (n *node) idsOf(topic string, partitions int) map[string]int {
+	n.Helper()
+	ctx, cancel := context.WithTimeout(n.Context(), 30*time.Second)
+	defer cancel()
+	c := n.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer c.Close()
+	end := fmt.Sprint("the end at ", time.Now().UnixNano(), " of ")
+	for p := range partitions {
+		last := &kgo.Record{Topic: topic, Partition: int32(p), Headers: []kgo.RecordHeader{{Key: "id", Value: fmt.Append(nil, end, p)}}}
+		if err := c.ProduceSync(ctx, last).FirstErr(); err != nil {
+			n.Fatal(err)
+		}
+	}
+	ids := make(map[string]int)
+	for ends := 0; ends < partitions; {
+		fetches := c.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			n.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			id := string(r.Headers[0].Value)
+			if ids[id]++; strings.HasPrefix(id, end) {
+				ends++
+			}
+		})
+	}
+	return ids
+}
+
+// Each acknowledged id of a topic with a window is there once, whoever sent it how
+// often to which partition, over restarts and power losses.
+func TestWindowKeepsEachIDOnce(t *testing.T) {
+	for _, scope := range []string{"topic", "partition"} {
+		t.Run(scope, func(t *testing.T) {
+			disk := vfs.NewMem()
+			n := startWith(t, func(o *Options) { o.FS = disk })
+			n.makeTopic("orders", 3, map[string]string{
+				"hapax.identity": "header:id", "hapax.window.ms": "3600000", "hapax.scope": scope,
+			})
+			r := rand.New(rand.NewSource(1))
+			acked := make(map[string]bool)
+			for range 12 {
+				n.produceCopies(r, acked)
+				switch r.Intn(3) {
+				case 0:
+					n.restart()
+				case 1:
+					crashed := disk.PowerLoss(r)
+					if err := n.stop(); err != nil {
+						t.Fatal(err)
+					}
+					disk = crashed
+					n.start()
+				}
+			}
+			ids := n.idsOf("orders", 3)
+			for id := range acked {
+				if ids[id] != 1 {
+					t.Errorf("id %s is there %d times", id, ids[id])
+				}
+			}
+		})
+	}
+}
+
+// produceCopies has a new producer send messages, some of them again and again.
+func (n *node) produceCopies(r *rand.Rand, acked map[string]bool) {
+	n.Helper()
+	ctx, cancel := context.WithTimeout(n.Context(), 30*time.Second)
+	defer cancel()
+	codecs := []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.ZstdCompression(), kgo.Lz4Compression(), kgo.SnappyCompression()}
+	c := n.client(kgo.ProducerBatchCompression(codecs[r.Intn(len(codecs))]))
+	defer c.Close()
+	for range 300 {
+		id := r.Intn(1500)
+		c.Produce(ctx, message("orders", id), func(_ *kgo.Record, err error) {
+			if err != nil {
+				n.Errorf("produce: %v", err)
+			}
+		})
+		acked[fmt.Sprint(id)] = true
+	}
+	if err := c.Flush(ctx); err != nil {
+		n.Fatal(err)
+	}
+}
