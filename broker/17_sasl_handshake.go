@@ -13,7 +13,7 @@ import (
 func saslHandshake(c *conn, req *kmsg.SASLHandshakeRequest) answer {
 	resp := req.ResponseKind().(*kmsg.SASLHandshakeResponse)
 	if c.login != nil {
-		resp.SupportedMechanisms = slices.Clone(c.b.settings.mechanisms)
+		resp.SupportedMechanisms = slices.Clone(c.login.settings.mechanisms)
 	}
 	resp.ErrorCode = int16(codeOf(c.login.begin(req.Mechanism, req.Version == 0)))
 	return ready(resp)

@@ -15,24 +15,27 @@ import (
 
 // listener is a port, and the name by which clients reach it.
 type listener struct {
-	net   net.Listener
-	host  string // advertised
-	port  int32
-	tls   *tls.Config // nil: none
-	login bool        // whether clients log in
+	net      net.Listener
+	host     string // advertised
+	port     int32
+	settings *settings   // the node's, or its own
+	tls      *tls.Config // nil: none
+	login    bool        // whether clients log in
 }
 
 // ports are all of a node's.
 type ports struct {
 	b            *Broker
 	open         []*listener
-	certificates *certificates // nil: there are none
+	certificates *certificates // those of no single listener; nil: there are none
 }
 
 // listen opens them.
 func (p *ports) listen(all []Listener) (err error) {
-	p.certificates, err = loadCertificates(p.b.options.FS, &p.b.settings, p.b.options.Clock, p.b.options.Logger)
-	if err != nil {
+	if p.certificates, err = p.load(&p.b.settings); err != nil {
+		return err
+	}
+	if err := checkListeners(&p.b.settings, all); err != nil {
 		return err
 	}
 	for _, o := range all {
@@ -45,10 +48,21 @@ func (p *ports) listen(all []Listener) (err error) {
 	return nil
 }
 
+func (p *ports) load(s *settings) (*certificates, error) {
+	return loadCertificates(p.b.options.FS, s, p.b.options.Clock, p.b.options.Logger)
+}
+
 // listenOn opens one. Clients are told to come to what it advertises, or to the
 // address itself if that is empty.
 func (p *ports) listenOn(o Listener) (*listener, error) {
-	if o.Protocol.Encrypted() && p.certificates == nil {
+	set, certificates := settingsOf(&p.b.settings, &o), p.certificates
+	if set != &p.b.settings {
+		var err error
+		if certificates, err = p.load(set); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", o.Address, err)
+		}
+	}
+	if o.Protocol.Encrypted() && certificates == nil {
 		return nil, fmt.Errorf("listen on %s: %s wants a certificate: set ssl.keystore.location to a file of PEM with it and its private key", o.Address, o.Protocol)
 	}
 	l, err := net.Listen("tcp", o.Address)
@@ -64,9 +78,9 @@ func (p *ports) listenOn(o Listener) (*listener, error) {
 	if err != nil || number == 0 {
 		return nil, errors.Join(fmt.Errorf("advertise %s: %q is no port", advertise, port), l.Close())
 	}
-	opened := &listener{net: l, host: host, port: int32(number), login: o.Protocol.Login()}
+	opened := &listener{net: l, host: host, port: int32(number), settings: set, login: o.Protocol.Login()}
 	if o.Protocol.Encrypted() {
-		opened.tls = p.certificates.server(!opened.login)
+		opened.tls = certificates.server(!opened.login)
 	}
 	return opened, nil
 }
@@ -129,7 +143,7 @@ func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	defer b.counters.connections.Add(-1)
 	c := &conn{b: b, net: nc, raw: newRawConn(nc), listen: l}
 	if l.login {
-		c.login = &login{users: b.users, settings: &b.settings, now: b.options.Clock}
+		c.login = &login{users: b.users, settings: l.settings, now: b.options.Clock}
 	}
 	c.patience = patience{net: nc, idle: b.settings.maxIdle}
 	c.patience.letIn()

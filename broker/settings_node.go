@@ -41,7 +41,7 @@ type settings struct {
 // parseSettings takes settings over that were given.
 func parseSettings(given Settings) (s settings, err error) {
 	s = settings{catalog: newCatalog(nodeSettings()), topics: newCatalog(topicSettings()), groups: newCatalog(groupSettings()), given: given}
-	if err := s.catalog.check(given); err != nil {
+	if err := s.catalog.checkNode(given); err != nil {
 		return s, err
 	}
 	s.partitions = int32(s.number("num.partitions"))

@@ -38,6 +38,12 @@ func TestSettingsAreChecked(t *testing.T) {
 		{"group.consumer.heartbeat.interval.ms=20000", "want a number from 5000 to 15000"},
 		{"group.consumer.max.heartbeat.interval.ms=50000,group.consumer.heartbeat.interval.ms=45000", "want more than consumer.heartbeat.interval.ms=45000"},
 		{"zookeeper.connect=localhost:2181,localhost:2182", ""},
+		{"listener.name.out.ssl.client.auth=required", ""},
+		{"listener.name.out.ssl.client.auth=perhaps", "listener.name.out.ssl.client.auth: setting ssl.client.auth=perhaps: want required"},
+		{"listener.name.out.sasl.enabled.mechanisms=PLAIN", ""},
+		{"listener.name.out.num.partitions=3", "and no others"},
+		{"listener.name.out=", "and no others"},
+		{"listener.name.out.ssl.keystore=node.pem", "is ssl.keystore.key meant?"},
 		{"socket.request.max.bytes=2147483648", "want a number from 1024 to 2147483647"},
 	} {
 		s := Settings{}

@@ -163,6 +163,36 @@ func TestTLSAndLogin(t *testing.T) {
 	}
 }
 
+// Listeners have certificates and mechanisms of their own, or the node's.
+func TestSettingsOfListeners(t *testing.T) {
+	a, other, ctx := newAuthority(t), newAuthority(t), testContext(t)
+	own := a.issue("node")
+	n := startWith(t, func(o *Options) {
+		encrypted(SASLSSL, Settings{
+			"ssl.keystore.certificate.chain": own, "ssl.keystore.key": own, "connection.failed.authentication.delay.ms": "1",
+			"listener.name.out.ssl.keystore.location": other.file(other.issue("node")), "listener.name.out.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+		})(o)
+		o.Listeners = append(o.Listeners, Listener{Name: "OUT", Protocol: SASLSSL, Address: "127.0.0.1:0"})
+	})
+	if err := n.broker.SetPassword("alice", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	ways := logins("alice", "secret")
+	for i, trusting := range []*tls.Config{a.trusting(""), other.trusting("")} {
+		n.addr = n.broker.Addresses()[i]
+		if err := n.exchange(ctx, kgo.DialTLSConfig(trusting), kgo.SASL(ways["SCRAM-SHA-512"])); err != nil {
+			t.Errorf("listener %d: %v", i, err)
+		}
+		if err := n.exchange(ctx, kgo.DialTLSConfig(trusting), kgo.SASL(ways["PLAIN"])); (err == nil) != (i == 0) {
+			t.Errorf("listener %d by PLAIN: %v", i, err)
+		}
+	}
+	_, err := Open(t.TempDir(), Options{Listeners: []Listener{{Address: "127.0.0.1:0"}}, Settings: Settings{"listener.name.out.ssl.client.auth": "none"}})
+	if err == nil || !strings.Contains(err.Error(), `there is no listener "out": there are plaintext`) {
+		t.Errorf("opened: %v", err)
+	}
+}
+
 func TestClientCertificates(t *testing.T) {
 	a, b, ctx := newAuthority(t), newAuthority(t), testContext(t)
 	both := a.issue("node")
