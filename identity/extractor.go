@@ -53,6 +53,18 @@ func (x *Extractor) Append(dst []byte, m *hapax.Message) ([]byte, error) {
 	}
 }
 
+// Header is the name of the header if that is all that the spec reads, else empty:
+// then [AppendHeader] of its first value, if that is not empty, is the identity.
+func (x *Extractor) Header() string {
+	if len(x.alternatives) == 1 && len(x.alternatives[0]) == 1 {
+		return x.alternatives[0][0].name // which only headers have
+	}
+	return ""
+}
+
+// AppendHeader appends the identity that the value of a header makes alone.
+func AppendHeader(dst, value []byte) []byte { return append(append(dst, tagHeader), value...) }
+
 // AppendID appends the identity of the message whose id an operator types, with
 // no message at hand. If the first alternative of the spec is line, key, a
 // header or json with one path, that is the id itself; for json, text that is not

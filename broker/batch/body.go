@@ -38,6 +38,9 @@ type Scanner struct {
 	Record Record // the one that Next has found
 	Size   int    // its bytes in the batch, decompressed
 
+	Wanted string // the name of a header, if one is looked for
+	Header []byte // the value of the first one of Record with that name; nil: it has none
+
 	rest  []byte
 	index int32 // of the next one
 	count int32
@@ -58,7 +61,7 @@ func (s *Scanner) Next() bool {
 		s.end()
 		return false
 	}
-	size, err := s.Record.read(s.rest)
+	size, header, err := s.Record.read(s.rest, s.Wanted)
 	if err != nil {
 		return s.fail(err)
 	}
@@ -66,7 +69,7 @@ func (s *Scanner) Next() bool {
 	if delta <= s.last || delta > s.most {
 		return s.fail(fmt.Errorf("offset delta %d, want more than %d and at most %d", delta, s.last, s.most))
 	}
-	s.Size, s.last, s.rest = size, delta, s.rest[size:]
+	s.Size, s.Header, s.last, s.rest = size, header, delta, s.rest[size:]
 	s.index++
 	return true
 }

@@ -136,7 +136,7 @@ func ReadMarker(b []byte) (Marker, error) {
 		return Marker{}, fmt.Errorf("read marker: attributes %#x with %d records: %w", uint16(h.Attributes), h.Count, ErrRecords)
 	}
 	var r Record
-	size, err := r.read(b[HeaderSize:h.Size()])
+	size, _, err := r.read(b[HeaderSize:h.Size()], "")
 	if err != nil {
 		return Marker{}, fmt.Errorf("read marker: %w: %w", err, ErrRecords)
 	}

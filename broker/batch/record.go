@@ -171,14 +171,15 @@ func field(b []byte, i int) (bytes []byte, next int) {
 	return b[i:end:end], end
 }
 
-// read reads the record that b begins with, and returns its size.
-func (r *Record) read(b []byte) (size int, err error) {
+// read reads the record that b begins with, and returns its size, and the value of
+// its first header with a name, if one is wanted.
+func (r *Record) read(b []byte, wanted string) (size int, header []byte, err error) {
 	length, i := varint32(b, 0)
 	switch {
 	case i < 0:
-		return 0, wrong(i)
+		return 0, nil, wrong(i)
 	case length < 0 || int(length) > len(b)-i:
-		return 0, errShort
+		return 0, nil, errShort
 	}
 	b = b[:i+int(length)]
 	i++ // attributes: none are in use
@@ -189,24 +190,28 @@ func (r *Record) read(b []byte) (size int, err error) {
 	count, i := varint32(b, i)
 	switch {
 	case i < 0:
-		return 0, wrong(i)
+		return 0, nil, wrong(i)
 	case count < 0:
-		return 0, errNegative
+		return 0, nil, errNegative
 	}
 	r.Headers = Headers{b[i:], int(count)}
+	seek := wanted != ""
 	for range count {
-		var name []byte
+		var name, value []byte
 		if name, i = field(b, i); i >= 0 && name == nil {
-			return 0, errUnnamed
+			return 0, nil, errUnnamed
 		}
-		if _, i = field(b, i); i < 0 {
-			return 0, wrong(i)
+		if value, i = field(b, i); i < 0 {
+			return 0, nil, wrong(i)
+		}
+		if seek && string(name) == wanted {
+			header, seek = value, false
 		}
 	}
 	if i < len(b) {
-		return 0, errLong
+		return 0, nil, errLong
 	}
-	return len(b), nil
+	return len(b), header, nil
 }
 
 func appendBytes(b, field []byte) []byte {

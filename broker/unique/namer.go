@@ -16,6 +16,7 @@ type Namer struct {
 	hasher   identity.Hasher
 	digester identity.ByteDigester
 	digests  bool
+	header   string   // that alone is read, if one is
 	headers  []string // that are read
 	events   bool     // those of CloudEvents as well
 	alike    bool     // some of headers are such themselves
@@ -29,6 +30,8 @@ func (r *Rules) Namer(h identity.Hasher) *Namer {
 	n.headers, n.events = reads.Headers, reads.AllHeaders
 	if r.Scope.by != nil {
 		n.headers = append(n.headers, r.Scope.by.Reads().Headers...)
+	} else {
+		n.header = r.Identity.Header()
 	}
 	n.alike = n.events && slices.ContainsFunc(n.headers, func(name string) bool { return identity.EventHeader([]byte(name)) != "" })
 	return n

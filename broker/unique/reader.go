@@ -36,6 +36,7 @@ type Reader struct {
 	message hapax.Message
 	id      []byte
 	scope   []byte
+	scoped  identity.Hasher // by scope
 }
 
 // Missing is a record without an id.
@@ -62,12 +63,13 @@ func (r *Reader) Read(n *Namer, partition int32, b []byte, most int) (err error)
 	r.Entries = slices.Grow(r.Entries, r.body.MostRecords())
 	within := n.within(partition)
 	s := r.body.Scan()
+	s.Wanted = n.header
 	for s.Next() {
 		last := len(r.Entries)
 		r.Entries = r.Entries[:last+1]
 		e := &r.Entries[last]
 		*e = ledger.Entry{Offset: int64(s.Record.OffsetDelta), Size: int64(s.Size)}
-		if err := r.name(n, &within, &s.Record, e); err != nil {
+		if err := r.name(n, &within, &s, e); err != nil {
 			r.Entries = r.Entries[:last]
 			r.Missing = append(r.Missing, Missing{s.Record.OffsetDelta, err})
 		}
@@ -79,7 +81,21 @@ func (r *Reader) Read(n *Namer, partition int32, b []byte, most int) (err error)
 }
 
 // name fills in fingerprint and digest of a record.
-func (r *Reader) name(n *Namer, within *identity.Hasher, record *batch.Record, e *ledger.Entry) (err error) {
+func (r *Reader) name(n *Namer, within *identity.Hasher, s *batch.Scanner, e *ledger.Entry) error {
+	if len(s.Header) > 0 {
+		r.id = identity.AppendHeader(r.id[:0], s.Header)
+	} else if err := r.read(n, &within, &s.Record); err != nil {
+		return err
+	}
+	within.Sum(&e.Fingerprint, r.id)
+	if n.digests {
+		e.Digest = n.digester.Digest(s.Record.Value)
+	}
+	return nil
+}
+
+// read reads the record's id, and within what it is one.
+func (r *Reader) read(n *Namer, within **identity.Hasher, record *batch.Record) (err error) {
 	m := &r.message
 	m.Key, m.Value = record.Key, record.Value
 	if n.events || len(n.headers) > 0 {
@@ -89,17 +105,11 @@ func (r *Reader) name(n *Namer, within *identity.Hasher, record *batch.Record, e
 		if r.scope, err = n.scope.by.Append(r.scope[:0], m); err != nil {
 			return fmt.Errorf("scope: %w", err)
 		}
-		scoped := n.hasher.ScopedBytes(r.scope)
-		within = &scoped
+		r.scoped = n.hasher.ScopedBytes(r.scope)
+		*within = &r.scoped
 	}
-	if r.id, err = n.identity.Append(r.id[:0], m); err != nil {
-		return err
-	}
-	within.Sum(&e.Fingerprint, r.id)
-	if n.digests {
-		e.Digest = n.digester.Digest(record.Value)
-	}
-	return nil
+	r.id, err = n.identity.Append(r.id[:0], m)
+	return err
 }
 
 // takeHeaders makes headers of the message of those that are read, and of no others.
