@@ -101,13 +101,15 @@ func (g *gathering) watch(name string, p *program) *member {
 	m := &member{program: p, told: map[string]int{}, ended: make(chan struct{})}
 	m.name = name + ": " + p.name
 	go func() {
-		defer close(m.ended)
 		for line := range p.lines {
 			g.mu.Lock()
 			g.hear(m, line)
 			g.changed.Broadcast()
 			g.mu.Unlock()
 		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		close(m.ended)
 		g.changed.Broadcast()
 	}()
 	return m

@@ -18,7 +18,7 @@ type client struct {
 	argv   []string // what runs its program
 	needs  string   // the file that scripts/clients puts there for it; "" for none
 	codecs string
-	lacks  []string // of: consumer protocol, transform; and lines of admin
+	lacks  []string // of: consumer protocol, transform, killed broker; and lines of admin
 }
 
 // installed is where scripts/clients puts what is not of the operating system.
@@ -35,7 +35,7 @@ func clients() []client {
 		{name: "librdkafka", argv: []string{python, "python/confluent.py"}, needs: python, codecs: all,
 			lacks: []string{"offset 0=none"}},
 		{name: "kafka-python", argv: []string{python, "python/kafkapython.py"}, needs: python, codecs: all,
-			lacks: []string{"consumer protocol"}},
+			lacks: []string{"consumer protocol", "killed broker"}},
 		{name: "sarama", argv: []string{filepath.Join(programs, "sarama")}, codecs: all,
 			lacks: []string{"consumer protocol"}},
 		{name: "kafka-go", argv: []string{filepath.Join(programs, "kafkago")}, codecs: all,

@@ -20,13 +20,19 @@ const leaving = () => new Promise(resolve => process.stdin.on('end', resolve).re
 const next = message => (BigInt(message.offset) + 1n).toString()
 
 function consumer(groupId) {
-  return kafka.consumer({
+  const c = kafka.consumer({
     groupId,
     sessionTimeout: 5000,
     heartbeatInterval: 200,
     maxWaitTimeInMs: 100,
     readUncommitted: false,
   })
+  c.on(c.events.CRASH, ({ payload: { error, restart } }) => {
+    if (restart) return
+    console.error(error) // it does nothing any more, and says so only here
+    process.exit(1)
+  })
+  return c
 }
 
 /** Tells how many partitions a consumer has, whenever it has joined. */
@@ -60,7 +66,6 @@ async function consume(topic, count) {
   await c.subscribe({ topics: [topic], fromBeginning: true })
   let read = 0
   await new Promise((resolve, reject) => {
-    c.on(c.events.CRASH, ({ payload }) => reject(payload.error))
     c.run({
       autoCommit: false,
       eachMessage: async ({ partition, message }) => {

@@ -141,7 +141,13 @@ class Transform:
     def __init__(self, address, group, start, to, identity):
         self.to = to
         self.consumer = consumer(address, group, membership())
-        self.producer = Producer({"bootstrap.servers": address, "transactional.id": identity})
+        self.producer = Producer({
+            "bootstrap.servers": address,
+            "transactional.id": identity,
+            # librdkafka 2.16 bootstraps anew when all brokers are gone, and then waits for good for one that it
+            # has put away: with Apache Kafka as well.
+            "metadata.recovery.strategy": "none",
+        })
         self.producer.init_transactions()
         self.consumer.subscribe([start], on_assign=lambda c, partitions: tell("assigned", len(partitions)))
 
