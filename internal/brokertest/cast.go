@@ -15,9 +15,9 @@ import (
 // cast are the clients of a course.
 type cast struct {
 	*history
-	direct   string // the broker's address
-	proxied  string // the proxy's
-	anyFirst bool   // see Broker
+	direct      string // the broker's address
+	proxied     string // the proxy's
+	withinEpoch bool   // see Broker
 }
 
 // topics are what there is, and how many partitions each has.
@@ -38,7 +38,7 @@ func configs(topic string) map[string]*string {
 	}
 	return map[string]*string{
 		"cleanup.policy": kadm.StringPtr("compact"), "min.cleanable.dirty.ratio": kadm.StringPtr("0.01"),
-		"segment.ms": kadm.StringPtr("500"),
+		"segment.ms": kadm.StringPtr("50"),
 	}
 }
 

@@ -18,7 +18,9 @@ type evidence struct {
 // stand is where a record stands, and how its transaction ended there.
 type stand struct {
 	spot
-	end outcome // unknown: it has none
+	end      outcome // unknown: it has none
+	producer int64
+	epoch    int16
 }
 
 // check notes all that it finds.
@@ -108,9 +110,10 @@ func (e *evidence) checkLog() map[line]stand {
 			case x.value == seal:
 				continue
 			}
-			here := stand{spot{p, x.offset}, committed}
-			if first, twice := stands[x.line]; twice {
-				e.find("a record is there once", "%q stands at %v and at %v\n%s", x.line, first.spot, here.spot, e.story(x.line))
+			here := stand{spot{p, x.offset}, committed, x.producer, x.epoch}
+			if first, twice := stands[x.line]; twice && !e.mayRepeat(first, x) {
+				e.find("a record is there once", "%q stands at %v, of producer %d in epoch %d, and at %v, of producer %d in epoch %d\n%s",
+					x.line, first.spot, first.producer, first.epoch, here.spot, x.producer, x.epoch, e.story(x.line))
 				continue
 			}
 			if x.transactional {
@@ -128,6 +131,12 @@ func (e *evidence) checkLog() map[line]stand {
 		}
 	}
 	return stands
+}
+
+// mayRepeat tells whether a record that stands somewhere may stand once more: see
+// Broker.WithinEpoch. It was acknowledged there, if at all.
+func (e *evidence) mayRepeat(first stand, x entry) bool {
+	return e.final[1].withinEpoch && plain(x.line.writer) && (first.producer != x.producer || first.epoch != x.epoch)
 }
 
 // checkCommitted demands that who reads committed records saw those that a commit

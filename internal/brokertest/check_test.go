@@ -70,6 +70,13 @@ func (e *evidence) change(p place, offset int64, f func(*entry)) {
 	}
 }
 
+// inTwoEpochs lets what p0 wrote stand once more, where it was acknowledged.
+func inTwoEpochs(e *evidence) {
+	l, at := line{deal: deal{"p0", 1}, of: 1}, place{"p", 0}
+	e.acked[l] = ack{spot: spot{at, 1}}
+	e.show(at, entry{line: l, producer: 9}, entry{offset: 1, line: l, producer: 9, epoch: 1})
+}
+
 // Each promise that is broken is found, by its name.
 func TestCheck(t *testing.T) {
 	x, in := place{"x", 0}, place{"in", 0}
@@ -85,6 +92,11 @@ func TestCheck(t *testing.T) {
 		{"twice", "a record is there once", func(e *evidence) {
 			l := line{deal: deal{"p0", 1}, of: 1}
 			e.show(place{"p", 1}, entry{line: l, producer: 9})
+		}},
+		{"twice, in two epochs", "a record is there once", inTwoEpochs},
+		{"twice, in two epochs, of a broker that may", "", func(e *evidence) {
+			inTwoEpochs(e)
+			e.final[1].withinEpoch = true
 		}},
 		{"another value later", "an offset holds the same for ever", func(e *evidence) { e.live[1].saw[x][0].line.record = 5 }},
 		{"less seen while alive", "an offset holds the same for ever", func(e *evidence) { e.live[0].saw[in] = nil }},

@@ -27,11 +27,13 @@ type Broker struct {
 	Start time.Duration
 	// Stopped is the exit code of a clean stop.
 	Stopped int
-	// AnyFirst says that the broker may refuse a new producer's first batch for now, as
-	// before it is ready, and take the second: Apache Kafka takes any sequence number of
-	// a producer that it does not know. The client sends the first again in another
-	// epoch. So only what has the same epoch is in order.
-	AnyFirst bool
+	// WithinEpoch says that idempotent writes are in order and there once only within an
+	// epoch of their producer. Of each producer Apache Kafka's snapshots have but the last
+	// batch: after a restart one before it that is sent again is out of order. And it takes
+	// any sequence number of a producer that it does not know: the second batch, if the
+	// first was refused for now. Both times the client begins another epoch, and writes
+	// again what it knows nothing of.
+	WithinEpoch bool
 	// Disk is what holds its data, if that can be filled.
 	Disk *Disk
 }
@@ -139,7 +141,7 @@ func (r *running) begin(ctx context.Context) (err error) {
 		return err
 	}
 	at.Advertise = r.proxy.address()
-	r.cast = &cast{history: r.history, anyFirst: r.broker.AnyFirst, direct: at.Direct, proxied: at.Advertise}
+	r.cast = &cast{history: r.history, withinEpoch: r.broker.WithinEpoch, direct: at.Direct, proxied: at.Advertise}
 	if r.broker.Setup != nil {
 		if err := r.broker.Setup(ctx, at); err != nil {
 			return err

@@ -204,5 +204,8 @@ func ofMoves() []Mutant {
 		{"compaction takes aborted records for committed ones", []Edit{{
 			"broker/compaction.go", "aborted.Add(a.Producer, compact.Span{First: a.First, Last: a.Last})", "_ = a",
 		}}},
+		{"compaction goes beyond the last stable offset", []Edit{{
+			"broker/partition/dirty.go", "limit, left, n := p.limit(true),", "limit, left, n := p.limit(false),",
+		}}},
 	}
 }

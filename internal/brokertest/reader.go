@@ -18,6 +18,7 @@ type entry struct {
 	value         string
 	line          line // of a record that is no seal
 	producer      int64
+	epoch         int16
 	transactional bool
 	control       bool // it ends the producer's transaction
 	commit        bool // and that is how
@@ -30,7 +31,7 @@ type reader struct {
 	committed bool
 	saw       map[place][]entry
 	next      map[place]int64
-	last      map[place]map[string]line // by writer, or by its producer's epoch: see Broker.AnyFirst
+	last      map[place]map[string]line // by writer, or by its producer's epoch: see Broker.WithinEpoch
 	sealed    map[place]bool
 }
 
@@ -79,7 +80,7 @@ func (r *reader) read(ctx context.Context, address string) {
 			return
 		}
 		for _, e := range fetches.Errors() {
-			if !passing(e.Err) {
+			if !r.passing(e.Err) {
 				r.find("a reader gets what is there", "reader %s of %s/%d from %d on: %v", r.name, e.Topic, e.Partition, r.next[place{e.Topic, e.Partition}], e.Err)
 				return
 			}
@@ -93,14 +94,16 @@ func (r *reader) read(ctx context.Context, address string) {
 
 // passing tells whether an error of a fetch comes from a broker that cannot be reached,
 // or says that it goes by.
-func passing(err error) bool {
+func (r *reader) passing(err error) bool {
 	var lost *kgo.ErrDataLoss
 	var early *kgo.ErrFirstReadEOF
 	var broken net.Error
 	var refused *kerr.Error
 	switch {
 	case errors.As(err, &lost):
-		return false
+		// The client takes an epoch's end for where the log was cut off, and forgets the
+		// epoch of aborted records that it leaves out: what it shows of them is a loss.
+		return lost.ResetTo >= r.next[place{lost.Topic, lost.Partition}]
 	case errors.As(err, &refused):
 		return refused.Retriable && !errors.Is(err, kerr.CorruptMessage)
 	}
@@ -110,7 +113,7 @@ func passing(err error) bool {
 // see demands that all comes in the order in which it was written.
 func (r *reader) see(x *kgo.Record) {
 	at := place{x.Topic, x.Partition}
-	e := entry{offset: x.Offset, value: string(x.Value), producer: x.ProducerID, transactional: x.Attrs.IsTransactional(), control: x.Attrs.IsControl()}
+	e := entry{offset: x.Offset, value: string(x.Value), producer: x.ProducerID, epoch: x.ProducerEpoch, transactional: x.Attrs.IsTransactional(), control: x.Attrs.IsControl()}
 	if next := r.next[at]; x.Offset < next || !r.committed && at.topic != keyed && x.Offset > next {
 		r.find("a reader sees all offsets in their order", "reader %s of %v is at %d, and gets %d", r.name, at, next, x.Offset)
 	}
@@ -134,7 +137,7 @@ func (r *reader) seeLine(at place, e *entry, epoch int16) {
 	}
 	e.line, e.value = l, "" // it is all that the value says
 	who := l.writer
-	if r.anyFirst && plain(who) {
+	if r.withinEpoch && plain(who) {
 		who = fmt.Sprint(who, e.producer, epoch)
 	}
 	switch was := r.last[at][who]; {
