@@ -284,21 +284,7 @@ func (a *audience) wait(ms int64) {
 // restart begins anew with the log, or with a snapshot, and must be what was.
 func (a *audience) restart() {
 	before, ok := a.groups.DescribeConsumers(theGroup)
-	if rapid.Bool().Draw(a.t, "snapshot") {
-		a.log = nil
-		for e := range a.groups.Snapshot() {
-			a.log = append(a.log, e.Append(nil))
-		}
-	}
-	a.groups = New(audienceSettings())
-	for _, b := range a.log {
-		e, err := Read(b)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		a.groups.Apply(e)
-	}
-	a.groups.Recovered(a.now)
+	a.groups, a.log = restarted(a.t, a.groups, a.log, a.now)
 	if after, _ := a.groups.DescribeConsumers(theGroup); ok && fmt.Sprint(after) != fmt.Sprint(before) {
 		a.t.Fatalf("%+v\nis after the restart\n%+v", before, after)
 	}

@@ -1,6 +1,7 @@
 package group
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -280,22 +281,38 @@ func (w *world) wait(ms int64) {
 
 // restart begins anew with the log, or with a snapshot of it.
 func (w *world) restart() {
-	if rapid.Bool().Draw(w.t, "snapshot") {
-		w.log = nil
-		for e := range w.groups.Snapshot() {
-			w.log = append(w.log, e.Append(nil))
+	w.groups, w.log = restarted(w.t, w.groups, w.log, w.now)
+	w.waits = map[Ticket]wait{}
+}
+
+// restarted makes groups anew from their log, or from a snapshot, and returns what
+// the log is then.
+func restarted(t *rapid.T, g *Groups, log [][]byte, now int64) (*Groups, [][]byte) {
+	if rapid.Bool().Draw(t, "snapshot") {
+		log = nil
+		for e := range g.Snapshot() {
+			log = append(log, e.Append(nil))
 		}
 	}
-	w.groups = New(settings())
-	for _, b := range w.log {
+	return replayed(t, g.set, log, now), log
+}
+
+// replayed makes groups from a log.
+func replayed(t rapid.TB, set Settings, log [][]byte, now int64) *Groups {
+	t.Helper()
+	g := New(set)
+	for _, b := range log {
 		e, err := Read(b)
 		if err != nil {
-			w.t.Fatal(err)
+			t.Fatal(err)
 		}
-		w.groups.Apply(e)
+		if !bytes.Equal(e.Append(nil), b) {
+			t.Fatalf("%x reads as %+v", b, e)
+		}
+		g.Apply(e)
 	}
-	w.groups.Recovered(w.now)
-	w.waits = map[Ticket]wait{}
+	g.Recovered(now)
+	return g
 }
 
 // take logs events and hands out replies.

@@ -1,7 +1,6 @@
 package group
 
 import (
-	"bytes"
 	"cmp"
 	"flag"
 	"slices"
@@ -291,18 +290,7 @@ func (s *script) describe() {
 
 // restart makes the groups anew from the log.
 func (s *script) restart() {
-	s.groups = New(Defaults())
-	for _, b := range s.log {
-		e, err := Read(b)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		if !bytes.Equal(e.Append(nil), b) {
-			s.t.Fatalf("%x reads as %+v", b, e)
-		}
-		s.groups.Apply(e)
-	}
-	s.groups.Recovered(s.now)
+	s.groups = replayed(s.t, s.groups.set, s.log, s.now)
 	s.tickets = map[Ticket]*client{}
 }
 
