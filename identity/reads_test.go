@@ -68,7 +68,7 @@ func TestEventHeader(t *testing.T) {
 	for header, want := range map[string]string{
 		"ce_id": "ce_id", "CE_ID": "ce_id", "ce-id": "ce-id", "Ce-Source": "ce-source", "cloudEvents:id": "ce_id",
 		"cloudEvents_source": "ce_source", "CLOUDEVENTS:SOURCE": "ce_source",
-		"": "", "ce_type": "", "id": "", "cloudEvents:source ": "", "cloudEvents-id": "",
+		"": "", "ce_type": "", "id": "", "cloudEvents:source2": "", "cloudEvents-id": "",
 	} {
 		got := EventHeader([]byte(header))
 		if got != want {
