@@ -119,6 +119,12 @@ func (f *failing) kill(left func(*vfs.Mem) *vfs.Mem) {
 	f.on(m)
 }
 
+// clean does what the cleaner has to do, which is nothing when the log has failed.
+func (f *failing) clean() {
+	f.must(f.broker.cleaner.once(f.Context()))
+	f.must(f.broker.wal.Err())
+}
+
 // script has something of everything that is done to the disk.
 func (f *failing) script() []step {
 	w := f.w
@@ -157,10 +163,10 @@ func (f *failing) script() []step {
 		one("write what is kept for a while", write(to[2], "last", "", strings.Repeat("-", 90)))
 	}
 	restart()
-	several("compact, regroup, reclaim", func() { f.must(f.broker.cleaner.once(f.Context())) })
+	several("compact, regroup, reclaim", f.clean)
 	one("write a key", write(to[0], "prices", "k0", "new"))
 	several("let old records go", func() { f.must(f.broker.retention.once()) })
-	several("compact again", func() { f.must(f.broker.cleaner.once(f.Context())) })
+	several("compact again", f.clean)
 	killed(func(m *vfs.Mem) *vfs.Mem { return m.PowerLoss(nil) })
 	one("write after all", write(to[1], "small", "", "more"))
 	one("stop", f.end)
