@@ -217,7 +217,13 @@ func (s state) unnamed() state {
 // on, or takes nothing more and says so: KAFKA_STORAGE_ERROR to clients, and why in
 // its own log. What was acknowledged before can be read, and is there on a disk that
 // works, also if power is lost meanwhile; of what was not, all or nothing.
-func TestFailureOfEachDiskOperation(t *testing.T) { failDisk(t, 7) }
+func TestFailureOfEachDiskOperation(t *testing.T) {
+	of := 7
+	if raced {
+		of = 31
+	}
+	failDisk(t, of)
+}
 
 // TestTortureFailingDisk does so at all operations, not at some.
 func TestTortureFailingDisk(t *testing.T) {
@@ -229,6 +235,7 @@ func TestTortureFailingDisk(t *testing.T) {
 
 // failDisk fails one of so many operations.
 func failDisk(t *testing.T, of int) {
+	t.Helper()
 	states, ops := healthy(t)
 	ended := map[string]int{}
 	for op := 0; op < ops && !t.Failed(); op += of {
