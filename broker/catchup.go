@@ -17,9 +17,10 @@ import (
 type catchUp struct {
 	windows *windows
 
-	of     map[uint32]behind // by partition
-	copies map[uint32][]ledger.Entry
-	ids    unique.Reader
+	of    map[uint32]behind         // by partition
+	ended map[uint32][]ledger.Entry // of a transaction that is about to end
+	at    int64                     // when
+	ids   unique.Reader
 }
 
 // behind is a partition whose topic has a window.
@@ -30,7 +31,7 @@ type behind struct {
 }
 
 func (c *catchUp) run() error {
-	c.of, c.copies = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
+	c.of, c.ended = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
 	first := c.windows.newest() + 1
 	for _, t := range c.windows.topics.list() {
 		if t.window == nil {
@@ -48,7 +49,11 @@ func (c *catchUp) run() error {
 }
 
 func (c *catchUp) frame(f wal.Frame) error {
-	if f.Kind != frameBatch && f.Kind != partition.FrameCopies {
+	switch f.Kind {
+	case frameEnded:
+		return c.end(f)
+	case frameBatch, partition.FrameSifted, partition.FrameIDs:
+	default:
 		return nil
 	}
 	number, rest, err := partition.NumberOf(f.Payload)
@@ -63,13 +68,22 @@ func (c *catchUp) frame(f wal.Frame) error {
 	if err != nil {
 		return err
 	}
-	if f.Kind == partition.FrameCopies {
-		c.copies[number] = copiesOf(rest)
-		return nil
+	switch f.Kind {
+	case partition.FrameSifted:
+		var gone []byte
+		if gone, rest, err = partition.Sifted(rest); err != nil {
+			return err
+		}
+		return c.batch(number, p, now, rest, copiesOf(gone))
+	case partition.FrameIDs:
+		before, ids, err := readIDs(rest)
+		if before == 0 {
+			clear(c.ended) // of an end that did not come
+		}
+		c.at, c.ended[number] = now, append(c.ended[number], ids...)
+		return err
 	}
-	copies := c.copies[number]
-	delete(c.copies, number)
-	return c.batch(number, p, now, rest, copies)
+	return c.batch(number, p, now, rest, nil)
 }
 
 // copiesOf are the entries of copies that were left out of a batch.
@@ -91,18 +105,48 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 	if last <= p.to || h.Attributes.Has(batch.Control) {
 		return nil
 	}
-	if err := c.ids.Read(p.w.namer, p.index, b, 0); err != nil {
-		return fmt.Errorf("partition %d, offset %d: %w", number, h.BaseOffset, err)
-	}
-	for i := range c.ids.Entries {
-		c.ids.Entries[i].Offset += h.BaseOffset
-	}
 	for i := range copies {
 		copies[i].Offset = last
 	}
-	p.to = last
+	entries := copies
+	if !h.Attributes.Has(batch.Transactional) { // else its ids come with its end
+		if err := c.ids.Read(p.w.namer, p.index, b, 0); err != nil {
+			return fmt.Errorf("partition %d, offset %d: %w", number, h.BaseOffset, err)
+		}
+		for i := range c.ids.Entries {
+			c.ids.Entries[i].Offset += h.BaseOffset
+		}
+		entries = append(c.ids.Entries, copies...)
+	}
+	return c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})
+}
+
+// take has a partition's window take what the log has already.
+func (c *catchUp) take(number uint32, p behind, now int64, b ledger.Batch) error {
+	b.Source, p.to = source(p.index), b.Through
 	c.of[number] = p
-	return p.w.take(now, ledger.Batch{Source: source(p.index), Entries: append(c.ids.Entries, copies...), Through: last})
+	return p.w.take(now, b)
+}
+
+// end has windows take the ids of a transaction that has ended.
+func (c *catchUp) end(f wal.Frame) error {
+	if len(c.ended) == 0 {
+		return nil
+	}
+	defer clear(c.ended)
+	event, _, err := readEnded(f)
+	if err != nil || !event.End.Commit {
+		return err
+	}
+	for _, m := range event.End.Markers {
+		ids, ok := c.ended[m.Partition]
+		if p := c.of[m.Partition]; ok && m.Offset > p.to {
+			if err := c.take(m.Partition, p, c.at, ledger.Batch{Entries: ids, Through: m.Offset}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // take has the window take what the log has already.

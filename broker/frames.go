@@ -30,7 +30,8 @@ import (
 //	33 time          8 the newest time of an append, Unix ms; in a snapshot
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
-// records are let go and moved, and 34, of copies that were not kept.
+// records are let go and moved, 34, a batch without its copies, and 36, of the ids of
+// transactions that end.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade

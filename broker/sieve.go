@@ -8,8 +8,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
-	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledger"
 )
@@ -19,80 +19,92 @@ import (
 type sieve struct {
 	w         *window
 	rules     *unique.Rules
-	log       *partition.Log
+	open      *openIDs
+	producer  int64          // of the transaction that the batch is part of; else batch.None
 	partition int32          // of the topic
 	number    uint32         // on the node
 	last      int32          // the batch's last offset delta
 	ids       *unique.Reader // of the batch's records
 	copies    []unique.Copy  // that are among them
-	batch     ledger.Batch
+	known     []bool         // by entry: the window knew it before the batch; of lookAhead
+	asked     ledger.Batch
 	step      *ledger.Step
 }
 
 // Pass is [partition.Gate]: the window is the batch's until Passed.
-func (s *sieve) Pass(base, now int64, b []byte) (instead []byte, err error) {
+func (s *sieve) Pass(base, now int64, b []byte) (instead, copies []byte, err error) {
 	s.w.mu.Lock()
-	if instead, err = s.pass(base, now, b); err != nil {
+	if instead, copies, err = s.pass(base, now, b); err != nil {
 		if s.step != nil {
 			s.step.Fail(err)
 		}
 		s.w.mu.Unlock()
 	}
-	return instead, err
+	return instead, copies, err
 }
 
-func (s *sieve) pass(base, now int64, b []byte) (instead []byte, err error) {
+func (s *sieve) pass(base, now int64, b []byte) (instead, copies []byte, err error) {
 	if s.w.err != nil {
-		return nil, s.w.err
+		return nil, nil, s.w.err
 	}
-	s.batch = ledger.Batch{Source: source(s.partition), Entries: s.ids.Entries, Through: base + int64(s.last)}
-	for i := range s.batch.Entries {
-		s.batch.Entries[i].Offset += base
+	for i := range s.ids.Entries {
+		s.ids.Entries[i].Offset += base
 	}
-	s.step, err = s.w.ledger.Begin(time.UnixMilli(now), &s.batch)
+	s.asked = ledger.Batch{Source: source(s.partition), Entries: s.ids.Entries, Through: base + int64(s.last)}
+	s.step, err = s.w.ledger.Begin(time.UnixMilli(now), &s.asked)
 	if errors.Is(err, hapax.ErrFull) {
-		return nil, refuse(code.NotEnoughReplicas, "the topic's window is full: %v", err)
+		return nil, nil, refuse(code.NotEnoughReplicas, "the topic's window is full: %v", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask the topic's window: %w", err)
+		return nil, nil, fmt.Errorf("ask the topic's window: %w", err)
 	}
-	if s.rejects() {
+	if s.rejects() || s.inTransaction() {
 		if err := s.lookAhead(base); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
+	if s.inTransaction() {
+		s.asked.Entries = s.knownBefore()
+	}
 	if err := s.step.Admit(); err != nil {
-		return nil, fmt.Errorf("ask the topic's window: %w", err)
+		return nil, nil, fmt.Errorf("ask the topic's window: %w", err)
 	}
 	s.count()
 	if s.rules.Shadow {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return s.without(base, now, b)
+	return s.without(base)
 }
+
+func (s *sieve) inTransaction() bool { return s.producer != batch.None }
 
 // rejects tells whether a record may be a reason to refuse all of the batch.
 func (s *sieve) rejects() bool {
 	return !s.rules.Shadow && (s.rules.Duplicates.Fate == unique.Reject || s.rules.Conflicts.Fate == unique.Reject)
 }
 
-// lookAhead refuses the batch if it has records that are refused. Nothing is
-// remembered of it then.
+// lookAhead gives the verdicts before anything is remembered of the batch, and
+// refuses it if it has records that are refused.
 func (s *sieve) lookAhead(base int64) error {
 	if err := s.step.Look(); err != nil {
 		return fmt.Errorf("ask the topic's window: %w", err)
 	}
-	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
-	within := make(map[hapax.Fingerprint]hapax.Digest, len(s.batch.Entries))
-	for i := range s.batch.Entries {
-		e := &s.batch.Entries[i]
-		if first, again := within[e.Fingerprint]; again && e.Verdict == hapax.Fresh {
-			if e.Verdict = hapax.Duplicate; first != e.Digest {
-				e.Verdict = hapax.Conflict
-			}
+	var before map[hapax.Fingerprint]hapax.Digest
+	if s.inTransaction() {
+		if err := s.open.fits(s.producer, s.w, len(s.ids.Entries)); err != nil {
+			return err
 		}
+		before = s.open.known(s.producer, s.w)
+	}
+	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
+	within := make(map[hapax.Fingerprint]hapax.Digest, len(s.ids.Entries))
+	for i := range s.ids.Entries {
+		e := &s.ids.Entries[i]
+		s.known = append(s.known, e.Verdict != hapax.Fresh)
+		judge(e, before)
+		judge(e, within)
 		within[e.Fingerprint] = e.Digest
-		if s.fateOf(e).Fate == unique.Reject && len(wrong) < mostWrong {
+		if s.rejects() && s.fateOf(e).Fate == unique.Reject && len(wrong) < mostWrong {
 			wrong = append(wrong, wrongRecord(int32(e.Offset-base), e.Verdict.String()))
 		}
 	}
@@ -104,6 +116,32 @@ func (s *sieve) lookAhead(base int64) error {
 		unique.SettingDuplicates, s.rules.Duplicates, unique.SettingConflicts, s.rules.Conflicts)}
 }
 
+// judge gives the verdict on an entry that is fresh but for ids with these digests.
+func judge(e *ledger.Entry, ids map[hapax.Fingerprint]hapax.Digest) {
+	first, again := ids[e.Fingerprint]
+	switch {
+	case !again || e.Verdict != hapax.Fresh:
+	case first != e.Digest:
+		e.Verdict = hapax.Conflict
+	default:
+		e.Verdict = hapax.Duplicate
+	}
+}
+
+// knownBefore are the entries that the window knew before the transaction. Those of a
+// window that only counts it is told of when the transaction ends.
+func (s *sieve) knownBefore() (all []ledger.Entry) {
+	if s.rules.Shadow {
+		return nil
+	}
+	for i, known := range s.known {
+		if known {
+			all = append(all, s.ids.Entries[i])
+		}
+	}
+	return all
+}
+
 func wrongRecord(delta int32, message string) kmsg.ProduceResponseTopicPartitionErrorRecord {
 	e := kmsg.NewProduceResponseTopicPartitionErrorRecord()
 	e.RelativeOffset, e.ErrorMessage = delta, &message
@@ -111,68 +149,80 @@ func wrongRecord(delta int32, message string) kmsg.ProduceResponseTopicPartition
 }
 
 // fateOf is what becomes of a record that has an id.
-func (s *sieve) fateOf(e *ledger.Entry) unique.Policy {
-	switch e.Verdict {
+func (s *sieve) fateOf(e *ledger.Entry) unique.Policy { return fateOf(s.rules, e.Verdict) }
+
+func fateOf(rules *unique.Rules, v hapax.Verdict) unique.Policy {
+	switch v {
 	case hapax.Duplicate:
-		return s.rules.Duplicates
+		return rules.Duplicates
 	case hapax.Conflict:
-		return s.rules.Conflicts
+		return rules.Conflicts
 	}
 	return unique.Policy{Fate: unique.Accept}
 }
 
 // count counts the batch's records by their verdicts.
 func (s *sieve) count() {
-	var duplicates, conflicts int64
-	for i := range s.batch.Entries {
-		switch s.batch.Entries[i].Verdict {
-		case hapax.Duplicate:
-			duplicates++
-		case hapax.Conflict:
-			conflicts++
-		}
-	}
 	c := &s.w.count
-	c.unique.Add(int64(len(s.batch.Entries)) - duplicates - conflicts)
-	c.duplicates.Add(duplicates)
-	c.conflicts.Add(conflicts)
+	c.verdicts(s.ids.Entries)
 	c.missing.Add(int64(len(s.ids.Missing)))
 }
 
 // without is the batch without what does not pass, nil if all does. The ids that are
-// left out go to the log before it.
-func (s *sieve) without(base, now int64, b []byte) ([]byte, error) {
-	var gone []byte
-	for i := range s.batch.Entries {
-		e := &s.batch.Entries[i]
+// left out, of a transaction those that the window knew, go to the log with it.
+func (s *sieve) without(base int64) (instead, gone []byte, err error) {
+	for i := range s.ids.Entries {
+		e := &s.ids.Entries[i]
 		fate := s.fateOf(e).Fate
 		if fate == unique.Accept {
 			continue
 		}
 		s.copies = append(s.copies, unique.Copy{Delta: int32(e.Offset - base), Fate: fate, Verdict: e.Verdict})
-		if gone == nil {
-			gone = partition.AppendHead(nil, s.number, now)
+		if s.inTransaction() && s.known[i] || !s.inTransaction() && fate != unique.Mark {
+			gone = append(gone, e.Fingerprint[:]...)
 		}
-		gone = append(gone, e.Fingerprint[:]...)
 	}
-	if gone == nil {
-		return nil, nil
+	if len(s.copies) == 0 {
+		return nil, nil, nil
 	}
-	instead, err := s.ids.Rewrite(nil, s.copies)
+	if instead, err = s.ids.Rewrite(nil, s.copies); err != nil {
+		return nil, nil, fmt.Errorf("leave copies out of a batch: %w", err)
+	}
+	return instead, gone, nil
+}
+
+// Passed is [partition.Gate].
+func (s *sieve) Passed(err error) {
 	if err != nil {
-		return nil, fmt.Errorf("leave copies out of a batch: %w", err)
+		s.step.Fail(err)
+	} else {
+		s.w.steps++
+		_ = s.step.End() // the ledger has failed then, which the next batch is told
+		if s.inTransaction() {
+			s.open.add(s.producer, s.number, s.w, s.partition, s.stays())
+		}
 	}
-	if _, err := s.log.Append(partition.FrameCopies, gone); err != nil {
-		return nil, err
+	s.w.mu.Unlock()
+}
+
+// stays are the entries of the records that are in the log.
+func (s *sieve) stays() (all []ledger.Entry) {
+	for i := range s.ids.Entries {
+		if e := &s.ids.Entries[i]; s.rules.Shadow || e.Verdict == hapax.Fresh {
+			all = append(all, *e)
+		}
 	}
-	return instead, nil
+	return all
 }
 
 // sieve reads the ids of a batch that is about to be appended.
 func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
 	s := &sieve{
-		w: t.window, rules: t.rules.window, log: ws.topics.log, partition: index, number: b.to.Number(),
-		last: b.header.LastOffsetDelta, ids: ws.readers.take(),
+		w: t.window, rules: t.rules.window, open: &ws.pending, producer: batch.None,
+		partition: index, number: b.to.Number(), last: b.header.LastOffsetDelta, ids: ws.readers.take(),
+	}
+	if b.header.Attributes.Has(batch.Transactional) {
+		s.producer = b.header.ProducerID
 	}
 	if err := s.ids.Read(s.w.namer, index, b.bytes, ws.inflated); err != nil {
 		ws.readers.put(s.ids)
@@ -190,15 +240,4 @@ func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
 	return nil, &recordsError{records: wrong, error: refuse(code.InvalidRecord,
 		"a batch with records without an id, and topic %q refuses them: %s=%v, %s=%v",
 		t.name, unique.SettingMissing, s.rules.Missing, unique.SettingIdentity, s.rules.Identity)}
-}
-
-// Passed is [partition.Gate].
-func (s *sieve) Passed(err error) {
-	if err != nil {
-		s.step.Fail(err)
-	} else {
-		s.w.steps++
-		_ = s.step.End() // the ledger has failed then, which the next batch is told
-	}
-	s.w.mu.Unlock()
 }

@@ -105,13 +105,13 @@ func replayPartition(b *Broker, f wal.Frame) error {
 	}
 	r := partition.Replay{Partition: p}
 	switch f.Kind {
-	case partition.FrameCopies:
-		return nil // of what is no record: see catchUp
-	case frameBatch:
+	case partition.FrameIDs:
+		return nil // they are for windows: see catchUp
+	case frameBatch, partition.FrameSifted:
 		if now, _, err := partition.TimeOf(rest); err == nil {
 			b.time.stored(now)
 		}
-		return r.Batch(rest, f.File, f.Offset+4)
+		return r.Batch(f.Kind, rest, f.File, f.Offset+4)
 	case partition.FrameCut:
 		return r.Cut(rest)
 	case partition.FrameKept:

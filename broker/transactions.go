@@ -111,7 +111,8 @@ func (t *transactions) end(event *txn.Event) (wal.Position, error) {
 		t.b.groups.mu.Lock()
 		defer t.b.groups.mu.Unlock()
 	}
-	at, err := t.b.log.EndTransaction(markerOf(event), in, func(offsets []int64) (uint8, []byte) {
+	gate := t.b.windows.ending(event.End.Marker.ID, event.End.Commit)
+	at, err := t.b.log.EndTransaction(markerOf(event), in, gate, func(offsets []int64) (uint8, []byte) {
 		for i, offset := range offsets {
 			markers[i].Offset = offset
 		}
@@ -141,18 +142,10 @@ func markerOf(event *txn.Event) batch.Marker {
 
 // replayEnd takes over the end of a transaction.
 func (t *transactions) replayEnd(f wal.Frame) error {
-	size, n := binary.Uvarint(f.Payload)
-	if n <= 0 || size > uint64(len(f.Payload)-n) {
-		return fmt.Errorf("%w: the end of a transaction is cut off", hapax.ErrCorrupt)
-	}
-	event, err := txn.Read(f.Payload[n : n+int(size)])
+	event, at, err := readEnded(f)
 	if err != nil {
 		return err
 	}
-	if event.Kind != txn.Ended {
-		return fmt.Errorf("%w: a frame for the end of a transaction holds another event", hapax.ErrCorrupt)
-	}
-	at := n + int(size)
 	for _, m := range event.End.Markers {
 		if m.Offset == partition.NoOffset {
 			continue
@@ -167,8 +160,51 @@ func (t *transactions) replayEnd(f wal.Frame) error {
 		}
 		at += batch.MarkerSize
 	}
+	if err := t.replayInstead(f, at); err != nil {
+		return err
+	}
 	t.endGroups(event)
 	return t.c.Apply(event)
+}
+
+// readEnded reads the event of the end of a transaction, and where in the frame its
+// markers begin.
+func readEnded(f wal.Frame) (event *txn.Event, at int, err error) {
+	size, n := binary.Uvarint(f.Payload)
+	if n <= 0 || size > uint64(len(f.Payload)-n) {
+		return nil, 0, fmt.Errorf("%w: the end of a transaction is cut off", hapax.ErrCorrupt)
+	}
+	at = n + int(size)
+	if event, err = txn.Read(f.Payload[n:at]); err != nil {
+		return nil, 0, err
+	}
+	if event.Kind != txn.Ended {
+		return nil, 0, fmt.Errorf("%w: a frame for the end of a transaction holds another event", hapax.ErrCorrupt)
+	}
+	return event, at, nil
+}
+
+// replayInstead takes over the batches that the end of a transaction has for the
+// places of others, from an offset of its frame on.
+func (t *transactions) replayInstead(f wal.Frame, at int) error {
+	for at < len(f.Payload) {
+		number, rest, err := partition.NumberOf(f.Payload[at:])
+		if err != nil {
+			return err
+		}
+		at += len(f.Payload[at:]) - len(rest)
+		h, err := batch.ReadHeader(rest)
+		if err != nil || h.Size() > len(rest) {
+			return fmt.Errorf("%w: the end of a transaction holds what is no batch", hapax.ErrCorrupt)
+		}
+		if p := t.b.topics.numbered(number); p != nil {
+			if _, err := (partition.Replay{Partition: p}).Instead(rest, f.File, f.Offset+int64(at)); err != nil {
+				return err
+			}
+		}
+		at += h.Size()
+	}
+	return nil
 }
 
 const (

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -44,6 +45,24 @@ type window struct {
 type windowCounters struct {
 	unique, duplicates, conflicts, missing atomic.Int64
 }
+
+// verdicts counts records by theirs.
+func (c *windowCounters) verdicts(entries []ledger.Entry) {
+	var duplicates, conflicts int64
+	for i := range entries {
+		switch entries[i].Verdict {
+		case hapax.Duplicate:
+			duplicates++
+		case hapax.Conflict:
+			conflicts++
+		}
+	}
+	c.unique.Add(int64(len(entries)) - duplicates - conflicts)
+	c.duplicates.Add(duplicates)
+	c.conflicts.Add(conflicts)
+}
+
+func compareWindows(a, b *window) int { return cmp.Compare(a.number, b.number) }
 
 // windowDir is where a window's ledger is, below the directory of all.
 func windowDir(all string, topic [16]byte, number uint64) string {

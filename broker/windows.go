@@ -28,6 +28,8 @@ type windows struct {
 	files  windowFiles
 	dir    string
 
+	pending  openIDs
+	records  *records
 	readers  readers
 	inflated int // bytes that the records of a batch may become
 
@@ -38,6 +40,8 @@ type windows struct {
 
 func (ws *windows) init(b *Broker) {
 	ws.topics, ws.wal, ws.of, ws.next = b.topics, func() *wal.Log { return b.wal }, make(map[[16]byte]*window), 1
+	ws.pending.of = make(map[int64]openTransaction)
+	ws.records = &b.records
 	ws.files = windowFiles{
 		fs: b.options.FS, clock: &b.time, log: b.options.Logger,
 		follow: func() error { return b.wal.Sync(b.wal.End()) },
@@ -159,6 +163,14 @@ func (ws *windows) open() error {
 	}
 	if err := (&catchUp{windows: ws}).run(); err != nil {
 		return fmt.Errorf("bring windows to where the log is: %w", err)
+	}
+	for _, t := range ws.topics.list() {
+		if t.window == nil {
+			continue
+		}
+		if err := ws.readPending(t); err != nil {
+			return fmt.Errorf("read the ids of open transactions: %w", err)
+		}
 	}
 	return ws.sweep()
 }

@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -34,6 +35,18 @@ func (l *Log) End() { l.gate.RUnlock() }
 // [wal.Log.Append].
 func (l *Log) Append(kind uint8, parts ...[]byte) (wal.Position, error) {
 	return l.wal.Append(kind, parts...)
+}
+
+// appendBatch appends a batch behind the head of its frame, and returns where the
+// batch begins in its file.
+func (l *Log) appendBatch(head, copies, b []byte) (at wal.Position, begins int64, err error) {
+	if len(copies) == 0 {
+		at, err = l.Append(FrameBatch, head, b)
+		return at, at.Offset + int64(len(head)), err
+	}
+	head = binary.LittleEndian.AppendUint32(head, uint32(len(copies)/16))
+	at, err = l.Append(FrameSifted, head, copies, b)
+	return at, at.Offset + int64(len(head)+len(copies)), err
 }
 
 // Sync returns once the log up to end is durable.

@@ -27,16 +27,32 @@ const LeaderEpoch = 0
 //	4 partition number · 8 append time, Unix ms · the batch
 const FrameBatch = 1
 
-// FrameCopies is the kind of the log's frames that say which copies were left out of
-// the batch that stands behind them:
+// FrameSifted is the kind of the log's frames that hold a batch from which copies were
+// left out, and which:
 //
-//	4 partition number · 8 append time, Unix ms · copies × 16 fingerprint
-const FrameCopies = 34
+//	4 partition number · 8 append time, Unix ms · 4 copies · copies × 16 fingerprint · the batch
+const FrameSifted = 34
+
+// FrameIDs is the kind of those that say which ids a transaction has in a partition
+// that it is about to end in, with a commit. There may be several of one:
+//
+//	4 partition number · 8 append time, Unix ms · 4 such frames that the end has had before · ids × (16 fingerprint ·
+//	8 digest · 8 offset · 8 bytes)
+const FrameIDs = 36
 
 const frameHead = 12
 
-// TimeOf takes the time off the head of a batch's frame, or of its copies', behind
-// the number.
+// Sifted takes the copies off the front of a batch from which they were left out.
+func Sifted(b []byte) (copies, rest []byte, err error) {
+	if len(b) >= 4 {
+		if n := uint64(binary.LittleEndian.Uint32(b)) * 16; n <= uint64(len(b)-4) {
+			return b[4 : 4+n], b[4+n:], nil
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: the copies of a batch are cut off", hapax.ErrCorrupt)
+}
+
+// TimeOf takes the time off the head of a frame, behind the number.
 func TimeOf(rest []byte) (now int64, behind []byte, err error) {
 	if len(rest) < 8 {
 		return 0, nil, fmt.Errorf("%w: a batch without a time", hapax.ErrCorrupt)
@@ -44,7 +60,7 @@ func TimeOf(rest []byte) (now int64, behind []byte, err error) {
 	return int64(binary.LittleEndian.Uint64(rest)), rest[8:], nil
 }
 
-// AppendHead appends the beginning of a batch's frame, or of its copies'.
+// AppendHead appends the beginning of a frame that has a time.
 func AppendHead(b []byte, number uint32, now int64) []byte {
 	b = binary.LittleEndian.AppendUint32(b, number)
 	return binary.LittleEndian.AppendUint64(b, uint64(now))
@@ -102,9 +118,9 @@ type Appended struct {
 // Passed.
 type Gate interface {
 	// Pass returns another batch to append instead, with the same offsets and
-	// sequence, nil for the one given, or why there is none. It may append frames of its
-	// own to the log.
-	Pass(base, now int64, b []byte) (instead []byte, err error)
+	// sequence, nil for the one given, or why there is none; and the fingerprints, of 16
+	// bytes each, of copies that the log is to know of.
+	Pass(base, now int64, b []byte) (instead, copies []byte, err error)
 	// Passed ends it: the batch is appended, or the error says why it is not.
 	Passed(err error)
 }
@@ -131,11 +147,13 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gat
 		}
 	}
 	base := p.end
+	var copies []byte
 	if gate != nil {
-		instead, err := gate.Pass(base, now, b)
+		instead, gone, err := gate.Pass(base, now, b)
 		if err != nil {
 			return Appended{}, err
 		}
+		copies = gone
 		if instead != nil {
 			b, h = instead, headerOf(instead, h)
 		}
@@ -145,14 +163,14 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gat
 		batch.SetAppendTime(b, now)
 		h.MaxTimestamp = now
 	}
-	at, err := p.log.Append(FrameBatch, AppendHead(make([]byte, 0, frameHead), p.number, now), b)
+	at, begins, err := p.log.appendBatch(AppendHead(make([]byte, 0, frameHead+4), p.number, now), copies, b)
 	if gate != nil {
 		gate.Passed(err)
 	}
 	if err != nil {
 		return Appended{}, err
 	}
-	p.add(&h, base, Extent{File: at.File, At: at.Offset + frameHead, Length: int32(len(b))})
+	p.add(&h, base, Extent{File: at.File, At: begins, Length: int32(len(b))})
 	if h.Idempotent() {
 		p.producers.Apply(from, producer.Place{Offset: base, Time: now, Position: at.End})
 	}

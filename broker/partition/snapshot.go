@@ -147,11 +147,13 @@ func (p Replay) RestoreExtents(rest []byte) error {
 	return nil
 }
 
-// Batch takes over a batch that the log holds. rest is the payload behind the
-// number, at offset at of a file.
-func (p Replay) Batch(rest []byte, file uint64, at int64) error {
-	const head = frameHead - 4
+// Batch takes over a batch that the log holds, by a frame of a kind. rest is the
+// payload behind the number, at offset at of a file.
+func (p Replay) Batch(kind uint8, rest []byte, file uint64, at int64) error {
 	now, b, err := TimeOf(rest)
+	if err == nil && kind == FrameSifted {
+		_, b, err = Sifted(b)
+	}
 	if err != nil {
 		return err
 	}
@@ -162,7 +164,7 @@ func (p Replay) Batch(rest []byte, file uint64, at int64) error {
 	if h.BaseOffset != p.end || h.LastOffsetDelta < 0 {
 		return corrupt(p.number, fmt.Sprintf("a batch at offset %d, and %d is next", h.BaseOffset, p.end))
 	}
-	p.add(&h, h.BaseOffset, Extent{File: file, At: at + head, Length: int32(h.Size())})
+	p.add(&h, h.BaseOffset, Extent{File: file, At: at + int64(len(rest)-len(b)), Length: int32(h.Size())})
 	p.high = p.end
 	if h.Idempotent() {
 		p.producers.Apply(sender(&h), producer.Place{Offset: h.BaseOffset, Time: now})

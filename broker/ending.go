@@ -1,0 +1,262 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// ending is the end of a transaction that has ids in windows. It is the end's
+// [partition.EndGate]. If it commits, the ids that nobody has by now are its own; the
+// records with others are left out, as copies are.
+type ending struct {
+	ws       *windows
+	producer int64
+	commit   bool
+
+	claims []*claim // by window
+	frames uint32   // of ids, that are in the log
+}
+
+// claim is what a transaction has in one window. It holds the window's mu.
+type claim struct {
+	w     *window
+	rules *unique.Rules
+	parts []claimed
+	step  *ledger.Step
+}
+
+// claimed is what it has in one partition.
+type claimed struct {
+	*openPart
+	in    partition.Ending
+	asked ledger.Batch
+}
+
+// ending is the gate for the end of a producer's transaction; nil if it has no ids.
+func (ws *windows) ending(producer int64, commit bool) partition.EndGate {
+	if !ws.pending.has(producer) {
+		return nil
+	}
+	return &ending{ws: ws, producer: producer, commit: commit}
+}
+
+// Pass is [partition.EndGate]: the windows are the transaction's until Passed.
+func (e *ending) Pass(in []partition.Ending) (instead []partition.Instead, err error) {
+	if !e.commit {
+		return nil, nil
+	}
+	now := e.ws.files.clock.now()
+	for _, parts := range e.ws.pending.parts(e.producer) {
+		c := newClaim(e.ws, parts, in)
+		if c == nil {
+			continue
+		}
+		e.claims = append(e.claims, c)
+		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err == nil {
+			err = c.step.Admit()
+		}
+		if err == nil {
+			err = e.log(c, now.UnixMilli())
+		}
+		if err == nil {
+			instead, err = c.without(e.ws, instead)
+		}
+		if err != nil {
+			err = fmt.Errorf("ask a topic's window: %w", err)
+			e.Passed(err)
+			return nil, err
+		}
+	}
+	return instead, nil
+}
+
+// newClaim takes the mu of the window that the parts are of. It is nil if the window
+// or all of its partitions are over.
+func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) *claim {
+	c := &claim{}
+	for _, p := range in {
+		if part := parts[p.Number()]; part != nil {
+			c.w = part.w
+			c.parts = append(c.parts, claimed{openPart: part, in: p})
+		}
+	}
+	if c.w == nil {
+		return nil
+	}
+	t := ws.topics.byID(c.w.topic)
+	if t == nil || t.window != c.w {
+		return nil
+	}
+	c.rules = t.rules.window
+	c.w.mu.Lock()
+	if c.w.err != nil {
+		c.w.mu.Unlock()
+		return nil
+	}
+	return c
+}
+
+// batches are what the window is asked about.
+func (c *claim) batches() (all []*ledger.Batch) {
+	for i := range c.parts {
+		p := &c.parts[i]
+		p.asked = ledger.Batch{Source: source(p.index), Through: p.in.Marker}
+		for _, id := range p.ids {
+			p.asked.Entries = append(p.asked.Entries, ledger.Entry{
+				Fingerprint: id.print, Digest: id.digest, Offset: id.offset, Size: id.size,
+			})
+		}
+		all = append(all, &p.asked)
+	}
+	return all
+}
+
+// idsAtOnce is how many ids stand in one frame.
+const idsAtOnce = 64 << 10
+
+// log appends the ids to the log, for when the windows have to be brought to where
+// it is.
+func (e *ending) log(c *claim, now int64) error {
+	for i := range c.parts {
+		p := &c.parts[i]
+		for some := range slices.Chunk(p.ids, idsAtOnce) {
+			head := binary.LittleEndian.AppendUint32(partition.AppendHead(nil, p.in.Number(), now), e.frames)
+			if _, err := e.ws.topics.log.Append(partition.FrameIDs, head, appendIDs(nil, some)); err != nil {
+				return err
+			}
+			e.frames++
+		}
+	}
+	return nil
+}
+
+// openIDSize is the length of an id in a frame.
+const openIDSize = 40
+
+func appendIDs(b []byte, ids []openID) []byte {
+	b = slices.Grow(b, openIDSize*len(ids))
+	for _, id := range ids {
+		b = append(b, id.print[:]...)
+		b = binary.LittleEndian.AppendUint64(b, uint64(id.digest))
+		b = binary.LittleEndian.AppendUint64(b, uint64(id.offset))
+		b = binary.LittleEndian.AppendUint64(b, uint64(id.size))
+	}
+	return b
+}
+
+// readIDs reads the ids in a frame, and how many frames the end has had before it.
+func readIDs(b []byte) (before uint32, all []ledger.Entry, err error) {
+	if len(b)%openIDSize != 4 {
+		return 0, nil, fmt.Errorf("%w: the ids of a transaction are cut off", hapax.ErrCorrupt)
+	}
+	before = binary.LittleEndian.Uint32(b)
+	for b = b[4:]; len(b) > 0; b = b[openIDSize:] {
+		all = append(all, ledger.Entry{
+			Fingerprint: hapax.Fingerprint(b),
+			Digest:      hapax.Digest(binary.LittleEndian.Uint64(b[16:])),
+			Offset:      int64(binary.LittleEndian.Uint64(b[24:])),
+			Size:        int64(binary.LittleEndian.Uint64(b[32:])),
+		})
+	}
+	return before, all, nil
+}
+
+// without adds what is left of the transaction's batches whose ids others have.
+func (c *claim) without(ws *windows, instead []partition.Instead) ([]partition.Instead, error) {
+	for i := range c.parts {
+		p := &c.parts[i]
+		c.count(p.asked.Entries)
+		if c.rules.Shadow {
+			continue
+		}
+		var lost []ledger.Entry
+		for _, e := range p.asked.Entries {
+			if f := fateOf(c.rules, e.Verdict).Fate; f != unique.Accept {
+				lost = append(lost, e)
+			}
+		}
+		for len(lost) > 0 {
+			b, n, err := c.rewrite(ws, p, lost)
+			if err != nil {
+				return nil, err
+			}
+			instead, lost = append(instead, partition.Instead{In: p.in, Batch: b}), lost[n:]
+		}
+	}
+	return instead, nil
+}
+
+// count counts the records that turn out to be copies at last: they were counted as
+// new ones.
+func (c *claim) count(entries []ledger.Entry) {
+	n := &c.w.count
+	for i := range entries {
+		switch entries[i].Verdict {
+		case hapax.Duplicate:
+			n.duplicates.Add(1)
+		case hapax.Conflict:
+			n.conflicts.Add(1)
+		default:
+			continue
+		}
+		n.unique.Add(-1)
+	}
+}
+
+// rewrite is what is left of the batch that holds the first of the lost entries, and
+// how many of them it holds. What the log has of it may have to be written first.
+func (c *claim) rewrite(ws *windows, p *claimed, lost []ledger.Entry) (b []byte, n int, err error) {
+	at, ok := p.in.Batch(lost[0].Offset)
+	if !ok {
+		return nil, 0, refuse(code.KafkaStorageError, "the record at offset %d of an open transaction is gone", lost[0].Offset)
+	}
+	if err := ws.files.follow(); err != nil {
+		return nil, 0, err
+	}
+	had, err := ws.records.load([]partition.Extent{at})
+	if err != nil {
+		return nil, 0, err
+	}
+	ids := ws.readers.take()
+	defer ws.readers.put(ids)
+	if err := ids.Read(c.w.namer, p.index, had, ws.inflated); err != nil {
+		return nil, 0, err
+	}
+	var copies []unique.Copy
+	for ; n < len(lost) && lost[n].Offset <= at.Last; n++ {
+		e := &lost[n]
+		fate := fateOf(c.rules, e.Verdict).Fate
+		if fate == unique.Reject {
+			fate = unique.Drop // it is too late to refuse it
+		}
+		copies = append(copies, unique.Copy{Delta: int32(e.Offset - at.Base), Fate: fate, Verdict: e.Verdict})
+	}
+	b, err = ids.Rewrite(nil, copies)
+	return b, n, err
+}
+
+// Passed is [partition.EndGate].
+func (e *ending) Passed(err error) {
+	for _, c := range e.claims {
+		switch {
+		case c.step == nil:
+		case err != nil:
+			c.step.Fail(err)
+		default:
+			c.w.steps++
+			_ = c.step.End() // the ledger has failed then, which the next batch is told
+		}
+		c.w.mu.Unlock()
+	}
+	e.claims = nil
+	if err == nil {
+		e.ws.pending.end(e.producer)
+	}
+}
