@@ -194,9 +194,6 @@ func ofMoves() []Mutant {
 			"broker/partition/keep.go",
 			"run.Last, run.Run = h.LastOffset(), n > 0", "if run.Run = n > 0; n == 0 {\n\t\t\trun.Last = h.LastOffset()\n\t\t}",
 		}}},
-		{"moved batches are not known after a restart", []Edit{{
-			"broker/state.go", "return r.Keep(rest, f.File, f.Offset+4)", "return nil",
-		}}},
 		{"batches that compaction makes have wrong checksums", []Edit{{
 			"broker/compact/filter.go",
 			"dst, err := f.encoder.Append(dst, h, f.kept)", "at := len(dst)\n\tdst, err := f.encoder.Append(dst, h, f.kept)\n\tdst[at+17]++",
