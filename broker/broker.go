@@ -155,6 +155,7 @@ func (b *Broker) Serve(ctx context.Context) {
 	serving.Go(func() { b.txns.run(ctx) })
 	serving.Go(func() { b.ports.run(ctx) })
 	serving.Go(func() { b.windows.run(ctx) })
+	serving.Go(func() { b.windows.runWarming(ctx) })
 	serving.Wait()
 }
 

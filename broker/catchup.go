@@ -34,8 +34,8 @@ func (c *catchUp) run() error {
 	c.of, c.ended = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
 	first := c.windows.newest() + 1
 	for _, t := range c.windows.topics.list() {
-		if t.window == nil {
-			continue
+		if t.window == nil || !t.window.enforced.Load() {
+			continue // it goes on warming
 		}
 		first = min(first, t.window.from.Load())
 		for i, p := range t.partitions {

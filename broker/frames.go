@@ -13,14 +13,13 @@ import (
 // package encoding/binary, s a string behind its length.
 //
 //	1 batch          4 partition · 8 append time, Unix ms · the batch as its producer sent it, but for base offset and leader epoch
-//	2 topic made     16 id · s name · v runs · runs × (v first partition's number · v partitions) · settings · v window's number,
-//	                 0 for none · v the first file of the log that has what the window may not have, 0 for this one
+//	2 topic made     16 id · s name · v runs · runs × (v first partition's number · v partitions) · settings · window
 //	3 topic dropped  16 id
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
 //	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
 //	                 that have an offset, in their order
-//	16 configured    16 id · settings · v number of the window that begins with them, 0 for none
+//	16 configured    16 id · settings · window, that begins with them, if one does
 //	17 grown         16 id · v first new partition's number · v new partitions
 //	32 user          s name · v mechanisms · mechanisms × (1 mechanism, as Kafka numbers SCRAM's · v iterations; if 0, it is
 //	                 taken away; else s salt · s stored key · s server key, as RFC 5802 has them)
@@ -28,6 +27,10 @@ import (
 // Settings are v settings · settings × (s name · s value).
 //
 //	33 time          8 the newest time of an append, Unix ms; in a snapshot
+//	37 enforced      16 id · window, as it is from now on
+//
+// A window is v its number, and 0 for none; else v the first file of the log that has what the window may not have, 0 for
+// this one · 1 is it enforced? · v partitions · partitions × v the offset from which on it is.
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
 // records are let go and moved, 34, a batch without its copies, and 36, of the ids of
@@ -53,6 +56,8 @@ const (
 	frameUser = 32 + iota // of users and their credentials
 	frameTime
 )
+
+const frameEnforced = 37 // of a window that knows by now what its topic had before it
 
 func readID(b []byte) (id [16]byte, err error) {
 	r := reader{b: b}

@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/binary"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -23,8 +24,7 @@ type topicMade struct {
 	name     string
 	runs     []run // of its partitions
 	settings map[string]string
-	window   uint64 // the number of its window, 0 for none
-	from     uint64 // the first file of the log that has what the window may not have, 0 for the frame's own
+	window   windowState
 }
 
 func (m *topicMade) encode() []byte {
@@ -33,8 +33,7 @@ func (m *topicMade) encode() []byte {
 	for _, r := range m.runs {
 		b = r.append(b)
 	}
-	b = binary.AppendUvarint(appendSettings(b, m.settings), m.window)
-	return binary.AppendUvarint(b, m.from)
+	return m.window.append(appendSettings(b, m.settings))
 }
 
 func readTopicMade(b []byte) (m topicMade, err error) {
@@ -45,7 +44,7 @@ func readTopicMade(b []byte) (m topicMade, err error) {
 		m.runs = append(m.runs, r.run())
 	}
 	m.settings = r.settings()
-	m.window, m.from = r.uvarint(maxNumber), r.uvarint(maxNumber)
+	m.window = r.windowState()
 	total := uint64(0)
 	for _, run := range m.runs {
 		if total += uint64(run.count); run.count == 0 || total > maxPartitions {
@@ -62,21 +61,73 @@ func readTopicMade(b []byte) (m topicMade, err error) {
 type topicConfigured struct {
 	id       [16]byte
 	settings map[string]string
-	window   uint64 // the number of the window that begins with them, 0 for none
+	window   windowState // that begins with them
 }
 
-// maxNumber bounds the numbers of windows and files.
-const maxNumber = 1<<63 - 1
+// windowState is what the log says of a topic's window. The zero value is none.
+type windowState struct {
+	number   uint64  // never given twice
+	from     uint64  // the first file of the log that has what the window may not have, 0 for the frame's own
+	enforced bool    // else it is warming
+	since    []int64 // by partition: the offset from which on it is enforced; what is not there, from 0
+}
+
+func (s *windowState) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, s.number)
+	if s.number == 0 {
+		return b
+	}
+	b = binary.AppendUvarint(b, s.from)
+	b = append(b, 0)
+	if s.enforced {
+		b[len(b)-1] = 1
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.since)))
+	for _, offset := range s.since {
+		b = binary.AppendUvarint(b, uint64(offset))
+	}
+	return b
+}
+
+func (r *reader) windowState() (s windowState) {
+	const most = math.MaxInt64
+	if s.number = r.uvarint(most); s.number == 0 {
+		return s
+	}
+	s.from = r.uvarint(most)
+	if b := r.bytes(1); b != nil {
+		s.enforced = b[0] != 0
+	}
+	for range r.uvarint(uint64(len(r.b))) {
+		s.since = append(s.since, int64(r.uvarint(most)))
+	}
+	return s
+}
+
+// windowEnforced says that a topic's window is enforced from now on.
+type windowEnforced struct {
+	id     [16]byte
+	window windowState
+}
+
+func (e *windowEnforced) encode() []byte { return e.window.append(e.id[:]) }
+
+func readWindowEnforced(b []byte) (e windowEnforced, err error) {
+	r := reader{b: b}
+	copy(e.id[:], r.bytes(16))
+	e.window = r.windowState()
+	return e, r.end()
+}
 
 func (c *topicConfigured) encode() []byte {
-	return binary.AppendUvarint(appendSettings(c.id[:], c.settings), c.window)
+	return c.window.append(appendSettings(c.id[:], c.settings))
 }
 
 func readTopicConfigured(b []byte) (c topicConfigured, err error) {
 	r := reader{b: b}
 	copy(c.id[:], r.bytes(16))
 	c.settings = r.settings()
-	c.window = r.uvarint(maxNumber)
+	c.window = r.windowState()
 	return c, r.end()
 }
 

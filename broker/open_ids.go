@@ -125,6 +125,23 @@ func (o *openIDs) parts(producer int64) (all []map[uint32]*openPart) {
 	return all
 }
 
+// forget lets go of what transactions have in a window.
+func (o *openIDs) forget(w *window) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for producer, t := range o.of {
+		for number, part := range t.parts {
+			if part.w == w {
+				o.many -= len(part.ids)
+				delete(t.parts, number)
+			}
+		}
+		if delete(t.ids, w); len(t.parts) == 0 {
+			delete(o.of, producer)
+		}
+	}
+}
+
 // end lets a producer's transaction go.
 func (o *openIDs) end(producer int64) {
 	o.mu.Lock()

@@ -10,6 +10,7 @@ import (
 // readPending reads the ids of the transactions that are open in a topic with a
 // window.
 func (ws *windows) readPending(t *topic) error {
+	ws.pending.forget(t.window)
 	for index, p := range t.partitions {
 		for _, from := range p.Producers() {
 			if from.FirstOffset == batch.None {

@@ -33,6 +33,9 @@ type sieve struct {
 
 // Pass is [partition.Gate]: the window is the batch's until Passed.
 func (s *sieve) Pass(base, now int64, b []byte) (instead, copies []byte, err error) {
+	if !s.w.enforced.Load() {
+		return nil, nil, nil
+	}
 	s.w.mu.Lock()
 	if instead, copies, err = s.pass(base, now, b); err != nil {
 		if s.step != nil {
@@ -193,6 +196,9 @@ func (s *sieve) without(base int64) (instead, gone []byte, err error) {
 
 // Passed is [partition.Gate].
 func (s *sieve) Passed(err error) {
+	if !s.w.enforced.Load() {
+		return
+	}
 	if err != nil {
 		s.step.Fail(err)
 	} else {

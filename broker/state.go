@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -15,7 +14,7 @@ import (
 // they are. Topics come before their partitions.
 func (b *Broker) snapshot(add wal.Add) error {
 	for _, t := range b.topics.list() {
-		made := topicMade{id: t.id, name: t.name, runs: t.runs(), settings: t.settings, window: t.window.ordinal(), from: t.window.snapshot()}
+		made := topicMade{id: t.id, name: t.name, runs: t.runs(), settings: t.settings, window: t.window.state()}
 		if err := add(frameTopicMade, made.encode()); err != nil {
 			return err
 		}
@@ -57,7 +56,7 @@ func (b *Broker) replay(f wal.Frame) error {
 			return err
 		}
 		if b.topics.byID(made.id) == nil {
-			b.topics.add(made, b.windows.replayed(made.id, made.window, cmp.Or(made.from, f.File)))
+			b.topics.add(made, b.windows.replayed(made.id, made.window, f.File))
 		}
 		return nil
 	case frameTopicDropped:
@@ -81,6 +80,8 @@ func (b *Broker) replay(f wal.Frame) error {
 		return err
 	case frameUser:
 		return b.users.replay(f.Payload)
+	case frameEnforced:
+		return b.windows.replayEnforced(f)
 	case frameTime:
 		return b.time.replay(f.Payload)
 	case frameTransaction:

@@ -31,11 +31,11 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 		return nil
 	}
 	set := topicConfigured{id: t.id, settings: own}
-	w, err := ts.windows.begin(t.id, t.rules.window, ts.settings.rules(own).window)
+	w, err := ts.windows.begin(t.id, t.rules.window, ts.settings.rules(own).window, false)
 	if err != nil {
 		return fmt.Errorf("set topic %q: %w", name, err)
 	}
-	set.window = w.ordinal()
+	set.window = w.state()
 	end, err := ts.change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set, w) })
 	if err == nil {
 		err = ts.sync(end)

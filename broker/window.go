@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -30,6 +31,10 @@ type window struct {
 	topic  [16]byte
 	dir    string // the ledger's
 	count  windowCounters
+
+	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
+	since    []int64      // by partition: the offset from which on it is; set before
+	reached  atomic.Int64 // while it is not: the time that it has come to, Unix ns
 
 	mu     sync.Mutex
 	ledger *ledger.Ledger
@@ -86,13 +91,22 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 		Window: rules.Window, Identity: rules.Identity.String(), Scope: rules.Scope.String(),
 		Digests: rules.Digests(), Details: true, Follows: in.follow,
 		MaxMemory: rules.MaxMemory, MaxDisk: rules.MaxDisk, Evict: rules.Evict,
-		FS: in.fs, Clock: in.clock.now, Logger: in.log,
+		FS: in.fs, Clock: func() time.Time { return w.now(in.clock) }, Logger: in.log,
 	})
 	if err != nil {
 		return fmt.Errorf("open the window: %w", err)
 	}
 	w.ledger, w.namer = l, rules.Namer(l.Hasher(""))
 	return nil
+}
+
+// now is the ledger's time: the node's, or while the window is warming that of the
+// records that it has come to.
+func (w *window) now(node *clock) time.Time {
+	if w.enforced.Load() {
+		return node.now()
+	}
+	return time.Unix(0, w.reached.Load())
 }
 
 // reopen opens the ledger with other rules, of the same window.
@@ -140,7 +154,11 @@ func (w *window) keep(newest func() uint64) error {
 	if over || steps == w.durable.Load() {
 		return nil
 	}
-	if err := l.Sync(context.Background()); err != nil {
+	err := l.Sync(context.Background())
+	if errors.Is(err, hapax.ErrClosed) {
+		return nil // it is open again, with other rules, or over
+	}
+	if err != nil {
 		return err
 	}
 	w.from.Store(from)
@@ -163,19 +181,15 @@ func source(partition int32) string { return strconv.Itoa(int(partition)) }
 // keepEvery is how long a window may be behind.
 const keepEvery = time.Second
 
-// ordinal is the window's number; 0 stands for none.
-func (w *window) ordinal() uint64 {
+// state is what the log is to say of the window, which may be nil. It is called with
+// nobody between the log's Begin and End, or before the window is entered.
+func (w *window) state() (s windowState) {
 	if w == nil {
-		return 0
+		return s
 	}
-	return w.number
-}
-
-// snapshot is what a snapshot says of where to go on from: the first file that the
-// window still has to take something from, 0 for the snapshot's own.
-func (w *window) snapshot() uint64 {
-	if w == nil || !w.behind() {
-		return 0
+	s = windowState{number: w.number, enforced: w.enforced.Load(), since: w.since}
+	if s.enforced && w.behind() {
+		s.from = w.from.Load()
 	}
-	return w.from.Load()
+	return s
 }

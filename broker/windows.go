@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ type windows struct {
 	files  windowFiles
 	dir    string
 
+	begun    chan struct{} // one was, that has to warm
 	pending  openIDs
 	records  *records
 	readers  readers
@@ -40,6 +42,7 @@ type windows struct {
 
 func (ws *windows) init(b *Broker) {
 	ws.topics, ws.wal, ws.of, ws.next = b.topics, func() *wal.Log { return b.wal }, make(map[[16]byte]*window), 1
+	ws.begun = make(chan struct{}, 1)
 	ws.pending.of = make(map[int64]openTransaction)
 	ws.records = &b.records
 	ws.files = windowFiles{
@@ -48,18 +51,35 @@ func (ws *windows) init(b *Broker) {
 	}
 }
 
-// replayed is the window with a number that a topic has by what the log says; nil
-// for 0. What its ledger may not have is in the log's files from one on. It is opened
-// later.
-func (ws *windows) replayed(topic [16]byte, number, from uint64) *window {
-	if number == 0 {
+// replayed is the window that a topic has by what a file of the log says; nil for
+// none. It is opened later.
+func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window {
+	if s.number == 0 {
 		return nil
 	}
-	w := ws.number(topic, number)
-	w.from.Store(from)
+	w := ws.number(topic, s.number)
+	w.from.Store(cmp.Or(s.from, file))
+	w.since = s.since
+	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
 	ws.enter(w)
 	return w
+}
+
+// replayEnforced takes over that a window is enforced.
+func (ws *windows) replayEnforced(f wal.Frame) error {
+	e, err := readWindowEnforced(f.Payload)
+	if err != nil {
+		return err
+	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if w := ws.of[e.id]; w != nil && w.number == e.window.number {
+		w.from.Store(f.File)
+		w.since = e.window.since
+		w.enforced.Store(true)
+	}
+	return nil
 }
 
 // number is a window that is not open.
@@ -91,7 +111,8 @@ func (ws *windows) list() []*window {
 
 // begin opens a window for a topic that gets rules for one, and has none or another.
 // It is nil if there is none to be begun. Until it is entered nobody knows of it.
-func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules) (*window, error) {
+// It is enforced at once if the topic is new.
+func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (*window, error) {
 	if rules == nil || goesOn(was, rules) {
 		return nil, nil
 	}
@@ -100,6 +121,7 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules) (*window, err
 	ws.next++
 	ws.mu.Unlock()
 	w.from.Store(ws.newest())
+	w.enforced.Store(isNew)
 	if err := w.open(ws.files, rules); err != nil {
 		return nil, errors.Join(err, ws.remove(w.dir))
 	}
@@ -110,6 +132,12 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules) (*window, err
 // the topic before, and is, which may be nil, after.
 func (ws *windows) changed(was, is *topic) error {
 	w := was.window
+	if is != nil && is.window != nil && is.window != w {
+		select {
+		case ws.begun <- struct{}{}:
+		default:
+		}
+	}
 	switch {
 	case w == nil:
 		return nil
@@ -134,7 +162,7 @@ func sameLedger(a, b *unique.Rules) bool {
 // needed adds the log's files that windows still have to take something from.
 func (ws *windows) needed(live map[uint64]int64) {
 	for _, w := range ws.list() {
-		if !w.behind() {
+		if !w.behind() || !w.enforced.Load() {
 			continue
 		}
 		for file := w.from.Load(); file <= ws.newest(); file++ {
@@ -165,7 +193,7 @@ func (ws *windows) open() error {
 		return fmt.Errorf("bring windows to where the log is: %w", err)
 	}
 	for _, t := range ws.topics.list() {
-		if t.window == nil {
+		if t.window == nil || !t.window.enforced.Load() {
 			continue
 		}
 		if err := ws.readPending(t); err != nil {

@@ -204,3 +204,22 @@ func (p *Partition) ExpireProducers(now int64) {
 	defer p.mu.Unlock()
 	p.producers.Expire(now)
 }
+
+// IsOpen tells whether the offset is of an open transaction of a producer.
+func (p Old) IsOpen(producer, offset int64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for known := range p.producers.All() {
+		if known.ID == producer {
+			return known.FirstOffset != batch.None && offset >= known.FirstOffset
+		}
+	}
+	return false
+}
+
+// Aborted are the aborted transactions that reach behind an offset.
+func (p Old) Aborted(offset int64) []Aborted {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.aborted.between(offset, p.end)
+}

@@ -40,6 +40,10 @@ const FrameSifted = 34
 //	8 digest · 8 offset · 8 bytes)
 const FrameIDs = 36
 
+// HeadSize is how many bytes of a frame are before a batch that stands as it was
+// appended, unless copies were left out of it: its number and its time.
+const HeadSize = frameHead
+
 const frameHead = 12
 
 // Sifted takes the copies off the front of a batch from which they were left out.

@@ -1,0 +1,121 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"math/rand"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+// alter changes settings of a topic; an empty value takes one away.
+func (n *node) alter(topic string, settings map[string]string) {
+	n.Helper()
+	var change []kadm.AlterConfig
+	for name, value := range settings {
+		if value == "" {
+			change = append(change, kadm.AlterConfig{Op: kadm.DeleteConfig, Name: name})
+		} else {
+			change = append(change, kadm.AlterConfig{Op: kadm.SetConfig, Name: name, Value: &value})
+		}
+	}
+	resp, err := kadm.NewClient(n.client()).AlterTopicConfigs(n.Context(), change, topic)
+	if err == nil {
+		err = resp[0].Err
+	}
+	if err != nil {
+		n.Fatal(err)
+	}
+}
+
+// enforced waits until a topic's window is.
+func (n *node) enforced(topic string) {
+	n.Helper()
+	for ctx, tick := n.Context(), time.NewTicker(5*time.Millisecond); ; {
+		if t := n.broker.topics.named(topic); t.window != nil && t.window.enforced.Load() {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			n.Fatal("the window is not enforced")
+		case <-tick.C:
+		}
+	}
+}
+
+// A window that is turned on for a topic knows what is there by the time that it is
+// enforced: of committed and plain records, not of aborted ones, and of those of
+// open transactions if they commit; over restarts and power losses in its midst.
+func TestWindowWarms(t *testing.T) {
+	for seed := range int64(4) {
+		r := rand.New(rand.NewSource(seed))
+		disk := vfs.NewMem()
+		n := startWith(t, func(o *Options) { o.FS = disk })
+		n.makeTopic("orders", 3, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+		defer cancel()
+		n.produceSome(ctx, n.client(), 0, 400)
+		aborted := n.transaction(ctx, "aborts", 400, 500)
+		if err := aborted.EndTransaction(ctx, kgo.TryAbort); err != nil {
+			t.Fatal(err)
+		}
+		late := n.transaction(ctx, "late", 500, 600) // open while the window warms
+		n.produceSome(ctx, n.client(), 600, 700)
+		n.alter("orders", map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+		if seed%2 == 1 {
+			crashed := disk.PowerLoss(r)
+			if err := n.stop(); err != nil {
+				t.Fatal(err)
+			}
+			disk = crashed
+			n.start()
+		}
+		n.enforced("orders")
+		n.produceSome(ctx, n.client(), 0, 400)   // copies
+		n.produceSome(ctx, n.client(), 400, 500) // of what was aborted
+		n.produceSome(ctx, n.client(), 600, 700)
+		if err := late.EndTransaction(ctx, kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		n.produceSome(ctx, n.client(), 500, 600)
+		n.restart()
+		n.produceSome(ctx, n.client(), 0, 700)
+		ids := n.idsOf("orders", 3)
+		for id := range 700 {
+			if got := ids[fmt.Sprint(id)]; got != 1 {
+				t.Errorf("seed %d: id %d is there %d times", seed, id, got)
+			}
+		}
+	}
+}
+
+// transaction opens one that sends messages.
+func (n *node) transaction(ctx context.Context, id string, from, to int) *kgo.Client {
+	n.Helper()
+	c := n.client(kgo.TransactionalID(id))
+	if err := c.BeginTransaction(); err != nil {
+		n.Fatal(err)
+	}
+	n.produceSome(ctx, c, from, to)
+	return c
+}
+
+// produceSome sends messages with the ids from one up to another.
+func (n *node) produceSome(ctx context.Context, c *kgo.Client, from, to int) {
+	n.Helper()
+	for id := from; id < to; id++ {
+		c.Produce(ctx, message("orders", id), func(_ *kgo.Record, err error) {
+			if err != nil {
+				n.Errorf("produce: %v", err)
+			}
+		})
+	}
+	if err := c.Flush(ctx); err != nil {
+		n.Fatal(err)
+	}
+}
