@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,13 @@ type Stats struct {
 	Producers   int64 // remembered by AdmitSequences, some of which may be idle by now
 	Memory      int64 // bytes of table, filters and producers
 	Disk        int64 // bytes of files
+
+	// Since is from when on every identity that came is remembered, whatever made
+	// others leave, bounds and budgets alike. It may be later than need be, by the
+	// width of a generation. Zero: none is remembered.
+	Since time.Time
+
+	Failed error // why the ledger refuses all work until it is opened again
 
 	// Ages counts duplicates by the age of their first copy, to the width of a
 	// generation: Ages[i] those of [2^i, 2^(i+1)) milliseconds, Ages[0] also
@@ -46,17 +54,20 @@ func (s *stats) countAge(ns, n int64) {
 	s.ages[min(bucket, len(s.ages)-1)].Add(n)
 }
 
-// countAges counts a stripe's duplicates by age. It must hold mu and the stripe.
-func (s *stats) countAges(st *stripe, gens *window.Generations, longest time.Duration) {
-	for number, n := range &st.ages {
-		if n == 0 {
-			continue
-		}
-		st.ages[number] = 0
-		if gen := gens.ByNumber(uint8(number)); gen != nil {
-			s.countAge(gens.Watermark()-gen.Start, int64(n))
-		} else {
-			s.countAge(int64(longest), int64(n))
+// countAges counts what the stripes have had of duplicates by their age at a time. It
+// must hold mu and all stripes.
+func (s *stats) countAges(stripes *stripeSet, gens *window.Generations, now int64, longest time.Duration) {
+	for i := range stripes {
+		for number, n := range &stripes[i].ages {
+			if n == 0 {
+				continue
+			}
+			stripes[i].ages[number] = 0
+			if gen := gens.ByNumber(uint8(number)); gen != nil {
+				s.countAge(now-gen.Start, int64(n))
+			} else {
+				s.countAge(int64(longest), int64(n))
+			}
 		}
 	}
 }
@@ -78,6 +89,7 @@ func (l *Ledger) Stats() Stats {
 		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
 		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.stats.evictedLive.Load(),
 		Claims: int64(l.claims.Len()), Memory: l.hot.table.Bytes() + l.cold.memory(),
+		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count), Failed: l.failed,
 	}
 	for i := range s.Ages {
 		s.Ages[i] = l.stats.ages[i].Load()
@@ -90,4 +102,31 @@ func (l *Ledger) Stats() Stats {
 		s.Disk = l.disk()
 	}
 	return s
+}
+
+// whole is Stats.Since. The oldest generation may have lost identities, one by one
+// where the window is an exact count that is full; or others of its slice have gone
+// before it.
+func whole(gens *window.Generations, full bool) time.Time {
+	live := gens.List()
+	for len(live) > 0 && live[0].Count == 0 {
+		live = live[1:]
+	}
+	if len(live) == 0 {
+		return time.Time{}
+	}
+	first := live[0]
+	if first.ID == 1 && !full {
+		return time.Unix(0, first.Start)
+	}
+	for _, gen := range live[1:] {
+		if gen.Start > first.Start {
+			since := gen.Start
+			if first.End != math.MaxInt64 {
+				since = max(since, first.End)
+			}
+			return time.Unix(0, since)
+		}
+	}
+	return time.Unix(0, gens.Watermark())
 }

@@ -14,6 +14,7 @@ func (l *Ledger) turn(now int64) error {
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
 	l.settleLocked()
+	l.stats.countAges(l.stripes, l.gens, min(now, l.deadline.Load()), l.o.Window.Time) // no copy came later that was not counted
 	if l.timed {
 		l.gens.Hold(now)
 	}
@@ -103,9 +104,9 @@ func (l *Ledger) publishLocked() {
 	if l.current != nil {
 		number = l.current.Number
 	}
+	l.stats.countAges(l.stripes, l.gens, l.gens.Watermark(), l.o.Window.Time)
 	for i := range l.stripes {
 		st := &l.stripes[i]
-		l.stats.countAges(st, l.gens, l.o.Window.Time)
 		st.live, st.number = live, number
 	}
 	l.deal()
