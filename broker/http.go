@@ -12,10 +12,14 @@ import (
 //	GET /readyz            200 while clients can write; 503, and why, when the log has failed
 //	GET /metrics           in Prometheus' text format
 //	GET /api/node          the node, and how much there is of everything, as JSON
-//	GET /api/topics        its topics and their partitions
+//	GET /api/topics        its topics, their partitions, and how they keep each message once
 //	GET /api/groups        its groups, their members, and how far behind each is
 //	GET /api/transactions  the transactional ids, and what is open
 //	GET /api/producers     who has written to partitions, the latest 1,000 of each; ?topic=NAME for one topic's
+//
+//	GET /api/v1/topics/{topic}/ids/{id}
+//	                       what a topic that keeps each message once knows of an id; ?partition=N or
+//	                       ?scope=ID where its scope is the partition, or what records have in common
 //
 // It changes nothing and is safe for concurrent use.
 func (b *Broker) Handler() http.Handler {
@@ -45,6 +49,7 @@ func (b *Broker) Handler() http.Handler {
 		}
 		answerJSON(w, v.producers(name))
 	})
+	mux.Handle("GET /api/v1/topics/{topic}/ids/{id}", newAsking(v))
 	return mux
 }
 

@@ -54,7 +54,7 @@ func TestHandler(t *testing.T) {
 	if got := getJSON[nodeView](n, "/api/node"); got.Topics != 1 || got.Partitions != 1 || got.Groups != 1 || got.Transactions.Open != 1 || got.Log.Files != 1 {
 		t.Errorf("node: %+v", got)
 	}
-	topics := getJSON[[]topicView](n, "/api/topics")
+	topics := getJSON[[]TopicView](n, "/api/topics")
 	if p := topics[0].Partitions[0]; p.Start != 0 || p.High != 3 || p.Stable != 2 || p.Bytes <= 0 || len(topics) != 1 {
 		t.Errorf("topics: %+v", topics)
 	}

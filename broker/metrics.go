@@ -102,12 +102,12 @@ func (v viewer) writeMetrics(w io.Writer) {
 	topics := v.topics()
 	for _, gauge := range []struct {
 		name string
-		of   func(p partitionView) int64
+		of   func(p PartitionView) int64
 	}{
-		{"hapax_partition_start_offset", func(p partitionView) int64 { return p.Start }},
-		{"hapax_partition_high_watermark", func(p partitionView) int64 { return p.High }},
-		{"hapax_partition_last_stable_offset", func(p partitionView) int64 { return p.Stable }},
-		{"hapax_partition_bytes", func(p partitionView) int64 { return p.Bytes }},
+		{"hapax_partition_start_offset", func(p PartitionView) int64 { return p.Start }},
+		{"hapax_partition_high_watermark", func(p PartitionView) int64 { return p.High }},
+		{"hapax_partition_last_stable_offset", func(p PartitionView) int64 { return p.Stable }},
+		{"hapax_partition_bytes", func(p PartitionView) int64 { return p.Bytes }},
 	} {
 		for _, t := range topics {
 			for i, p := range t.Partitions {
@@ -115,6 +115,7 @@ func (v viewer) writeMetrics(w io.Writer) {
 			}
 		}
 	}
+	writeWindows(e, topics)
 	for _, g := range v.groups() {
 		for _, o := range g.Offsets {
 			e.gauge("hapax_group_lag"+labels("group", g.Name, "topic", o.Topic, "partition", fmt.Sprint(o.Partition)), uint64(o.Lag))
@@ -137,11 +138,21 @@ func (e *exposition) counter(name string, value uint64) { e.write("counter", nam
 func (e *exposition) gauge(name string, value uint64) { e.write("gauge", name, value) }
 
 func (e *exposition) write(kind, name string, value uint64) {
-	if bare, _, _ := strings.Cut(name, "{"); bare != e.last {
-		e.last = bare
-		_, _ = fmt.Fprintf(e.w, "# TYPE %s %s\n", bare, kind)
-	}
+	bare, _, _ := strings.Cut(name, "{")
+	e.begin(kind, bare, "")
 	_, _ = fmt.Fprintf(e.w, "%s %d\n", name, value)
+}
+
+// begin says what follows, unless it is more of the same.
+func (e *exposition) begin(kind, bare, help string) {
+	if bare == e.last {
+		return
+	}
+	e.last = bare
+	if help != "" {
+		_, _ = fmt.Fprintf(e.w, "# HELP %s %s\n", bare, help)
+	}
+	_, _ = fmt.Fprintf(e.w, "# TYPE %s %s\n", bare, kind)
 }
 
 // labels are names and values, behind each other, as the format has them: it knows

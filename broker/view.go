@@ -43,26 +43,29 @@ func (v viewer) node() (n nodeView) {
 	return n
 }
 
-type topicView struct {
+// TopicView is what operators see of a topic.
+type TopicView struct {
 	Name       string            `json:"name"`
 	ID         string            `json:"id"`
 	Settings   map[string]string `json:"settings"` // those that are its own
-	Partitions []partitionView   `json:"partitions"`
+	Partitions []PartitionView   `json:"partitions"`
+	Window     *WindowView       `json:"window,omitempty"` // of one that keeps each message once
 }
 
-type partitionView struct {
+// PartitionView is what they see of a partition.
+type PartitionView struct {
 	Start  int64 `json:"start"`
 	High   int64 `json:"high_watermark"`
 	Stable int64 `json:"last_stable_offset"`
 	Bytes  int64 `json:"bytes"`
 }
 
-func (v viewer) topics() []topicView {
-	all := []topicView{}
+func (v viewer) topics() []TopicView {
+	all := []TopicView{}
 	for _, t := range v.b.topics.list() {
-		tv := topicView{Name: t.name, ID: base64.RawURLEncoding.EncodeToString(t.id[:]), Settings: t.settings, Partitions: []partitionView{}}
+		tv := TopicView{Name: t.name, ID: base64.RawURLEncoding.EncodeToString(t.id[:]), Settings: t.settings, Partitions: []PartitionView{}, Window: v.window(t)}
 		for _, p := range t.partitions {
-			tv.Partitions = append(tv.Partitions, partitionView{Start: p.Start(), High: p.Limit(false), Stable: p.Limit(true), Bytes: p.Bytes()})
+			tv.Partitions = append(tv.Partitions, PartitionView{Start: p.Start(), High: p.Limit(false), Stable: p.Limit(true), Bytes: p.Bytes()})
 		}
 		all = append(all, tv)
 	}

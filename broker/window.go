@@ -40,7 +40,8 @@ type window struct {
 	ledger *ledger.Ledger
 	err    error // why the ledger is not open
 	namer  *unique.Namer
-	steps  int64 // taken since it was opened
+	began  time.Time // to remember
+	steps  int64     // taken since it was opened
 
 	durable atomic.Int64  // steps that the ledger has on disk
 	from    atomic.Uint64 // the first file of the node's log that has others
@@ -96,7 +97,11 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err != nil {
 		return fmt.Errorf("open the window: %w", err)
 	}
-	w.ledger, w.namer = l, rules.Namer(l.Hasher(""))
+	info, err := ledger.Inspect(in.fs, w.dir)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	w.ledger, w.namer, w.began = l, rules.Namer(l.Hasher("")), info.Created
 	return nil
 }
 

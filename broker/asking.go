@@ -1,0 +1,293 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// WindowView is what operators see of how a topic keeps each message once. What is
+// counted is counted since the node was started or, if that was later, since the
+// window was opened: with its first settings, or with other budgets.
+type WindowView struct {
+	Identity   string `json:"identity"`   // hapax.identity
+	Scope      string `json:"scope"`      // hapax.scope
+	Window     string `json:"window"`     // its bounds and its kind, in words
+	Duplicates string `json:"duplicates"` // hapax.duplicates
+	Conflicts  string `json:"conflicts"`  // hapax.conflicts; "" if there can be none
+	Missing    string `json:"missing"`    // hapax.missing
+	Mode       string `json:"mode"`       // hapax.mode
+	Full       string `json:"full"`       // hapax.window.full
+	State      string `json:"state"`      // "enforcing", "counting" (and no more, in shadow) or "failed"
+	Failed     string `json:"failed,omitempty"`
+
+	Began time.Time `json:"began"` // to remember
+	Since time.Time `json:"since"` // every id that came since then is remembered
+	Reach float64   `json:"reach_seconds"`
+
+	Records WindowRecords `json:"records"`
+	Ages    []WindowAge   `json:"ages"`         // of duplicates, the youngest first; those that there are
+	Slack   int64         `json:"age_slack_ms"` // ages are at most this much too large; 0: nobody knows by how much
+
+	Live   int64 `json:"live_ids"`
+	Cold   int64 `json:"cold_ids"`            // of these, on disk
+	Early  int64 `json:"ids_forgotten_early"` // before their window ended, since a budget was reached
+	Memory int64 `json:"memory_bytes"`        // of the ids
+	Disk   int64 `json:"disk_bytes"`          // of the ids, beside the log
+}
+
+// WindowRecords counts records by what the window said of them.
+type WindowRecords struct {
+	Unique     int64 `json:"unique"`
+	Duplicates int64 `json:"duplicates"`
+	Conflicts  int64 `json:"conflicts"` // a known id with another value
+	Missing    int64 `json:"missing"`   // no id
+}
+
+// WindowAge counts duplicates whose first copy came at least From and less than Below
+// milliseconds before.
+type WindowAge struct {
+	From       int64 `json:"from_ms"`
+	Below      int64 `json:"below_ms"`
+	Duplicates int64 `json:"duplicates"`
+}
+
+// window is a view of a topic's window; nil if it has none.
+func (v viewer) window(t *topic) *WindowView {
+	if t.window == nil {
+		return nil
+	}
+	view := viewOfWindow(t, v.b.time.now())
+	return &view
+}
+
+func viewOfWindow(t *topic, now time.Time) WindowView {
+	w, r := t.window, t.rules.window
+	l, _, began, err := w.opened()
+	view := WindowView{
+		Identity: t.settings[unique.SettingIdentity], Scope: r.Scope.String(), Window: r.Window.String(),
+		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforcing",
+		Began: began.UTC(), Ages: []WindowAge{}, Records: WindowRecords{
+			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
+			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
+		},
+	}
+	if r.Window.Time > 0 {
+		view.Slack = sliceOf(r.Window).Milliseconds() + 1
+	}
+	if r.Digests() { // else there are none
+		view.Conflicts = r.Conflicts.String()
+	}
+	if r.Shadow {
+		view.Mode, view.State = "shadow", "counting"
+	}
+	if r.Evict {
+		view.Full = "evict"
+	}
+	s := l.Stats()
+	if err == nil {
+		err = s.Failed
+	}
+	if err != nil {
+		view.State, view.Failed = "failed", err.Error()
+	}
+	view.Live, view.Cold, view.Early, view.Memory, view.Disk = s.Live, s.LiveCold, s.EvictedLive, s.Memory, s.Disk
+	view.Since = since(r, &s, began, now).UTC()
+	view.Reach = max(now.Sub(view.Since), 0).Seconds()
+	for i, n := range s.Ages {
+		if n > 0 {
+			view.Ages = append(view.Ages, WindowAge{From: 1 << i &^ 1, Below: 2 << i, Duplicates: n})
+		}
+	}
+	return view
+}
+
+// sliceOf is what a window's ids are told apart by in time: see window.Generations.
+func sliceOf(w hapax.Window) time.Duration {
+	switch {
+	case w.Kind == hapax.Tumbling:
+		return w.Time
+	case w.Count > 0 || w.Bytes > 0:
+		return w.Time / 64
+	}
+	return w.Time / 128
+}
+
+// opened is what a window asks, and why it is of no use, if it is not.
+func (w *window) opened() (*ledger.Ledger, *unique.Namer, time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ledger, w.namer, w.began, w.err
+}
+
+// since is from when on every id that came is remembered.
+func since(r *unique.Rules, s *ledger.Stats, began, now time.Time) time.Time {
+	from, w := began, r.Window
+	if w.Time > 0 {
+		bound := now.Add(-w.Time)
+		if w.Kind == hapax.Tumbling {
+			bound = time.Unix(0, now.UnixNano()-now.UnixNano()%int64(w.Time))
+		}
+		from = latest(from, bound)
+	}
+	mayBeShort := r.Evict || s.EvictedLive > 0 || w.Bytes > 0 || w.Count > 0 && (s.Live >= w.Count || w.Kind == hapax.Tumbling)
+	if mayBeShort && !s.Since.IsZero() {
+		from = latest(from, s.Since)
+	}
+	return from
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// IDView is what a topic's window knows of an id.
+type IDView struct {
+	Topic      string `json:"topic"`
+	ID         string `json:"id"`
+	Scope      string `json:"scope,omitempty"` // the one that was asked about
+	Remembered bool   `json:"remembered"`
+
+	// Of an id that is remembered.
+	First     *time.Time `json:"first,omitempty"`           // when its first record came
+	Partition *int32     `json:"first_partition,omitempty"` // where that stands, or stood
+	Offset    *int64     `json:"first_offset,omitempty"`    //
+	Copies    int64      `json:"copies"`                    // that came since
+	Expires   *time.Time `json:"expires,omitempty"`         // unless a bound of count or bytes lets it go before
+	Early     bool       `json:"perhaps_forgotten_early"`   // it is not remembered, and others have been let go before their window ended
+	Window    WindowView `json:"window"`
+}
+
+// mostAsked is how many ids are looked up at once: each may read all of a ledger.
+const mostAsked = 2
+
+// asking answers what is known of ids.
+type asking struct {
+	viewer
+	turns chan struct{} // of those who look up
+}
+
+func newAsking(v viewer) *asking { return &asking{v, make(chan struct{}, mostAsked)} }
+
+// ServeHTTP answers GET /api/v1/topics/{topic}/ids/{id}.
+func (a *asking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	select {
+	case a.turns <- struct{}{}:
+		defer func() { <-a.turns }()
+	case <-r.Context().Done():
+		return
+	}
+	view, err := a.id(r.Context(), r.PathValue("topic"), r.PathValue("id"), r.URL.Query())
+	if err != nil {
+		answerText(w, statusOf(err), err.Error()+"\n")
+		return
+	}
+	answerJSON(w, view)
+}
+
+// statusOf is an error's status.
+func statusOf(err error) int {
+	switch codeOf(err) {
+	case code.UnknownTopicOrPartition, code.ResourceNotFound:
+		return http.StatusNotFound
+	case code.InvalidRequest:
+		return http.StatusBadRequest
+	}
+	return http.StatusServiceUnavailable
+}
+
+func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (view IDView, err error) {
+	t := a.b.topics.named(topic)
+	switch {
+	case t == nil:
+		return view, refuse(code.UnknownTopicOrPartition, "there is no topic %q", topic)
+	case t.window == nil:
+		return view, refuse(code.ResourceNotFound, "topic %q remembers no ids, and keeps records as they come: set %s and %s for it to keep each once",
+			topic, unique.SettingIdentity, unique.SettingWindowMs)
+	}
+	l, namer, _, err := t.window.opened()
+	if err != nil {
+		return view, fmt.Errorf("topic %q: %w", topic, err)
+	}
+	f, err := fingerprintOf(t, namer, id, query)
+	if err != nil {
+		return view, err
+	}
+	seen, known, err := l.Lookup(ctx, f)
+	if errors.Is(err, hapax.ErrClosed) {
+		err = errors.New("its window has just been closed, or opened with other settings: ask again")
+	}
+	if err != nil {
+		return view, fmt.Errorf("topic %q: %w", topic, err)
+	}
+	view = IDView{Topic: topic, ID: id, Scope: query.Get("scope"), Remembered: known, Window: *a.window(t)}
+	view.Early = !known && view.Window.Early > 0
+	view.saw(&seen)
+	return view, nil
+}
+
+// saw takes over what a ledger has seen of the id, if it has.
+func (v *IDView) saw(s *ledger.Sighting) {
+	if !v.Remembered {
+		return
+	}
+	first := s.First.UTC()
+	v.First, v.Copies = &first, s.Copies
+	if n, err := strconv.ParseInt(s.Position.Source, 10, 32); err == nil {
+		partition, offset := int32(n), s.Position.Offset
+		v.Partition, v.Offset = &partition, &offset
+	}
+	if !s.Expires.IsZero() {
+		expires := s.Expires.UTC()
+		v.Expires = &expires
+	}
+}
+
+// fingerprintOf is the fingerprint of an id within the scope that a query names.
+func fingerprintOf(t *topic, namer *unique.Namer, id string, query url.Values) (f hapax.Fingerprint, err error) {
+	scope, number := t.rules.window.Scope, int64(0)
+	needed := within(scope)
+	for _, name := range []string{"partition", "scope"} {
+		switch given := query.Has(name); {
+		case given && needed != name:
+			return f, refuse(code.InvalidRequest, "%s is of no account: %s=%v of topic %q", name, unique.SettingScope, scope, t.name)
+		case !given && needed == name:
+			return f, refuse(code.InvalidRequest, "say within which %s: %s=%v of topic %q", name, unique.SettingScope, scope, t.name)
+		}
+	}
+	if needed == "partition" {
+		number, err = strconv.ParseInt(query.Get("partition"), 10, 32)
+		if err != nil || number < 0 || number >= int64(len(t.partitions)) {
+			return f, refuse(code.InvalidRequest, "partition %q: topic %q has those from 0 to %d", query.Get("partition"), t.name, len(t.partitions)-1)
+		}
+	}
+	f, err = namer.Fingerprint(int32(number), query.Get("scope"), id)
+	if err != nil {
+		return f, refuse(code.InvalidRequest, "id %q of topic %q, %s=%v: %v", id, t.name, unique.SettingIdentity, t.rules.window.Identity, err)
+	}
+	return f, nil
+}
+
+// within is what an id is named within, beside its topic: "partition", "scope" (what
+// records have in common), or "".
+func within(s unique.Scope) string {
+	switch s.String() {
+	case "topic":
+		return ""
+	case "partition":
+		return "partition"
+	}
+	return "scope"
+}

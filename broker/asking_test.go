@@ -1,0 +1,244 @@
+package broker
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/unique"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// handClock is a clock that is moved by hand.
+type handClock struct{ ns atomic.Int64 }
+
+func newHandClock() *handClock {
+	c := &handClock{}
+	c.ns.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *handClock) now() time.Time { return time.Unix(0, c.ns.Load()).UTC() }
+
+func (c *handClock) pass(d time.Duration) { c.ns.Add(int64(d)) }
+
+// windowed is a node with a clock that is moved by hand, and a topic "orders" of
+// three partitions with a window of an hour and some settings more.
+func windowed(t *testing.T, more map[string]string) (*node, *handClock) {
+	c := newHandClock()
+	n := startWith(t, func(o *Options) { o.Clock = c.now })
+	settings := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
+	for k, v := range more {
+		settings[k] = v
+	}
+	n.makeTopic("orders", 3, settings)
+	return n, c
+}
+
+// order has a new producer send a record to a partition of orders. An id that is ""
+// is none.
+func (n *node) order(partition int32, id, value string, more ...kgo.RecordHeader) {
+	n.Helper()
+	c := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	defer c.Close()
+	r := &kgo.Record{Topic: "orders", Partition: partition, Value: []byte(value), Timestamp: n.broker.options.Clock(), Headers: more}
+	if id != "" {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: "id", Value: []byte(id)})
+	}
+	if err := c.ProduceSync(n.Context(), r).FirstErr(); err != nil {
+		n.Fatal(err)
+	}
+}
+
+// ask is the status and the text that a path is answered with.
+func (n *node) ask(path string) (int, string) {
+	n.Helper()
+	w := httptest.NewRecorder()
+	n.broker.Handler().ServeHTTP(w, httptest.NewRequestWithContext(n.Context(), http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
+}
+
+func idPath(id string) string { return "/api/v1/topics/orders/ids/" + id }
+
+// What became of an id can be asked, over restarts too, until its window has ended;
+// of any other id, from when on it is sure that it did not come.
+func TestAskAboutID(t *testing.T) {
+	n, clock := windowed(t, nil)
+	began := clock.now()
+	n.order(1, "7", "first")
+	clock.pass(10 * time.Minute)
+	n.order(2, "7", "first")
+	n.order(0, "7", "first")
+	n.order(0, "7", "another")
+	n.order(0, "", "none")
+	for _, restarted := range []bool{false, true} {
+		got := getJSON[IDView](n, idPath("7"))
+		if !got.Remembered || got.First == nil || !got.First.Equal(began) || got.Partition == nil || *got.Partition != 1 || *got.Offset != 0 || got.Copies != 2 || got.Early {
+			t.Errorf("restarted %v: %+v", restarted, got)
+		}
+		if expires := got.Expires.Sub(began); expires < time.Hour || expires > time.Hour+time.Hour/128 {
+			t.Errorf("it expires after %v", expires)
+		}
+		want := WindowRecords{Unique: 1, Duplicates: 2, Conflicts: 1, Missing: 1}
+		if restarted {
+			want = WindowRecords{}
+		}
+		if got.Window.Records != want {
+			t.Errorf("restarted %v: %+v, want %+v", restarted, got.Window.Records, want)
+		}
+		n.restart()
+	}
+	never := getJSON[IDView](n, idPath("8"))
+	if never.Remembered || never.First != nil || never.Expires != nil || never.Offset != nil || !never.Window.Since.Equal(began) || never.Window.Reach != 600 {
+		t.Errorf("never: %+v", never)
+	}
+	clock.pass(2 * time.Hour)
+	if gone := getJSON[IDView](n, idPath("7")); gone.Remembered || gone.Window.Reach != 3600 || gone.Window.Live != 0 {
+		t.Errorf("gone: %+v", gone)
+	}
+}
+
+// A path says any id: what it may not hold is escaped.
+func TestAskAboutOddIDs(t *testing.T) {
+	n, _ := windowed(t, nil)
+	for id, path := range map[string]string{"a/b c": "a%2Fb%20c", "..": "%2E%2E", "ü?x=1": "%C3%BC%3Fx=1", "a//b": "a%2F%2Fb"} {
+		n.order(0, id, "x")
+		if got := getJSON[IDView](n, idPath(path)); !got.Remembered || got.ID != id {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+}
+
+// An id is asked about within the scope that it was named in.
+func TestAskWithinScope(t *testing.T) {
+	for _, test := range []struct{ scope, known, other, wrong, lacks string }{
+		{"topic", "7", "8", "7?partition=0", "partition is of no account: hapax.scope=topic"},
+		{"partition", "7?partition=1", "7?partition=2", "7", "say within which partition: hapax.scope=partition"},
+		{"partition", "7?partition=1", "7?partition=0", "7?partition=3", `partition "3": topic "orders" has those from 0 to 2`},
+		{"header:tenant", "7?scope=ann", "7?scope=bob", "7", "say within which scope: hapax.scope=header:tenant"},
+	} {
+		t.Run(test.scope, func(t *testing.T) {
+			n, _ := windowed(t, map[string]string{"hapax.scope": test.scope})
+			n.order(1, "7", "x", kgo.RecordHeader{Key: "tenant", Value: []byte("ann")})
+			if !getJSON[IDView](n, idPath(test.known)).Remembered || getJSON[IDView](n, idPath(test.other)).Remembered {
+				t.Error("it is not known where it came, or elsewhere")
+			}
+			if code, text := n.ask(idPath(test.wrong)); code != http.StatusBadRequest || !strings.Contains(text, test.lacks) {
+				t.Errorf("%d %s", code, text)
+			}
+		})
+	}
+}
+
+// Who asks amiss is told what to do.
+func TestAskAmiss(t *testing.T) {
+	n, _ := windowed(t, map[string]string{"hapax.identity": "json:id,part"})
+	n.makeTopic("plain", 1, nil)
+	for _, test := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{"/api/v1/topics/none/ids/1", http.StatusNotFound, `there is no topic "none"`},
+		{"/api/v1/topics/plain/ids/1", http.StatusNotFound, "set hapax.identity and hapax.window.ms"},
+		{idPath("7"), http.StatusBadRequest, `id "7" of topic "orders", hapax.identity=json:id,part: `},
+	} {
+		if code, text := n.ask(test.path); code != test.code || !strings.Contains(text, test.want) {
+			t.Errorf("%s: %d %s", test.path, code, text)
+		}
+	}
+	if err := n.broker.topics.named("orders").window.close(errWindowOver); err != nil {
+		t.Fatal(err)
+	}
+	if code, text := n.ask(idPath("%7B%22id%22:1,%22part%22:2%7D")); code != http.StatusServiceUnavailable || !strings.Contains(text, "has just ended") {
+		t.Errorf("%d %s", code, text)
+	}
+	if w := getJSON[[]TopicView](n, "/api/topics")[0].Window; w.State != "failed" || w.Failed == "" {
+		t.Errorf("%+v", w)
+	}
+}
+
+// Topics and metrics say how windows do.
+func TestViewWindows(t *testing.T) {
+	n, clock := windowed(t, map[string]string{"hapax.mode": "shadow", "hapax.duplicates": "mark"})
+	for _, id := range []string{"1", "2", "3", "1", "2"} {
+		n.order(0, id, "x")
+	}
+	clock.pass(30 * time.Minute)
+	n.order(0, "1", "x")
+	n.order(0, "1", "y")
+	w := getJSON[[]TopicView](n, "/api/topics")[0].Window
+	if w == nil || w.Identity != "header:id" || w.Scope != "topic" || w.Window != "1h0m0s, first" || w.Duplicates != "mark" || w.Conflicts != "drop" || w.Mode != "shadow" || w.Full != "refuse" || w.State != "counting" ||
+		w.Live != 3 || w.Cold != 0 || w.Early != 0 || w.Memory <= 0 || w.Disk <= 0 || w.Reach != 1800 {
+		t.Errorf("%+v", w)
+	}
+	young, old := int64(0), int64(0)
+	for _, a := range w.Ages {
+		if a.Below <= 60_000 {
+			young += a.Duplicates
+		} else if a.From <= 1_800_000 && a.Below > 1_800_000 {
+			old += a.Duplicates
+		}
+	}
+	if young != 2 || old != 1 {
+		t.Errorf("ages: %+v", w.Ages)
+	}
+	metrics := n.get("/metrics")
+	for _, line := range []string{
+		"# HELP hapax_window_ids Ids that the topic remembers.", "# TYPE hapax_window_records_total counter",
+		`hapax_window_records_total{topic="orders",verdict="unique"} 3`, `hapax_window_records_total{topic="orders",verdict="duplicate"} 3`,
+		`hapax_window_records_total{topic="orders",verdict="conflict"} 1`, `hapax_window_records_total{topic="orders",verdict="missing"} 0`,
+		`hapax_window_ids{topic="orders"} 3`, `hapax_window_cold_ids{topic="orders"} 0`, `hapax_window_ids_forgotten_early_total{topic="orders"} 0`,
+		`hapax_window_reach_seconds{topic="orders"} 1800`, `hapax_window_failed{topic="orders"} 0`,
+		"# TYPE hapax_window_duplicate_age_seconds histogram",
+		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="65.536"} 2`, `hapax_window_duplicate_age_seconds_bucket{topic="orders",le="4194.304"} 3`,
+		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="+Inf"} 3`, `hapax_window_duplicate_age_seconds_count{topic="orders"} 3`,
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+}
+
+// A window says that it reaches no further back than it does.
+func TestSince(t *testing.T) {
+	at := func(hours int) time.Time { return time.Unix(1_800_000_000, 0).Add(time.Duration(hours) * time.Hour) }
+	for _, test := range []struct {
+		name   string
+		window hapax.Window
+		evict  bool
+		stats  ledger.Stats
+		want   time.Time
+	}{
+		{"it began within its time", hapax.Window{Time: 48 * time.Hour}, false, ledger.Stats{Since: at(20)}, at(0)},
+		{"its time", hapax.Window{Time: 5 * time.Hour}, false, ledger.Stats{Since: at(23)}, at(19)},
+		{"aligned", hapax.Window{Time: 10 * time.Hour, Kind: hapax.Tumbling}, false, ledger.Stats{}, at(20)},
+		{"fewer than its count", hapax.Window{Count: 100}, false, ledger.Stats{Live: 99, Since: at(20)}, at(0)},
+		{"its count", hapax.Window{Count: 100}, false, ledger.Stats{Live: 100, Since: at(20)}, at(20)},
+		{"bytes", hapax.Window{Bytes: 100}, false, ledger.Stats{Live: 1, Since: at(3)}, at(3)},
+		{"bytes, and nothing came", hapax.Window{Bytes: 100}, false, ledger.Stats{}, at(0)},
+		{"ids may have gone early", hapax.Window{Time: 20 * time.Hour}, true, ledger.Stats{Since: at(6)}, at(6)},
+		{"ids have gone early", hapax.Window{Time: 20 * time.Hour}, false, ledger.Stats{EvictedLive: 1, Since: at(6)}, at(6)},
+		{"and that is past", hapax.Window{Time: 5 * time.Hour}, true, ledger.Stats{Since: at(6)}, at(19)},
+	} {
+		r := &unique.Rules{Window: test.window, Evict: test.evict}
+		if got := since(r, &test.stats, at(0), at(24)); !got.Equal(test.want) {
+			t.Errorf("%s: %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// What is seen of an id reads the same wherever it is asked.
+func TestIDViewJSON(t *testing.T) {
+	b, err := json.Marshal(IDView{Topic: "orders", ID: "7"})
+	if want := `{"topic":"orders","id":"7","remembered":false,"copies":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
+		t.Errorf("%s: %v", b, err)
+	}
+}
