@@ -24,13 +24,22 @@ const (
 	exitConflict = 3 // a conflict, with --conflicts error
 	exitAbsent   = 4 // the ledger knows nothing of an id
 
+	exitUnseen  = 1 // why: the topic does not remember the id
+	exitUnasked = 2 // why: nobody could be asked
+
 	exitInterrupted = 130 // as of a program that SIGINT ended; for SIGTERM too
 )
 
 var (
 	errUsage  = errors.New("usage")
 	errAbsent = errors.New("not remembered")
+	errUnseen = errors.New("not remembered by the topic") // which was said
 )
+
+// unasked is an error of a command whose exit codes say what it was asked.
+type unasked struct{ error }
+
+func (u unasked) Unwrap() error { return u.error }
 
 // usage is an error in the command line.
 func usage(format string, args ...any) error {
@@ -43,6 +52,8 @@ type commands struct {
 	Audit   auditCommand   `cmd:"" help:"Report what duplicates there are, and what it takes to catch them. Changes nothing."`
 	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`
 	Serve   serveCommand   `cmd:"" help:"Be a Kafka broker that keeps what it acknowledged."`
+	Topics  topicsCommand  `cmd:"" help:"List the topics of a node, and how they keep each message once."`
+	Why     whyCommand     `cmd:"" help:"Ask a node what a topic knows of an id."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
 	VersionFlag kong.VersionFlag `name:"version" help:"Print the version."`
@@ -65,7 +76,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("hapax"),
 		kong.Description("Messages may arrive twice. Hapax lets each take effect once.\n\n"+
 			"Exit codes: 0 done; 1 an input, an output or a ledger is not as it should be; 2 the command line; "+
-			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; 130 interrupted, by SIGINT or SIGTERM."),
+			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; of why 0 known, 1 not known, 2 an error; 130 interrupted, by SIGINT or SIGTERM."),
 		kong.Vars{"version": version()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
@@ -160,6 +171,8 @@ func (w *world) fail(err error) int {
 	case errors.Is(err, errUsage):
 		w.stderr.say("%s; see %s --help", text, w.command)
 		return exitUsage
+	case errors.Is(err, errUnseen):
+		return exitUnseen
 	case errors.Is(err, errAbsent):
 		w.stderr.say("%s", text)
 		return exitAbsent
@@ -170,6 +183,9 @@ func (w *world) fail(err error) int {
 	w.stderr.say("%s%s", text, advice(err))
 	if errors.Is(err, hapax.ErrConflict) {
 		return exitConflict
+	}
+	if _, ok := errors.AsType[unasked](err); ok {
+		return exitUnasked
 	}
 	return exitError
 }

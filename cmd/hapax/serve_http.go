@@ -63,7 +63,7 @@ func (o operators) serve(w *world, b *broker.Broker) (said string, stop func() e
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	said = fmt.Sprintf("Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /healthz, /readyz\n", scheme, l.Addr())
+	said = fmt.Sprintf("Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /api/v1/topics/TOPIC/ids/ID, /healthz, /readyz\n", scheme, l.Addr())
 	return said, func() error {
 		closed := s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
@@ -81,13 +81,18 @@ func (c *serveCommand) token() (string, error) {
 	if c.HTTPToken == "" {
 		return "", nil
 	}
-	text, err := os.ReadFile(c.HTTPToken)
+	return readToken(c.HTTPToken)
+}
+
+// readToken reads the file of --http-token.
+func readToken(name string) (string, error) {
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return "", fmt.Errorf("--http-token: %w", err)
 	}
 	token := strings.TrimSpace(string(text))
 	if len(token) < leastToken {
-		return "", usage("--http-token %s: want a token of at least %d bytes, such as of openssl rand -hex 32", c.HTTPToken, leastToken)
+		return "", usage("--http-token %s: want a token of at least %d bytes, such as of openssl rand -hex 32", name, leastToken)
 	}
 	return token, nil
 }

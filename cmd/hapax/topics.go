@@ -1,0 +1,194 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/hapaxmq/hapax/broker"
+)
+
+// topicsCommand is hapax topics.
+type topicsCommand struct {
+	operator
+
+	Topics []string `arg:"" optional:"" name:"topic" help:"Topics. None: all."`
+	JSON   bool     `name:"json" help:"Print JSON."`
+}
+
+func (*topicsCommand) examples() string {
+	return `  hapax topics
+  hapax topics orders payments
+  hapax topics --json | jq '.[] | select(.window) | {name, records: .window.records}'
+
+Records, duplicates by age and ids forgotten early are counted since the node was
+started, or since the window was opened if that was later. A window reaches back to
+the time since which it remembers every id that came.
+`
+}
+
+// Run lists topics.
+func (c *topicsCommand) Run(w *world) error {
+	body, err := c.ask(w, "/api/topics", nil)
+	if err != nil {
+		return err
+	}
+	var all []broker.TopicView
+	if err := json.Unmarshal(body, &all); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	for _, name := range c.Topics {
+		if !slices.ContainsFunc(all, func(t broker.TopicView) bool { return t.Name == name }) {
+			return fmt.Errorf("there is no topic %q: hapax topics lists those that there are", name)
+		}
+	}
+	if len(c.Topics) > 0 {
+		all = slices.DeleteFunc(all, func(t broker.TopicView) bool { return !slices.Contains(c.Topics, t.Name) })
+	}
+	if c.JSON {
+		e := json.NewEncoder(w.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(all)
+	}
+	_, err = fmt.Fprint(w.stdout, topicsText(all))
+	return err
+}
+
+func topicsText(all []broker.TopicView) string {
+	if len(all) == 0 {
+		return "There are no topics.\n"
+	}
+	var b strings.Builder
+	for i := range all {
+		if i > 0 && (all[i].Window != nil || all[i-1].Window != nil) {
+			b.WriteByte('\n')
+		}
+		topicText(&b, &all[i])
+	}
+	if slices.ContainsFunc(all, func(t broker.TopicView) bool { return t.Window != nil }) {
+		b.WriteString("\nRecords are counted since the node was started.\n")
+	}
+	return b.String()
+}
+
+func topicText(b *strings.Builder, t *broker.TopicView) {
+	offsets, size := int64(0), int64(0)
+	for _, p := range t.Partitions {
+		offsets += p.High - p.Start
+		size += p.Bytes
+	}
+	partitions := "partitions"
+	if len(t.Partitions) == 1 {
+		partitions = "partition"
+	}
+	fmt.Fprintf(b, "%s  %d %s, %s offsets, %s\n", t.Name, len(t.Partitions), partitions, count(offsets), bytesText(size))
+	if t.Window != nil {
+		windowText(b, t.Window)
+	}
+}
+
+// windowText is the table of a window, and the ages of its duplicates.
+func windowText(b *strings.Builder, w *broker.WindowView) {
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		_, _ = fmt.Fprintf(table, "  "+name+"\t"+format+"\n", args...) // into memory
+	}
+	row("window", "%s, %s; one record of each id %s", w.Identity, w.Window, scopeText(w.Scope))
+	row("state", "%s", stateText(w))
+	row("unique", "%s", count(w.Records.Unique))
+	row("duplicates", "%s", share(w.Records.Duplicates, w, w.Duplicates))
+	if w.Conflicts != "" {
+		row("conflicts", "%s", share(w.Records.Conflicts, w, w.Conflicts))
+	}
+	row("without id", "%s", share(w.Records.Missing, w, w.Missing))
+	row("remembered", "%s, of which %s on disk only", count(w.Live), count(w.Cold))
+	if w.Early > 0 {
+		row("gone early", "%s, for memory or disk was used up", count(w.Early))
+	}
+	row("reaches", "back to %s, %s", timeText(&w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
+	row("memory", "%s", bytesText(w.Memory))
+	row("disk", "%s", bytesText(w.Disk))
+	_ = table.Flush() // into memory
+	agesText(b, w)
+}
+
+func stateText(w *broker.WindowView) string {
+	switch w.State {
+	case "failed":
+		return "failed, and the topic takes nothing until the node is started again: " + w.Failed
+	case "counting":
+		return "only counting: hapax.mode=shadow"
+	}
+	return w.State
+}
+
+// share is a number of records, and what becomes of them.
+func share(n int64, w *broker.WindowView, fate string) string {
+	text := count(n)
+	if all := w.Records.Unique + w.Records.Duplicates + w.Records.Conflicts + w.Records.Missing; n > 0 {
+		text += fmt.Sprintf("  %.3g %%", 100*float64(n)/float64(all))
+	}
+	if w.State == "counting" {
+		return text
+	}
+	return text + "  (" + fate + ")"
+}
+
+// barLength is that of the longest bar.
+const barLength = 40
+
+// agesText draws the ages of duplicates, each bar up to four times the one before.
+func agesText(b *strings.Builder, w *broker.WindowView) {
+	ages := w.Ages
+	if len(ages) == 0 {
+		return
+	}
+	type bar struct{ from, below, n int64 }
+	var bars []bar
+	most := int64(0)
+	for from, below := int64(0), int64(4); from < ages[len(ages)-1].Below; from, below = below, 4*below {
+		n := int64(0)
+		for _, a := range ages {
+			if a.From >= from && a.From < below {
+				n += a.Duplicates
+			}
+		}
+		if n > 0 || len(bars) > 0 {
+			bars = append(bars, bar{from, below, n})
+			most = max(most, n)
+		}
+	}
+	b.WriteString("  duplicates by age")
+	if w.Slack > 0 {
+		fmt.Fprintf(b, ", which is up to %s too large", spanText(time.Duration(w.Slack)*time.Millisecond))
+	}
+	b.WriteByte('\n')
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, bar := range bars {
+		_, _ = fmt.Fprintf(table, "    %s to %s\t%s", // into memory
+			spanText(time.Duration(bar.from)*time.Millisecond), spanText(time.Duration(bar.below)*time.Millisecond), count(bar.n))
+		if bar.n > 0 {
+			_, _ = fmt.Fprintf(table, "\t%s", strings.Repeat("█", int((bar.n*barLength+most-1)/most)))
+		}
+		_, _ = fmt.Fprintln(table)
+	}
+	_ = table.Flush() // into memory
+}
+
+// spanText is a length of time to two digits or so.
+func spanText(d time.Duration) string {
+	for _, unit := range []struct {
+		name   string
+		length time.Duration
+	}{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}} {
+		if n := float64(d) / float64(unit.length); n >= 10 {
+			return fmt.Sprintf("%.0f%s", n, unit.name)
+		} else if n >= 1 {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") + unit.name
+		}
+	}
+	return fmt.Sprintf("%dms", d.Milliseconds())
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hapaxmq/hapax/broker"
+)
+
+// Topics are listed with what their windows have counted.
+func TestTopics(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.want(0, "There are no topics.\n", "topics")
+	a.topic("plain")
+	a.send("plain", 0, "1=x", "1=x")
+	const plain = "plain  2 partitions, 2 offsets, … B\n"
+	a.want(0, plain, "topics")
+	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000")
+	a.send("orders", 1, "7=x", "8=x", "7=x")
+	a.pass(90 * time.Minute)
+	a.send("orders", 0, "8=x", "7=x", "7=other", "no id")
+	const orders = `orders  2 partitions, 7 offsets, … B
+  window      header:id, 24h0m0s, first; one record of each id in the topic
+  state       enforcing
+  unique      2
+  duplicates  3  42.9 %  (drop)
+  conflicts   1  14.3 %  (drop)
+  without id  1  14.3 %  (accept)
+  remembered  2, of which 0 on disk only
+  reaches     back to 2026-03-01T12:00:00Z, 1.5h
+  memory      … B
+  disk        … B
+  duplicates by age, which is up to 11m too large
+    4.4m to 17m   1  ████████████████████
+    17m to 1.2h   0
+    1.2h to 4.7h  2  ████████████████████████████████████████
+`
+	const counted = "\nRecords are counted since the node was started.\n"
+	a.want(0, orders+"\n"+plain+counted, "topics")
+	a.want(0, orders+counted, "topics", "orders")
+	a.want(0, plain, "topics", "plain")
+	code, out, said := a.run("topics", "--json", "orders")
+	var all []broker.TopicView
+	if err := json.Unmarshal([]byte(out), &all); err != nil || code != 0 || said != "" || len(all) != 1 || all[0].Window.Records.Duplicates != 3 {
+		t.Errorf("exit code %d, %v %s\n%s", code, err, said, out)
+	}
+}
+
+// Lengths of time are short, and bars as long as what they stand for.
+func TestSpanText(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0ms", 999 * time.Millisecond: "999ms", time.Second: "1s", 1500 * time.Millisecond: "1.5s", 42 * time.Second: "42s",
+		90 * time.Minute: "1.5h", 36 * time.Hour: "1.5d", 400 * 24 * time.Hour: "400d",
+	} {
+		if got := spanText(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"})}
+	if want := []string{"failed, and the topic takes nothing until the node is started again: x", "only counting: hapax.mode=shadow"}; !slices.Equal(states, want) {
+		t.Errorf("%q", states)
+	}
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/hapaxmq/hapax/broker"
+)
+
+// whyCommand is hapax why.
+type whyCommand struct {
+	operator
+
+	Topic string `arg:"" help:"The topic."`
+	ID    string `arg:"" name:"id" help:"The id. Where hapax.identity is json:PATH, text that is no JSON is a string: 7 is a number, '\"7\"' is a string. Where it has several parts, is cloudevents or value, the whole value of a record."`
+
+	Partition *int32  `placeholder:"N" help:"The partition, where hapax.scope is partition."`
+	Scope     *string `placeholder:"ID" help:"What records have in common, where hapax.scope is a header or a field."`
+	JSON      bool    `name:"json" help:"Print JSON."`
+}
+
+func (*whyCommand) examples() string {
+	return `  hapax why orders 72d3162e-cc78-11e3-81ab-4c9367dc0958
+  hapax why --scope tenant-7 orders 1001 --json
+  hapax why --broker https://kafka.example.org:8443 --http-token token.txt orders 1001
+
+It tells whether a topic with hapax.identity remembers an id: since when, where its
+first record stands, how many copies came since, and until when. Of an id that is not
+remembered it tells from when on it is sure that it did not come.
+
+The exit code is 0 if the id is remembered, 1 if it is not, and 2 if that could not
+be told.
+`
+}
+
+// Run asks the node.
+func (c *whyCommand) Run(w *world) error {
+	known, err := c.why(w)
+	switch {
+	case err != nil:
+		return unasked{err}
+	case !known:
+		return errUnseen
+	}
+	return nil
+}
+
+func (c *whyCommand) why(w *world) (known bool, err error) {
+	query := url.Values{}
+	if c.Partition != nil {
+		query.Set("partition", strconv.Itoa(int(*c.Partition)))
+	}
+	if c.Scope != nil {
+		query.Set("scope", *c.Scope)
+	}
+	body, err := c.ask(w, "/api/v1/topics/"+escaped(c.Topic)+"/ids/"+escaped(c.ID), query)
+	if err != nil {
+		return false, err
+	}
+	var seen broker.IDView
+	if err := json.Unmarshal(body, &seen); err != nil {
+		return false, fmt.Errorf("read the answer: %w", err)
+	}
+	if c.JSON {
+		_, err = w.stdout.Write(body)
+	} else {
+		_, err = fmt.Fprint(w.stdout, whyText(&seen))
+	}
+	return seen.Remembered, err
+}
+
+// escaped is a segment of a path. Dots alone would be no name.
+func escaped(segment string) string {
+	return strings.ReplaceAll(url.PathEscape(segment), ".", "%2E")
+}
+
+// whyText says in sentences what is known of an id.
+func whyText(v *broker.IDView) string {
+	var b strings.Builder
+	name := fmt.Sprintf("%s: %s", v.Topic, plain(v.ID))
+	if v.Scope != "" {
+		name += " within " + plain(v.Scope)
+	}
+	if v.Remembered {
+		rememberedText(&b, name, v)
+	} else {
+		unseenText(&b, name, v)
+	}
+	w := &v.Window
+	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
+	if w.State == "failed" {
+		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until the node is started again: %s.\n", w.Failed)
+	}
+	return b.String()
+}
+
+func rememberedText(b *strings.Builder, name string, v *broker.IDView) {
+	fmt.Fprintf(b, "%s was first seen at %s", name, timeText(v.First))
+	if v.Partition != nil && v.Offset != nil {
+		fmt.Fprintf(b, ", in partition %d at offset %d", *v.Partition, *v.Offset)
+	}
+	fmt.Fprintf(b, ".\n%s %s\n", copiesText(v.Copies), fatesText(&v.Window))
+	if v.Expires != nil {
+		fmt.Fprintf(b, "It is remembered until %s", timeText(v.Expires))
+	} else {
+		b.WriteString("It is remembered")
+	}
+	if bounds := boundsText(v.Window.Window); bounds != "" {
+		if v.Expires != nil {
+			b.WriteString(", or")
+		}
+		b.WriteString(" until " + bounds)
+	}
+	b.WriteString(".\n")
+}
+
+func unseenText(b *strings.Builder, name string, v *broker.IDView) {
+	fmt.Fprintf(b, "%s is not remembered.\n", name)
+	w := &v.Window
+	why := "as far as the window reaches back"
+	if w.Since.Equal(w.Began) {
+		why = "when the window began"
+	}
+	fmt.Fprintf(b, "It did not come since %s, which is %s.\n", timeText(&w.Since), why)
+	if v.Early {
+		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids left before their window ended since the node was started, for the window's memory or disk was used up.\n", count(w.Early))
+	}
+}
+
+// timeText is a time to the millisecond, as the node's log has it.
+func timeText(t *time.Time) string {
+	if t == nil {
+		return "a time that nobody knows"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.999Z07:00")
+}
+
+func copiesText(n int64) string {
+	switch n {
+	case 0:
+		return "No copy came since."
+	case 1:
+		return "1 copy came since."
+	}
+	return count(n) + " copies came since."
+}
+
+// fatesText says what becomes of copies, and of what is none for its value alone.
+func fatesText(w *broker.WindowView) string {
+	if w.State == "counting" {
+		return "Copies are kept, for the window only counts them: hapax.mode=shadow."
+	}
+	text := "Copies " + fateText(w.Duplicates) + "."
+	if w.Conflicts == "" {
+		return text
+	}
+	fate := fateText(w.Conflicts)
+	if w.Conflicts == w.Duplicates {
+		fate = "too"
+	}
+	return text + fmt.Sprintf("\nRecords with a known id and another value %s: %s in the topic since the node was started.", fate, count(w.Records.Conflicts))
+}
+
+// fateText says what becomes of records.
+func fateText(policy string) string {
+	switch policy {
+	case "drop":
+		return "are dropped, and their producers see success"
+	case "mark":
+		return "are kept, with a header that names the first one"
+	case "accept":
+		return "are kept"
+	case "reject":
+		return "are refused, with all of their batch"
+	}
+	if topic, ok := strings.CutPrefix(policy, "topic:"); ok {
+		return "go to topic " + topic
+	}
+	return "are dealt with by " + policy
+}
+
+// boundsText is which other bounds than time let an id go.
+func boundsText(window string) string {
+	bounds, _, _ := strings.Cut(window, ",")
+	var others []string
+	for _, bound := range strings.Split(bounds, " or ") {
+		number, unit, ok := strings.Cut(bound, " ")
+		n, err := strconv.ParseInt(number, 10, 64)
+		switch {
+		case !ok || err != nil:
+		case unit == "ids":
+			others = append(others, count(n)+" other ids came")
+		case unit == "bytes":
+			others = append(others, bytesText(n)+" of other records came")
+		}
+	}
+	return strings.Join(others, " or ")
+}
+
+func scopeText(scope string) string {
+	switch scope {
+	case "topic":
+		return "in the topic"
+	case "partition":
+		return "in each partition"
+	}
+	return "among those with the same " + scope
+}
+
+// plain is text that may be anything, as it can be printed.
+func plain(text string) string {
+	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) || r == unicode.ReplacementChar }) {
+		return strconv.Quote(text)
+	}
+	return text
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax/broker"
+)
+
+// asked is a node in this process, with a clock that is moved by hand.
+type asked struct {
+	*testing.T
+	node  *broker.Broker
+	http  string // its address
+	clock atomic.Int64
+}
+
+func ask(t *testing.T) *asked {
+	a := &asked{T: t}
+	a.clock.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).UnixNano())
+	b, err := broker.Open(filepath.Join(t.TempDir(), "data"), broker.Options{
+		Listeners: []broker.Listener{{Address: "127.0.0.1:0"}}, Clock: func() time.Time { return time.Unix(0, a.clock.Load()) },
+		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.node = b
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { defer close(done); b.Serve(ctx) }()
+	s := httptest.NewServer(b.Handler())
+	a.http = s.Listener.Addr().String()
+	t.Cleanup(func() {
+		s.Close()
+		cancel()
+		<-done
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return a
+}
+
+func (a *asked) pass(d time.Duration) { a.clock.Add(int64(d)) }
+
+func (a *asked) client() *kgo.Client {
+	a.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers(a.node.Addresses()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DisableClientMetrics())
+	if err != nil {
+		a.Fatal(err)
+	}
+	a.Cleanup(c.Close)
+	return c
+}
+
+// topic makes one of two partitions, with settings NAME=VALUE.
+func (a *asked) topic(name string, settings ...string) {
+	a.Helper()
+	set := make(map[string]*string)
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, "=")
+		set[name] = &value
+	}
+	if _, err := kadm.NewClient(a.client()).CreateTopic(a.Context(), 2, 1, set, name); err != nil {
+		a.Fatal(err)
+	}
+}
+
+// send sends records ID=VALUE to a partition. One without "=" has no id.
+func (a *asked) send(topic string, partition int32, records ...string) {
+	a.Helper()
+	c := a.client()
+	for _, text := range records {
+		id, value, ok := strings.Cut(text, "=")
+		r := &kgo.Record{Topic: topic, Partition: partition, Value: []byte(value), Timestamp: time.Unix(0, a.clock.Load())}
+		if ok {
+			r.Headers = []kgo.RecordHeader{{Key: "id", Value: []byte(id)}}
+		}
+		if err := c.ProduceSync(a.Context(), r).FirstErr(); err != nil {
+			a.Fatal(err)
+		}
+	}
+}
+
+// run runs a command against the node.
+func (a *asked) run(args ...string) (code int, out, said string) {
+	var stdout, stderr bytes.Buffer
+	code = run(a.Context(), append([]string{args[0], "--broker", a.http}, args[1:]...), nil, &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+// want demands an exit code and all that is printed.
+func (a *asked) want(code int, want string, args ...string) {
+	a.Helper()
+	got, out, said := a.run(args...)
+	out = regexp.MustCompile(`(?m)(, |memory +|disk +)[\d.]+ K?B$`).ReplaceAllString(out, "$1… B")
+	if got != code || out != want || said != "" {
+		a.Errorf("hapax %s: exit code %d, want %d; %s\n%s\nwant\n%s", strings.Join(args, " "), got, code, said, out, want)
+	}
+}
+
+// What a topic knows of an id is said in sentences, and by the exit code.
+func TestWhy(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000")
+	a.send("orders", 1, "7=x", "8=x")
+	a.want(0, `orders: 8 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 1.
+No copy came since. Copies are dropped, and their producers see success.
+Records with a known id and another value too: 0 in the topic since the node was started.
+It is remembered until 2026-03-02T12:11:15Z.
+The window: header:id, 24h0m0s, first; one record of each id in the topic.
+`, "why", "orders", "8")
+	a.pass(90 * time.Minute)
+	a.send("orders", 0, "7=x", "7=x", "7=other")
+	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
+2 copies came since. Copies are dropped, and their producers see success.
+Records with a known id and another value too: 1 in the topic since the node was started.
+It is remembered until 2026-03-02T12:11:15Z.
+The window: header:id, 24h0m0s, first; one record of each id in the topic.
+`, "why", "orders", "7")
+	a.want(1, `orders: 9 is not remembered.
+It did not come since 2026-03-01T12:00:00Z, which is when the window began.
+The window: header:id, 24h0m0s, first; one record of each id in the topic.
+`, "why", "orders", "9")
+	a.pass(48 * time.Hour)
+	a.want(1, `orders: 7 is not remembered.
+It did not come since 2026-03-02T13:30:00Z, which is as far as the window reaches back.
+The window: header:id, 24h0m0s, first; one record of each id in the topic.
+`, "why", "orders", "7")
+}
+
+// Where ids are within others, and of content, and only counted.
+func TestWhyWithin(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("chats", "hapax.identity=value", "hapax.window.count=1000", "hapax.window.bytes=1000000", "hapax.scope=header:id", "hapax.mode=shadow", "hapax.duplicates=mark")
+	a.send("chats", 1, "ann=hello", "ann=hello")
+	a.want(0, `chats: hello within ann was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
+1 copy came since. Copies are kept, for the window only counts them: hapax.mode=shadow.
+It is remembered until 1,000 other ids came or 1 MB of other records came.
+The window: value, 1000 ids or 1000000 bytes, first; one record of each id among those with the same header:id.
+`, "why", "--scope", "ann", "chats", "hello")
+	a.want(1, `chats: "hel\nlo" within bob is not remembered.
+It did not come since 2026-03-01T12:00:00Z, which is when the window began.
+The window: value, 1000 ids or 1000000 bytes, first; one record of each id among those with the same header:id.
+`, "why", "--scope", "bob", "chats", "hel\nlo")
+}
+
+// The JSON is the node's own.
+func TestWhyJSON(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000", "hapax.scope=partition")
+	a.send("orders", 1, "7/..=x")
+	for code, partition := range []string{"1", "0"} {
+		got, out, said := a.run("why", "--json", "--partition", partition, "orders", "7/..")
+		var seen broker.IDView
+		if err := json.Unmarshal([]byte(out), &seen); err != nil || got != code || said != "" || seen.Remembered != (code == 0) || seen.ID != "7/.." {
+			t.Errorf("partition %s: exit code %d, %v %s\n%s", partition, got, err, said, out)
+		}
+	}
+}
+
+// Sentences that a small window has no reason to say.
+func TestWhyText(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	window := broker.WindowView{
+		Identity: "key", Scope: "partition", Window: "1h0m0s or 5 ids, renewed", Duplicates: "topic:copies", Conflicts: "reject", Mode: "enforce",
+		State: "failed", Failed: "the disk is gone", Began: at, Since: at.Add(time.Hour), Early: 1234,
+	}
+	expires := at.Add(3 * time.Hour)
+	for _, test := range []struct {
+		view broker.IDView
+		want string
+	}{
+		{broker.IDView{Topic: "t", ID: "7", Early: true, Window: window}, `t: 7 is not remembered.
+It did not come since 2026-03-01T13:00:00Z, which is as far as the window reaches back.
+It may have come before, and have been forgotten early: 1,234 ids left before their window ended since the node was started, for the window's memory or disk was used up.
+The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
+It has failed, and the topic takes nothing until the node is started again: the disk is gone.
+`},
+		{broker.IDView{Topic: "t", ID: "7", Remembered: true, First: &at, Expires: &expires, Window: window}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
+No copy came since. Copies go to topic copies.
+Records with a known id and another value are refused, with all of their batch: 0 in the topic since the node was started.
+It is remembered until 2026-03-01T15:00:00Z, or until 5 other ids came.
+The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
+It has failed, and the topic takes nothing until the node is started again: the disk is gone.
+`},
+	} {
+		if got := whyText(&test.view); got != test.want {
+			t.Errorf("%s\nwant\n%s", got, test.want)
+		}
+	}
+}
