@@ -27,11 +27,12 @@ type WindowView struct {
 	Missing    string `json:"missing"`    // hapax.missing
 	Mode       string `json:"mode"`       // hapax.mode
 	Full       string `json:"full"`       // hapax.window.full
-	State      string `json:"state"`      // "enforcing", "counting" (and no more, in shadow) or "failed"
+	State      string `json:"state"`      // "warming" (it reads what is there, and records pass), "enforcing", "counting" (and no more, in shadow) or "failed"
 	Failed     string `json:"failed,omitempty"`
 
-	Began time.Time `json:"began"` // to remember
-	Since time.Time `json:"since"` // every id that came since then is remembered
+	From  []int64   `json:"enforced_from,omitempty"` // by partition: the offset from which on it keeps each once; 0 where there is none
+	Began time.Time `json:"began"`                   // to remember
+	Since time.Time `json:"since"`                   // every id that came since then is remembered
 	Reach float64   `json:"reach_seconds"`
 
 	Records WindowRecords `json:"records"`
@@ -102,6 +103,14 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	}
 	view.Live, view.Cold, view.Early, view.Memory, view.Disk = s.Live, s.LiveCold, s.EvictedLive, s.Memory, s.Disk
 	view.Since = since(r, &s, began, now).UTC()
+	if !w.enforced.Load() {
+		view.Since = now.UTC()
+		if err == nil {
+			view.State = "warming"
+		}
+	} else {
+		view.From = w.since // which was set before
+	}
 	view.Reach = max(now.Sub(view.Since), 0).Seconds()
 	for i, n := range s.Ages {
 		if n > 0 {

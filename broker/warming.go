@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -221,7 +220,6 @@ func (m *warming) finish(ctx context.Context) error {
 	if err := m.ws.readPending(m.t); err != nil {
 		return err
 	}
-	m.w.reached.Store(math.MaxInt64)
 	if err := m.w.ledger.Sync(ctx); err != nil {
 		return err
 	}

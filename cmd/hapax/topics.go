@@ -119,6 +119,8 @@ func stateText(w *broker.WindowView) string {
 	switch w.State {
 	case "failed":
 		return "failed, and the topic takes nothing until the node is started again: " + w.Failed
+	case "warming":
+		return "warming: records pass until it has read those that are there"
 	case "counting":
 		return "only counting: hapax.mode=shadow"
 	}

@@ -59,8 +59,8 @@ func TestSpanText(t *testing.T) {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}
-	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"})}
-	if want := []string{"failed, and the topic takes nothing until the node is started again: x", "only counting: hapax.mode=shadow"}; !slices.Equal(states, want) {
+	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"}), stateText(&broker.WindowView{State: "warming"})}
+	if want := []string{"failed, and the topic takes nothing until the node is started again: x", "only counting: hapax.mode=shadow", "warming: records pass until it has read those that are there"}; !slices.Equal(states, want) {
 		t.Errorf("%q", states)
 	}
 }

@@ -93,6 +93,9 @@ func whyText(v *broker.IDView) string {
 	}
 	w := &v.Window
 	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
+	if w.State == "warming" {
+		b.WriteString("It is warming: records pass until it has read those that are there.\n")
+	}
 	if w.State == "failed" {
 		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until the node is started again: %s.\n", w.Failed)
 	}
@@ -122,6 +125,9 @@ func rememberedText(b *strings.Builder, name string, v *broker.IDView) {
 func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	fmt.Fprintf(b, "%s is not remembered.\n", name)
 	w := &v.Window
+	if w.State == "warming" {
+		return // nobody knows yet
+	}
 	why := "as far as the window reaches back"
 	if w.Since.Equal(w.Began) {
 		why = "when the window began"
