@@ -31,7 +31,7 @@ type WindowView struct {
 	Failed     string `json:"failed,omitempty"`
 
 	From  []int64   `json:"enforced_from,omitempty"` // by partition: the offset from which on it keeps each once; 0 where there is none
-	Began time.Time `json:"began"`                   // to remember
+	Began time.Time `json:"began"`                   // when it was turned on or, where there were records before, the time of the oldest that it read
 	Since time.Time `json:"since"`                   // every id that came since then is remembered
 	Reach float64   `json:"reach_seconds"`
 
@@ -73,11 +73,11 @@ func (v viewer) window(t *topic) *WindowView {
 
 func viewOfWindow(t *topic, now time.Time) WindowView {
 	w, r := t.window, t.rules.window
-	l, _, began, err := w.opened()
+	l, _, err := w.opened()
 	view := WindowView{
 		Identity: t.settings[unique.SettingIdentity], Scope: r.Scope.String(), Window: r.Window.String(),
 		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforcing",
-		Began: began.UTC(), Ages: []WindowAge{}, Records: WindowRecords{
+		Ages: []WindowAge{}, Records: WindowRecords{
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
 		},
@@ -102,14 +102,11 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 		view.State, view.Failed = "failed", err.Error()
 	}
 	view.Live, view.Cold, view.Early, view.Memory, view.Disk = s.Live, s.LiveCold, s.EvictedLive, s.Memory, s.Disk
-	view.Since = since(r, &s, began, now).UTC()
-	if !w.enforced.Load() {
-		view.Since = now.UTC()
-		if err == nil {
-			view.State = "warming"
-		}
-	} else {
-		view.From = w.since // which was set before
+	if view.Began, view.Since = now.UTC(), now.UTC(); w.enforced.Load() {
+		view.From, view.Began = w.since, time.UnixMilli(w.whole).UTC() // which were set before
+		view.Since = since(r, &s, view.Began, now).UTC()
+	} else if err == nil {
+		view.State = "warming"
 	}
 	view.Reach = max(now.Sub(view.Since), 0).Seconds()
 	for i, n := range s.Ages {
@@ -132,10 +129,10 @@ func sliceOf(w hapax.Window) time.Duration {
 }
 
 // opened is what a window asks, and why it is of no use, if it is not.
-func (w *window) opened() (*ledger.Ledger, *unique.Namer, time.Time, error) {
+func (w *window) opened() (*ledger.Ledger, *unique.Namer, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.ledger, w.namer, w.began, w.err
+	return w.ledger, w.namer, w.err
 }
 
 // since is from when on every id that came is remembered.
@@ -226,7 +223,7 @@ func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (vi
 		return view, refuse(code.ResourceNotFound, "topic %q remembers no ids, and keeps records as they come: set %s and %s for it to keep each once",
 			topic, unique.SettingIdentity, unique.SettingWindowMs)
 	}
-	l, namer, _, err := t.window.opened()
+	l, namer, err := t.window.opened()
 	if err != nil {
 		return view, fmt.Errorf("topic %q: %w", topic, err)
 	}

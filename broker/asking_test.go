@@ -2,13 +2,16 @@ package broker
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hapaxmq/hapax"
@@ -241,4 +244,44 @@ func TestIDViewJSON(t *testing.T) {
 	if want := `{"topic":"orders","id":"7","remembered":false,"copies":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
 		t.Errorf("%s: %v", b, err)
 	}
+}
+
+// A window that is turned on for a topic with records reaches as far back as these
+// do: over restarts, and if some of them are gone.
+func TestWarmedWindowReaches(t *testing.T) {
+	clock := newHandClock()
+	n := startWith(t, func(o *Options) { o.Clock = clock.now })
+	n.makeTopic("orders", 3, nil)
+	var at []time.Time
+	for i := range 3 {
+		at = append(at, clock.now())
+		n.order(int32(i%2), fmt.Sprint(i), "x")
+		clock.pass(10 * time.Minute)
+	}
+	window := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "7200000"}
+	n.alter("orders", window)
+	n.enforced("orders")
+	want := func(began time.Time, from ...int64) {
+		t.Helper()
+		for range 2 {
+			w := getJSON[IDView](n, idPath("9")).Window
+			if !w.Began.Equal(began) || !w.Since.Equal(began) || !slices.Equal(w.From, from) || w.State != "enforcing" {
+				t.Errorf("it began %v, is sure since %v, is enforced from %v, and is %s; want %v, %v", w.Began, w.Since, w.From, w.State, began, from)
+			}
+			n.restart()
+		}
+	}
+	want(at[0], 2, 1, 0)
+	if got := getJSON[IDView](n, idPath("2")); !got.Remembered || !got.First.Equal(at[2]) || *got.Partition != 0 || *got.Offset != 1 {
+		t.Errorf("%+v", got)
+	}
+	n.alter("orders", map[string]string{"hapax.identity": "", "hapax.window.ms": ""})
+	var gone kadm.Offsets
+	gone.AddOffset("orders", 0, 1, -1)
+	if _, err := n.admin().DeleteRecords(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	n.alter("orders", window)
+	n.enforced("orders")
+	want(at[2], 2, 1, 0)
 }

@@ -30,7 +30,7 @@ import (
 //	37 enforced      16 id · window, as it is from now on
 //
 // A window is v its number, and 0 for none; else v the first file of the log that has what the window may not have, 0 for
-// this one · 1 is it enforced? · v partitions · partitions × v the offset from which on it is.
+// this one · 1 is it enforced? · v the time from which on it has had all ids, Unix ms · v partitions · partitions × v the offset from which on it is.
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
 // records are let go and moved, 34, a batch without its copies, and 36, of the ids of

@@ -69,6 +69,7 @@ type windowState struct {
 	number   uint64  // never given twice
 	from     uint64  // the first file of the log that has what the window may not have, 0 for the frame's own
 	enforced bool    // else it is warming
+	whole    int64   // of one that is: the time from which on it has had all ids, Unix ms
 	since    []int64 // by partition: the offset from which on it is enforced; what is not there, from 0
 }
 
@@ -82,6 +83,7 @@ func (s *windowState) append(b []byte) []byte {
 	if s.enforced {
 		b[len(b)-1] = 1
 	}
+	b = binary.AppendUvarint(b, uint64(s.whole))
 	b = binary.AppendUvarint(b, uint64(len(s.since)))
 	for _, offset := range s.since {
 		b = binary.AppendUvarint(b, uint64(offset))
@@ -98,6 +100,7 @@ func (r *reader) windowState() (s windowState) {
 	if b := r.bytes(1); b != nil {
 		s.enforced = b[0] != 0
 	}
+	s.whole = int64(r.uvarint(most))
 	for range r.uvarint(uint64(len(r.b))) {
 		s.since = append(s.since, int64(r.uvarint(most)))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -21,7 +22,8 @@ type warming struct {
 	t     *topic
 	w     *window
 	parts []*warmPart
-	most  int // bytes that are read of a partition at a time
+	most  int   // bytes that are read of a partition at a time
+	whole int64 // the time from which on it has all ids, Unix ms; 0: nothing was read
 }
 
 // warmPart is a partition as it is read.
@@ -33,6 +35,7 @@ type warmPart struct {
 	at      []warmBatch
 	aborted []partition.Aborted
 	time    int64 // of the last batch, Unix ms
+	lacks   bool  // records before those that are read next
 }
 
 // warmBatch is a batch that was read.
@@ -55,7 +58,7 @@ const (
 func newWarming(ws *windows, t *topic) *warming {
 	m := &warming{ws: ws, t: t, w: t.window, most: min(max(warmAtOnce/len(t.partitions), 64<<10), 1<<20)}
 	for i, p := range t.partitions {
-		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: m.w.followed(int32(i)) + 1})
+		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: m.w.followed(int32(i)) + 1, lacks: p.Start() > 0})
 	}
 	return m
 }
@@ -104,6 +107,9 @@ func (m *warming) pass(ctx context.Context, stable bool) error {
 		}
 		b := oldest.at[0]
 		oldest.at = oldest.at[1:]
+		if m.whole == 0 {
+			m.whole = b.time
+		}
 		if err := m.take(oldest, &b, !stable); err != nil {
 			return fmt.Errorf("partition %d, offset %d: %w", oldest.index, b.BaseOffset, err)
 		}
@@ -112,7 +118,9 @@ func (m *warming) pass(ctx context.Context, stable bool) error {
 
 // read reads some of a partition's batches.
 func (m *warming) read(p *warmPart, stable bool) error {
-	p.next = max(p.next, p.Start())
+	if start := p.Start(); start > p.next {
+		p.next, p.lacks = start, true
+	}
 	found, err := p.Read(p.next, m.most, true, stable)
 	if err != nil || len(found.Extents) == 0 {
 		return err
@@ -124,6 +132,9 @@ func (m *warming) read(p *warmPart, stable bool) error {
 			return err
 		}
 		p.next = found.Extents[i].Last + 1
+	}
+	if p.lacks && len(p.at) > 0 {
+		m.whole, p.lacks = max(m.whole, p.at[0].time), false
 	}
 	return nil
 }
@@ -223,18 +234,27 @@ func (m *warming) finish(ctx context.Context) error {
 	if err := m.w.ledger.Sync(ctx); err != nil {
 		return err
 	}
-	enforced := windowEnforced{id: m.t.id, window: windowState{number: m.w.number, enforced: true}}
+	enforced := windowEnforced{id: m.t.id, window: windowState{number: m.w.number, enforced: true, whole: m.reaches()}}
 	for _, p := range m.parts {
 		enforced.window.since = append(enforced.window.since, p.next)
 	}
 	if _, err := m.ws.wal().Append(frameEnforced, enforced.encode()); err != nil {
 		return err
 	}
-	m.w.since = enforced.window.since
+	m.w.since, m.w.whole = enforced.window.since, enforced.window.whole
 	m.w.from.Store(m.ws.newest())
 	m.w.durable.Store(m.w.steps)
 	m.w.enforced.Store(true)
 	return nil
+}
+
+// reaches is from when on the window has all ids: a topic may have lost its oldest
+// records, and a compacted one any. If nothing was read, that is from now on.
+func (m *warming) reaches() int64 {
+	if m.whole == 0 || m.t.rules.compact || slices.ContainsFunc(m.parts, func(p *warmPart) bool { return p.lacks }) {
+		return m.ws.files.clock.now().UnixMilli()
+	}
+	return max(m.whole, 0)
 }
 
 // warmEvery is how soon it is tried again to warm a window where it went wrong.

@@ -34,14 +34,14 @@ type window struct {
 
 	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
 	since    []int64      // by partition: the offset from which on it is; set before
+	whole    int64        // the time from which on it has had all ids, Unix ms; set before
 	reached  atomic.Int64 // while it is not: the time that it has come to, Unix ns
 
 	mu     sync.Mutex
 	ledger *ledger.Ledger
 	err    error // why the ledger is not open
 	namer  *unique.Namer
-	began  time.Time // to remember
-	steps  int64     // taken since it was opened
+	steps  int64 // taken since it was opened
 
 	durable atomic.Int64  // steps that the ledger has on disk
 	from    atomic.Uint64 // the first file of the node's log that has others
@@ -97,11 +97,7 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err != nil {
 		return fmt.Errorf("open the window: %w", err)
 	}
-	info, err := ledger.Inspect(in.fs, w.dir)
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	w.ledger, w.namer, w.began = l, rules.Namer(l.Hasher("")), info.Created
+	w.ledger, w.namer = l, rules.Namer(l.Hasher(""))
 	return nil
 }
 
@@ -192,7 +188,7 @@ func (w *window) state() (s windowState) {
 	if w == nil {
 		return s
 	}
-	s = windowState{number: w.number, enforced: w.enforced.Load(), since: w.since}
+	s = windowState{number: w.number, enforced: w.enforced.Load(), whole: w.whole, since: w.since}
 	if s.enforced && w.behind() {
 		s.from = w.from.Load()
 	}

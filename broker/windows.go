@@ -59,7 +59,7 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	}
 	w := ws.number(topic, s.number)
 	w.from.Store(cmp.Or(s.from, file))
-	w.since = s.since
+	w.since, w.whole = s.since, s.whole
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
 	ws.enter(w)
@@ -76,7 +76,7 @@ func (ws *windows) replayEnforced(f wal.Frame) error {
 	defer ws.mu.Unlock()
 	if w := ws.of[e.id]; w != nil && w.number == e.window.number {
 		w.from.Store(f.File)
-		w.since = e.window.since
+		w.since, w.whole = e.window.since, e.window.whole
 		w.enforced.Store(true)
 	}
 	return nil
@@ -121,7 +121,10 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (
 	ws.next++
 	ws.mu.Unlock()
 	w.from.Store(ws.newest())
-	w.enforced.Store(isNew)
+	if isNew {
+		w.whole = ws.files.clock.now().UnixMilli()
+		w.enforced.Store(true)
+	}
 	if err := w.open(ws.files, rules); err != nil {
 		return nil, errors.Join(err, ws.remove(w.dir))
 	}

@@ -131,6 +131,9 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	why := "as far as the window reaches back"
 	if w.Since.Equal(w.Began) {
 		why = "when the window began"
+		if len(w.From) > 0 {
+			why = "as far back as the topic went when the window was turned on"
+		}
 	}
 	fmt.Fprintf(b, "It did not come since %s, which is %s.\n", timeText(&w.Since), why)
 	if v.Early {
