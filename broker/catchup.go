@@ -116,7 +116,8 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 		for i := range c.ids.Entries {
 			c.ids.Entries[i].Offset += h.BaseOffset
 		}
-		entries = append(c.ids.Entries, copies...)
+		c.ids.Entries = append(c.ids.Entries, copies...)
+		entries = c.ids.Entries
 	}
 	return c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})
 }

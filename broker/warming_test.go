@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,13 +53,13 @@ func (n *node) enforced(topic string) {
 // enforced: of committed and plain records, not of aborted ones, and of those of
 // open transactions if they commit; over restarts and power losses in its midst.
 func TestWindowWarms(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	for seed := range int64(4) {
 		r := rand.New(rand.NewSource(seed))
 		disk := vfs.NewMem()
 		n := startWith(t, func(o *Options) { o.FS = disk })
 		n.makeTopic("orders", 3, nil)
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		defer cancel()
 		n.produceSome(ctx, n.client(), 0, 400)
 		aborted := n.transaction(ctx, "aborts", 400, 500)
 		if err := aborted.EndTransaction(ctx, kgo.TryAbort); err != nil {
@@ -76,6 +77,9 @@ func TestWindowWarms(t *testing.T) {
 			n.start()
 		}
 		n.enforced("orders")
+		if state := n.topicConfig("orders", "hapax.window.state"); !strings.HasPrefix(state.MaybeValue(), "enforced from ") {
+			t.Errorf("seed %d: it is described as %q", seed, state.MaybeValue())
+		}
 		n.produceSome(ctx, n.client(), 0, 400)   // copies
 		n.produceSome(ctx, n.client(), 400, 500) // of what was aborted
 		n.produceSome(ctx, n.client(), 600, 700)

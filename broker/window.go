@@ -9,9 +9,12 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/code"
@@ -155,11 +158,10 @@ func (w *window) keep(newest func() uint64) error {
 	if over || steps == w.durable.Load() {
 		return nil
 	}
-	err := l.Sync(context.Background())
-	if errors.Is(err, hapax.ErrClosed) {
-		return nil // it is open again, with other rules, or over
-	}
-	if err != nil {
+	switch err := l.Sync(context.Background()); {
+	case errors.Is(err, hapax.ErrClosed): // it is open again, with other rules, or over
+		return nil
+	case err != nil:
 		return err
 	}
 	w.from.Store(from)
@@ -193,4 +195,25 @@ func (w *window) state() (s windowState) {
 		s.from = w.from.Load()
 	}
 	return s
+}
+
+// windowStands is no setting, but described as one: how a topic's window stands.
+var windowStands = setting{
+	name: "hapax.window.state", kind: text32,
+	doc: "Whether the window is warming, when it reads what the topic has and records pass, or enforced, and from which offsets of the partitions on. It cannot be set.",
+}
+
+// describe is how the window stands, as a setting that cannot be set; nothing if
+// there is none.
+func (w *window) describe() []configEntry {
+	if w == nil {
+		return nil
+	}
+	value := "warming"
+	if w.enforced.Load() {
+		if value = "enforced"; len(w.since) > 0 {
+			value += " from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
+		}
+	}
+	return []configEntry{{setting: &windowStands, value: value, source: kmsg.ConfigSourceDefaultConfig, fixed: true}}
 }

@@ -93,12 +93,12 @@ func (w *writers) abandon() {
 // there for readers of committed records, and of the ids of aborted transactions
 // none: whoever writes it next to whom, over restarts and power losses.
 func TestWindowWithTransactions(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	for seed := range int64(6) {
 		disk := vfs.NewMem()
 		n := startWith(t, func(o *Options) { o.FS = disk })
 		n.makeTopic("orders", 3, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
-		ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-		defer cancel()
 		w := &writers{node: n, ctx: ctx, r: rand.New(rand.NewSource(seed)), open: map[int]*openWriter{}, is: map[int]bool{}}
 		for range 80 {
 			switch w.r.Intn(40) {
