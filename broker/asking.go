@@ -55,7 +55,8 @@ type WindowRecords struct {
 }
 
 // WindowAge counts duplicates whose first copy came at least From and less than Below
-// milliseconds before.
+// milliseconds before: those too that were found while what was there was read, to
+// warm the window or after a crash.
 type WindowAge struct {
 	From       int64 `json:"from_ms"`
 	Below      int64 `json:"below_ms"`
@@ -167,13 +168,17 @@ type IDView struct {
 	Remembered bool   `json:"remembered"`
 
 	// Of an id that is remembered.
-	First     *time.Time `json:"first,omitempty"`           // when its first record came
-	Partition *int32     `json:"first_partition,omitempty"` // where that stands, or stood
-	Offset    *int64     `json:"first_offset,omitempty"`    //
-	Copies    int64      `json:"copies"`                    // that came since
-	Expires   *time.Time `json:"expires,omitempty"`         // unless a bound of count or bytes lets it go before
-	Early     bool       `json:"perhaps_forgotten_early"`   // it is not remembered, and others have been let go before their window ended
-	Window    WindowView `json:"window"`
+	First     *time.Time `json:"first,omitempty"` // when its first record came
+	Partition *int32     `json:"first_partition,omitempty"`
+	Offset    *int64     `json:"first_offset,omitempty"`
+	Copies    int64      `json:"copies"`            // that came since
+	Expires   *time.Time `json:"expires,omitempty"` // unless a bound of count or bytes lets it go before
+
+	// Of one that is not.
+	Open  int  `json:"open_transactions"`       // that have a record with it, the first of which to commit has it
+	Early bool `json:"perhaps_forgotten_early"` // others have been let go before their window ended
+
+	Window WindowView `json:"window"`
 }
 
 // mostAsked is how many ids are looked up at once: each may read all of a ledger.
@@ -239,9 +244,22 @@ func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (vi
 		return view, fmt.Errorf("topic %q: %w", topic, err)
 	}
 	view = IDView{Topic: topic, ID: id, Scope: query.Get("scope"), Remembered: known, Window: *a.window(t)}
+	view.Open = a.b.windows.pending.with(t.window, f)
 	view.Early = !known && view.Window.Early > 0
 	view.saw(&seen)
 	return view, nil
+}
+
+// with is how many open transactions have an id of a window.
+func (o *openIDs) with(w *window, f hapax.Fingerprint) (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, t := range o.of {
+		if _, ok := t.ids[w][f]; ok {
+			n++
+		}
+	}
+	return n
 }
 
 // saw takes over what a ledger has seen of the id, if it has.

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -37,7 +38,7 @@ func (c *handClock) pass(d time.Duration) { c.ns.Add(int64(d)) }
 func windowed(t *testing.T, more map[string]string) (*node, *handClock) {
 	c := newHandClock()
 	n := startWith(t, func(o *Options) { o.Clock = c.now })
-	settings := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
+	settings := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000", "message.timestamp.after.max.ms": "9223372036854775807"}
 	for k, v := range more {
 		settings[k] = v
 	}
@@ -241,7 +242,7 @@ func TestSince(t *testing.T) {
 // What is seen of an id reads the same wherever it is asked.
 func TestIDViewJSON(t *testing.T) {
 	b, err := json.Marshal(IDView{Topic: "orders", ID: "7"})
-	if want := `{"topic":"orders","id":"7","remembered":false,"copies":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
+	if want := `{"topic":"orders","id":"7","remembered":false,"copies":0,"open_transactions":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
 		t.Errorf("%s: %v", b, err)
 	}
 }
@@ -284,4 +285,27 @@ func TestWarmedWindowReaches(t *testing.T) {
 	n.alter("orders", window)
 	n.enforced("orders")
 	want(at[2], 2, 1, 0)
+}
+
+// An id of open transactions is told of, and is remembered once one commits.
+func TestAskAboutOpenID(t *testing.T) {
+	n, _ := windowed(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	one, two := n.transaction(ctx, "one", 7, 8), n.transaction(ctx, "two", 7, 8)
+	want := func(open int, remembered bool) {
+		t.Helper()
+		if got := getJSON[IDView](n, idPath("7")); got.Open != open || got.Remembered != remembered {
+			t.Errorf("%d open, remembered %v; want %d, %v", got.Open, got.Remembered, open, remembered)
+		}
+	}
+	want(2, false)
+	if err := one.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	want(1, false)
+	if err := two.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	want(0, true)
 }

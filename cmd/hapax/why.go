@@ -125,6 +125,13 @@ func rememberedText(b *strings.Builder, name string, v *broker.IDView) {
 func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	fmt.Fprintf(b, "%s is not remembered.\n", name)
 	w := &v.Window
+	switch v.Open {
+	case 0:
+	case 1:
+		b.WriteString("An open transaction has a record with it, and it is remembered once that commits.\n")
+	default:
+		fmt.Fprintf(b, "%s open transactions have records with it, and it is remembered once one of them commits.\n", count(int64(v.Open)))
+	}
 	if w.State == "warming" {
 		return // nobody knows yet
 	}
@@ -135,7 +142,11 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 			why = "as far back as the topic went when the window was turned on"
 		}
 	}
-	fmt.Fprintf(b, "It did not come since %s, which is %s.\n", timeText(&w.Since), why)
+	what := "It did not come"
+	if v.Open > 0 {
+		what = "No other came"
+	}
+	fmt.Fprintf(b, "%s since %s, which is %s.\n", what, timeText(&w.Since), why)
 	if v.Early {
 		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids left before their window ended since the node was started, for the window's memory or disk was used up.\n", count(w.Early))
 	}
@@ -170,7 +181,8 @@ func fatesText(w *broker.WindowView) string {
 	}
 	fate := fateText(w.Conflicts)
 	if w.Conflicts == w.Duplicates {
-		fate = "too"
+		fate, _, _ = strings.Cut(fate, ",")
+		fate += " too"
 	}
 	return text + fmt.Sprintf("\nRecords with a known id and another value %s: %s in the topic since the node was started.", fate, count(w.Records.Conflicts))
 }

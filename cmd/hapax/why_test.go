@@ -120,7 +120,7 @@ func TestWhy(t *testing.T) {
 	a.send("orders", 1, "7=x", "8=x")
 	a.want(0, `orders: 8 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 1.
 No copy came since. Copies are dropped, and their producers see success.
-Records with a known id and another value too: 0 in the topic since the node was started.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started.
 It is remembered until 2026-03-02T12:11:15Z.
 The window: header:id, 24h0m0s, first; one record of each id in the topic.
 `, "why", "orders", "8")
@@ -128,7 +128,7 @@ The window: header:id, 24h0m0s, first; one record of each id in the topic.
 	a.send("orders", 0, "7=x", "7=x", "7=other")
 	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
 2 copies came since. Copies are dropped, and their producers see success.
-Records with a known id and another value too: 1 in the topic since the node was started.
+Records with a known id and another value are dropped too: 1 in the topic since the node was started.
 It is remembered until 2026-03-02T12:11:15Z.
 The window: header:id, 24h0m0s, first; one record of each id in the topic.
 `, "why", "orders", "7")
@@ -192,6 +192,16 @@ It did not come since 2026-03-01T13:00:00Z, which is as far as the window reache
 It may have come before, and have been forgotten early: 1,234 ids left before their window ended since the node was started, for the window's memory or disk was used up.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until the node is started again: the disk is gone.
+`},
+		{broker.IDView{Topic: "t", ID: "7", Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7}, State: "enforcing", Began: at, Since: at}}, `t: 7 is not remembered.
+2 open transactions have records with it, and it is remembered once one of them commits.
+No other came since 2026-03-01T12:00:00Z, which is as far back as the topic went when the window was turned on.
+The window: key, 1h0m0s, first; one record of each id in the topic.
+`},
+		{broker.IDView{Topic: "t", ID: "7", Open: 1, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", State: "warming"}}, `t: 7 is not remembered.
+An open transaction has a record with it, and it is remembered once that commits.
+The window: key, 1h0m0s, first; one record of each id in the topic.
+It is warming: records pass until it has read those that are there.
 `},
 		{broker.IDView{Topic: "t", ID: "7", Remembered: true, First: &at, Expires: &expires, Window: window}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
 No copy came since. Copies go to topic copies.
