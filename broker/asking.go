@@ -27,7 +27,7 @@ type WindowView struct {
 	Missing    string `json:"missing"`    // hapax.missing
 	Mode       string `json:"mode"`       // hapax.mode
 	Full       string `json:"full"`       // hapax.window.full
-	State      string `json:"state"`      // "warming" (it reads what is there, and records pass), "enforcing", "counting" (and no more, in shadow) or "failed"
+	State      string `json:"state"`      // "warming" (it reads what is there, and records pass), "enforced", "counting" (and no more, in shadow) or "failed"
 	Failed     string `json:"failed,omitempty"`
 
 	From  []int64   `json:"enforced_from,omitempty"` // by partition: the offset from which on it keeps each once; 0 where there is none
@@ -77,7 +77,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	l, _, err := w.opened()
 	view := WindowView{
 		Identity: t.settings[unique.SettingIdentity], Scope: r.Scope.String(), Window: r.Window.String(),
-		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforcing",
+		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforced",
 		Ages: []WindowAge{}, Records: WindowRecords{
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),

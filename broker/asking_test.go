@@ -266,7 +266,7 @@ func TestWarmedWindowReaches(t *testing.T) {
 		t.Helper()
 		for range 2 {
 			w := getJSON[IDView](n, idPath("9")).Window
-			if !w.Began.Equal(began) || !w.Since.Equal(began) || !slices.Equal(w.From, from) || w.State != "enforcing" {
+			if !w.Began.Equal(began) || !w.Since.Equal(began) || !slices.Equal(w.From, from) || w.State != "enforced" {
 				t.Errorf("it began %v, is sure since %v, is enforced from %v, and is %s; want %v, %v", w.Began, w.Since, w.From, w.State, began, from)
 			}
 			n.restart()

@@ -24,7 +24,7 @@ func TestTopics(t *testing.T) {
 	a.send("orders", 0, "8=x", "7=x", "7=other", "no id")
 	const orders = `orders  2 partitions, 7 offsets, … B
   window      header:id, 24h0m0s, first; one record of each id in the topic
-  state       enforcing
+  state       enforced
   unique      2
   duplicates  3  42.9 %  (drop)
   conflicts   1  14.3 %  (drop)

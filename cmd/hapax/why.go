@@ -93,6 +93,9 @@ func whyText(v *broker.IDView) string {
 	}
 	w := &v.Window
 	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
+	if len(w.From) > 0 {
+		fmt.Fprintf(&b, "It was turned on later than the topic: copies are dealt with from offset %s on.\n", offsetsText(w.From))
+	}
 	if w.State == "warming" {
 		b.WriteString("It is warming: records pass until it has read those that are there.\n")
 	}
@@ -150,6 +153,19 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	if v.Early {
 		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids left before their window ended since the node was started, for the window's memory or disk was used up.\n", count(w.Early))
 	}
+}
+
+// offsetsText is an offset of each partition, of the first ones if there are many.
+func offsetsText(from []int64) string {
+	const most = 10
+	var texts []string
+	for partition, offset := range from[:min(len(from), most)] {
+		texts = append(texts, fmt.Sprintf("%d of partition %d", offset, partition))
+	}
+	if len(from) > most {
+		texts = append(texts, "…")
+	}
+	return strings.Join(texts, ", ")
 }
 
 // timeText is a time to the millisecond, as the node's log has it.

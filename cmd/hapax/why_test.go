@@ -193,10 +193,11 @@ It may have come before, and have been forgotten early: 1,234 ids left before th
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until the node is started again: the disk is gone.
 `},
-		{broker.IDView{Topic: "t", ID: "7", Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7}, State: "enforcing", Began: at, Since: at}}, `t: 7 is not remembered.
+		{broker.IDView{Topic: "t", ID: "7", Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at}}, `t: 7 is not remembered.
 2 open transactions have records with it, and it is remembered once one of them commits.
 No other came since 2026-03-01T12:00:00Z, which is as far back as the topic went when the window was turned on.
 The window: key, 1h0m0s, first; one record of each id in the topic.
+It was turned on later than the topic: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
 `},
 		{broker.IDView{Topic: "t", ID: "7", Open: 1, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", State: "warming"}}, `t: 7 is not remembered.
 An open transaction has a record with it, and it is remembered once that commits.
