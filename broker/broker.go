@@ -142,6 +142,7 @@ func (b *Broker) open(dir string) (err error) {
 		return err
 	}
 	b.time.start(b.options.Logger)
+	b.windows.started()
 	return b.ports.listen(b.options.Listeners)
 }
 

@@ -178,11 +178,23 @@ func (w *window) followed(partition int32) int64 {
 	return -1
 }
 
+// pass lets time pass, and returns how many ids that let go.
+func (w *window) pass(now time.Time) (gone int64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.ledger.Stats().Live
+	step, err := w.ledger.Begin(now, &ledger.Batch{})
+	if err != nil {
+		return 0, err
+	}
+	if err := step.End(); err != nil {
+		return 0, err
+	}
+	return before - w.ledger.Stats().Live, nil
+}
+
 // source is a partition's name in the ledger.
 func source(partition int32) string { return strconv.Itoa(int(partition)) }
-
-// keepEvery is how long a window may be behind.
-const keepEvery = time.Second
 
 // state is what the log is to say of the window, which may be nil. It is called with
 // nobody between the log's Begin and End, or before the window is entered.

@@ -2,14 +2,12 @@ package broker
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/wal"
@@ -206,6 +204,21 @@ func (ws *windows) open() error {
 	return ws.sweep()
 }
 
+// started lets the ids go whose time ended while the node was not running.
+func (ws *windows) started() {
+	for _, t := range ws.topics.list() {
+		if t.window == nil || !t.window.enforced.Load() {
+			continue
+		}
+		gone, err := t.window.pass(ws.files.clock.now())
+		if err != nil {
+			ws.files.log.Error("a topic's window has failed", "topic", t.name, "error", err)
+		} else if gone > 0 {
+			ws.files.log.Info("ids left a topic's window while the node was not running", "topic", t.name, "ids", gone)
+		}
+	}
+}
+
 // sweep removes the directories that are no window's.
 func (ws *windows) sweep() error {
 	if err := ws.files.fs.MkdirAll(ws.dir); err != nil {
@@ -237,29 +250,6 @@ func (ws *windows) remove(dir string) error {
 		err = ws.files.fs.Remove(dir)
 	}
 	return err
-}
-
-// run keeps the windows little behind the log, until ctx ends.
-func (ws *windows) run(ctx context.Context) {
-	every := time.NewTicker(keepEvery)
-	defer every.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-every.C:
-			ws.keep()
-		}
-	}
-}
-
-// keep makes durable what the windows know by now.
-func (ws *windows) keep() {
-	for _, w := range ws.list() {
-		if err := w.keep(ws.newest); err != nil {
-			ws.files.log.Error("a topic's window has failed: the topic takes nothing until the node is started again", "dir", w.dir, "error", err)
-		}
-	}
 }
 
 // close closes the windows, which then have all that the log has.

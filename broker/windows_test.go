@@ -123,3 +123,72 @@ func (n *node) produceCopies(r *rand.Rand, acked map[string]bool) {
 		n.Fatal(err)
 	}
 }
+
+// A window outlives the records that it knows of, and the files of the log that
+// hold them: none goes before the window has its ids on a disk of its own.
+func TestWindowOutlivesRecords(t *testing.T) {
+	disk := vfs.NewMem()
+	n := startWith(t, func(o *Options) {
+		o.FS = disk
+		o.Settings["hapax.log.file.bytes"] = "65536"
+	})
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	const ids = 6000
+	for from := 0; from < ids; from += 500 {
+		n.produceSome(ctx, n.client(), from, from+500)
+		gone := make(kadm.Offsets)
+		gone.AddOffset("orders", 0, int64(from+500), -1)
+		if _, err := kadm.NewClient(n.client()).DeleteRecords(ctx, gone); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := rand.New(rand.NewSource(1))
+	for range 3 {
+		n.produceSome(ctx, n.client(), 0, 10)
+		crashed := disk.PowerLoss(r)
+		if err := n.stop(); err != nil {
+			t.Fatal(err)
+		}
+		disk = crashed
+		n.start()
+	}
+	n.produceSome(ctx, n.client(), 0, ids)
+	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 0 {
+		t.Errorf("%d of %d ids were forgotten", got, ids)
+	}
+	if start := n.broker.topics.named("orders").partitions[0].Start(); start != ids {
+		t.Errorf("records are kept from offset %d on", start)
+	}
+}
+
+// What time let go while the node was not running is told, and accepted again.
+func TestWindowEndsWhileNodeIsOff(t *testing.T) {
+	now := time.UnixMilli(1_700_000_000_000)
+	n := startWith(t, func(o *Options) { o.Clock = func() time.Time { return now } })
+	n.makeTopic("orders", 1, map[string]string{
+		"hapax.identity": "header:id", "hapax.window.ms": "60000", "message.timestamp.type": "LogAppendTime",
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n.produceSome(ctx, n.client(), 0, 100)
+	n.restart()
+	unique := func() int64 {
+		n.produceSome(ctx, n.client(), 0, 100)
+		return n.broker.topics.named("orders").window.count.unique.Load()
+	}
+	if got := unique(); got != 0 {
+		t.Errorf("%d ids were forgotten", got)
+	}
+	now = now.Add(62 * time.Second)
+	n.restart()
+	if got := unique(); got != 100 {
+		t.Errorf("%d of 100 ids are new again", got)
+	}
+	now = now.Add(-time.Hour) // the clock of the machine is set back
+	n.restart()
+	if got := unique(); got != 0 {
+		t.Errorf("%d ids were forgotten", got)
+	}
+}

@@ -1,0 +1,58 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+const (
+	// keepEvery is how long a window may be behind.
+	keepEvery = time.Second
+	// alarmEvery is how often conflicts are told of, if there are any.
+	alarmEvery = time.Minute
+)
+
+// run looks after the windows, until ctx ends.
+func (ws *windows) run(ctx context.Context) {
+	keep, alarm := time.NewTicker(keepEvery), time.NewTicker(alarmEvery)
+	defer keep.Stop()
+	defer alarm.Stop()
+	told := make(map[*window]int64) // conflicts
+	failed := make(map[*window]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-keep.C:
+			ws.keep(failed)
+		case <-alarm.C:
+			ws.alarm(told)
+		}
+	}
+}
+
+// keep makes durable what the windows know by now. A failure is told once.
+func (ws *windows) keep(failed map[*window]bool) {
+	for _, w := range ws.list() {
+		if err := w.keep(ws.newest); err != nil && !failed[w] {
+			failed[w] = true
+			ws.files.log.Error("a topic's window has failed: the topic takes nothing until the node is started again", "dir", w.dir, "error", err)
+		}
+	}
+}
+
+// alarm tells of records that came with known ids and other values.
+func (ws *windows) alarm(told map[*window]int64) {
+	for _, t := range ws.topics.list() {
+		w := t.window
+		if w == nil {
+			continue
+		}
+		n := w.count.conflicts.Load()
+		if more := n - told[w]; more > 0 {
+			told[w] = n
+			ws.files.log.Warn("records came with ids that the topic's window knows, and other values: either ids are used again, or records are changed on the way",
+				"topic", t.name, "records", more, "what becomes of them", t.rules.window.Conflicts.String())
+		}
+	}
+}
