@@ -11,6 +11,7 @@ import (
 
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/wal"
+	"github.com/hapaxmq/hapax/ledger"
 )
 
 // windowsName is the directory of all windows' ledgers, in a node's.
@@ -152,12 +153,12 @@ func (ws *windows) changed(was, is *topic) error {
 
 // goesOn tells whether a window goes on when its rules change.
 func goesOn(was, is *unique.Rules) bool {
-	return unique.SameWindow(was, is) && was.Window == is.Window
+	return unique.SameWindow(was, is) && ledger.Continues(was.Window, is.Window)
 }
 
 // sameLedger tells whether a ledger that is open with some rules goes with others.
 func sameLedger(a, b *unique.Rules) bool {
-	return a.MaxMemory == b.MaxMemory && a.MaxDisk == b.MaxDisk && a.Evict == b.Evict
+	return a.Window == b.Window && a.MaxMemory == b.MaxMemory && a.MaxDisk == b.MaxDisk && a.Evict == b.Evict
 }
 
 // needed adds the log's files that windows still have to take something from.

@@ -358,7 +358,7 @@ func (a *admission) sighted(e *Entry, k window.Key, f found) error {
 // renew makes the window of an identity run anew. Its bytes came when it did.
 func (a *admission) renew(e *Entry, k window.Key, first, gen *window.Generation) {
 	l, w := a.l, a.l.o.Window
-	if gen.End < first.End || gen.End == first.End && gen.ID <= first.ID {
+	if !l.gens.Later(gen, first) {
 		if l.hot.recency == nil && (!w.EventTime || w.Count+w.Bytes == 0) {
 			return
 		}

@@ -273,7 +273,7 @@ func (l *Ledger) restore() error {
 	l.ended(l.gens.Advance(p.Watermark), false)
 	l.gens.SkipTo(p.Newest)
 	for _, gen := range p.Generations {
-		if gen.Number == 0 || l.gens.Ended(gen.End) {
+		if gen.Number == 0 || l.gens.Gone(gen.ID, gen.End) {
 			continue // it is in a cold file, or has left
 		}
 		number := gen.Number

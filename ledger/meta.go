@@ -16,6 +16,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
+	"github.com/hapaxmq/hapax/window"
 )
 
 // A ledger's directory:
@@ -53,6 +54,8 @@ type meta struct {
 	Sequence int           `json:"sequence_window"`
 	Key      string        `json:"key"` // a fingerprint that the secret makes: no other secret opens the ledger
 	Created  time.Time     `json:"created"`
+
+	Former *window.Former `json:"former,omitempty"` // if the bounds have ever changed: see bounds.go
 }
 
 // clean is the file clean. In that of a new ledger all is zero.
@@ -163,7 +166,7 @@ func (m meta) agree(o *Options) error {
 	if err != nil {
 		return err
 	}
-	if has.Window != w {
+	if has.Window != w && (o.ReadOnly || !Continues(has.Window, w)) {
 		return differ("window", has.Window, w)
 	}
 	return nil
@@ -181,12 +184,14 @@ type directory struct {
 	path string
 }
 
-// open returns what makes the ledger's fingerprints, of a ledger that agrees with
-// the options. If there is none yet, and no file of a log, it is made now.
-func (d directory) open(o *Options, logs int, now func() int64) (h identity.Hasher, err error) {
-	m, err := d.meta()
+// open returns what the ledger is and what makes its fingerprints, of one that agrees
+// with the options. If there is none yet, and no file of a log, it is made now.
+func (d directory) open(o *Options, logs int, now func() int64) (m meta, h identity.Hasher, err error) {
+	m, err = d.meta()
 	if errors.Is(err, fs.ErrNotExist) {
-		return d.make(o, logs, now)
+		m = metaOf(o, time.Unix(0, now()))
+		h, err = d.make(m, o.ReadOnly, logs)
+		return m, h, err
 	}
 	if err == nil {
 		err = m.agree(o)
@@ -197,7 +202,7 @@ func (d directory) open(o *Options, logs int, now func() int64) (h identity.Hash
 	if err == nil && m.Key != keyOf(h) {
 		err = fmt.Errorf("%w: the file %q is another ledger's: restore it from a backup", hapax.ErrCorrupt, secretName)
 	}
-	return h, err
+	return m, h, err
 }
 
 // meta reads what the ledger is.
@@ -254,11 +259,11 @@ func (d directory) mayBeMade() error {
 
 // make makes a new ledger's own files, the secret first: a directory with the file
 // ledger has all it needs.
-func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hasher, err error) {
+func (d directory) make(m meta, readOnly bool, logs int) (h identity.Hasher, err error) {
 	if logs > 0 {
 		return h, errNoMeta()
 	}
-	if o.ReadOnly {
+	if readOnly {
 		return h, fmt.Errorf("there is no ledger: %w", fs.ErrNotExist)
 	}
 	if err := d.mayBeMade(); err != nil {
@@ -272,7 +277,6 @@ func (d directory) make(o *Options, logs int, now func() int64) (h identity.Hash
 	if err := textfile.Write(d.fs, filepath.Join(d.path, cleanName), clean{}); err != nil {
 		return h, err
 	}
-	m := metaOf(o, time.Unix(0, now()))
 	m.Key = keyOf(h)
 	return h, textfile.Write(d.fs, filepath.Join(d.path, metaName), m)
 }

@@ -94,7 +94,7 @@ func (o *coldOpening) count() error {
 	for _, f := range l.cold.files {
 		for i, g := range f.Generations {
 			l.gens.SkipTo(g.ID) // none that begins later may be taken for it
-			if l.gens.Ended(g.End) {
+			if l.gens.Gone(g.ID, g.End) {
 				continue
 			}
 			gen, err := l.gens.Restore(window.Generation{ID: g.ID, Start: g.Start, End: g.End}, false)
@@ -125,7 +125,10 @@ func (o *coldOpening) countRenewed() (map[*cold.File]*[256]int64, error) {
 		return counts, nil
 	}
 	err := cold.Again(l.cold.files,
-		func(f *cold.File, generation uint8) bool { return !l.gens.Ended(f.Generations[generation].End) },
+		func(f *cold.File, generation uint8) bool {
+			g := &f.Generations[generation]
+			return !l.gens.Gone(g.ID, g.End)
+		},
 		func(f *cold.File, generation uint8) { counts[f][generation]++ })
 	return counts, err
 }

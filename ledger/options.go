@@ -24,7 +24,9 @@ const (
 
 // Options configures a ledger. The zero value of every field but Window works.
 type Options struct {
-	Window hapax.Window // required
+	// Window is required. Its numbers may differ from those that the ledger was left
+	// with: see [Continues].
+	Window hapax.Window
 
 	// Identity and Scope say in words what the fingerprints are made of (an
 	// identity spec). They are stored; opening with others is an error.

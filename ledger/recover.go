@@ -43,7 +43,13 @@ func (l *Ledger) openDir() (err error) {
 		return err
 	}
 	d := directory{fsys, l.dir}
-	if l.hasher, err = d.open(&l.o, len(j.files), l.now); err != nil {
+	m, h, err := d.open(&l.o, len(j.files), l.now)
+	if err != nil {
+		return err
+	}
+	l.hasher = h
+	b := bounds{l: l, meta: m, want: l.o.Window}
+	if err := b.former(); err != nil {
 		return err
 	}
 	left, image, err := d.left(j.files)
@@ -59,8 +65,11 @@ func (l *Ledger) openDir() (err error) {
 	if l.picture != nil {
 		l.nudge() // what is not asked for is fetched in the background
 	}
-	r := replay{l: l, j: j, check: logCheck{dir: l.dir}}
-	return r.run(left)
+	r := replay{l: l, j: j, check: logCheck{dir: l.dir}, asLeft: b.change()}
+	if err := r.run(left); err != nil {
+		return err
+	}
+	return b.set(d)
 }
 
 // lockDir keeps other processes out of a ledger's directory, or, of a reader, those
@@ -160,7 +169,7 @@ func (r *replay) run(left ending) error {
 	l, j := r.l, r.j
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.o.Window.EventTime {
+	if !l.o.Window.EventTime && !r.asLeft {
 		l.gens.Advance(l.now())
 	}
 	l.publish() // the places of claims are taken, whatever comes before the first generation

@@ -21,6 +21,8 @@ type replay struct {
 	ahead map[uint64]window.Generation  // introduced in it, and not used yet
 	check logCheck
 
+	asLeft bool // what left the window since the log ended is remembered
+
 	claimed map[hapax.Fingerprint]bool // claims of the snapshot
 }
 
@@ -232,7 +234,7 @@ func (r *replay) generation(b *reader) error {
 
 // begin begins a generation again, unless it has left the window.
 func (r *replay) begin(gen window.Generation) error {
-	if r.l.gens.Ended(gen.End) {
+	if r.l.gens.Gone(gen.ID, gen.End) {
 		return nil
 	}
 	if r.l.cold.log(gen.ID) > 0 && r.l.gens.ByID(gen.ID) == nil {
@@ -385,8 +387,7 @@ func (r *replay) key(b *readBlock, i int, k window.Key, s window.Spot, gen *wind
 			l.gens.Remove(first, 1, 0)
 			l.hot.live.Add(-1)
 			if l.hot.recency != nil {
-				l.hot.recency.Touch(l.hot.recencyAt(k, p))
-				return 1, nil
+				l.hot.recency.Remove(l.hot.recencyAt(k, p))
 			}
 		}
 	}

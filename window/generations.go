@@ -33,14 +33,18 @@ type Generations struct {
 	Numbers
 	Reach
 
-	window hapax.Window
-	count  int64 // identities a generation; 0: no bound
-	bytes  int64
-	most   int64 // identities a generation where nothing bounds the window
+	cut
+	most   int64  // identities a generation where nothing bounds the window
+	former Former // before the bounds changed
 
-	list   []*Generation // live, oldest first
+	living
+	adds uint64 // calls of Add
+}
+
+// living are the generations that are live.
+type living struct {
+	list   []*Generation // oldest first
 	newest uint64        // ID given out last
-	adds   uint64        // calls of Add
 }
 
 const (
@@ -55,21 +59,36 @@ var ErrLate = errors.New("window: event is older than the window")
 // learn of the end of a slice late, by up to grace nanoseconds, gets narrower
 // slices, and calls Hold.
 func NewGenerations(w hapax.Window, grace int64) *Generations {
-	parts := int64(sliceCount)
-	switch {
-	case w.Kind == hapax.Tumbling:
-		parts = 1
-	case w.Time != 0 && (w.Count != 0 || w.Bytes != 0):
-		parts = sliceCount / 2 // so that the slices of all bounds have numbers
-	}
-	g := &Generations{Numbers: newNumbers(), Reach: newReach(w, parts, grace), window: w, most: math.MaxInt64}
+	return &Generations{Numbers: newNumbers(), Reach: newReach(w, grace), cut: cutOf(w), most: math.MaxInt64}
+}
+
+// cut is the window in force, and what generations of it take.
+type cut struct {
+	window hapax.Window
+	count  int64 // identities a generation; 0: no bound
+	bytes  int64
+}
+
+func cutOf(w hapax.Window) cut {
+	c := cut{window: w}
 	if w.Count != 0 {
-		g.count = max(w.Count/parts, 1)
+		c.count = max(w.Count/slicesOf(w), 1)
 	}
 	if w.Bytes != 0 {
-		g.bytes = max(w.Bytes/parts, 1)
+		c.bytes = max(w.Bytes/slicesOf(w), 1)
 	}
-	return g
+	return c
+}
+
+// slicesOf is how many slices a window is cut into.
+func slicesOf(w hapax.Window) int64 {
+	switch {
+	case w.Kind == hapax.Tumbling:
+		return 1
+	case w.Time != 0 && (w.Count != 0 || w.Bytes != 0):
+		return sliceCount / 2 // so that the slices of all bounds have numbers
+	}
+	return sliceCount
 }
 
 // Advance moves time on to now (Unix nanoseconds; an earlier one changes
@@ -79,7 +98,7 @@ func (g *Generations) Advance(now int64) []*Generation {
 	if g.width == 0 {
 		return nil
 	}
-	return g.expire(func(_ int, gen *Generation) bool { return g.Ended(gen.End) })
+	return g.expire(false, func(_ int, gen *Generation) bool { return g.Ended(gen.End) })
 }
 
 // Hold says that identities were added to the newest generation until now: a
@@ -113,19 +132,20 @@ func (g *Generations) At(t, size int64) (*Generation, error) {
 	return g.begin(start, end)
 }
 
-// stretch makes a live generation take one slice more, if one takes any.
+// stretch makes a live generation take one slice more, if one takes any: the newest,
+// but where one that takes events reaches as far.
 func (g *Generations) stretch(end int64) *Generation {
 	var last *Generation
 	for _, gen := range g.list {
 		if !gen.takes() {
 			continue
 		}
-		if last = gen; gen.End >= end {
+		if last = gen; g.window.EventTime && gen.End >= end {
 			return gen
 		}
 	}
 	if last != nil {
-		last.End = end
+		last.End = max(last.End, end)
 	}
 	return last
 }
@@ -139,7 +159,7 @@ func (g *Generations) open(start, end, size int64) *Generation {
 	for i := len(g.list) - 1; i >= 0; i-- {
 		gen := g.list[i]
 		switch {
-		case !gen.takes() && !g.window.EventTime:
+		case !g.window.EventTime && (!gen.takes() || gen.ID <= g.former.Newest && g.live < mostLive):
 			return nil // those before it are older
 		case !gen.takes() || g.width != 0 && gen.Start > start:
 			continue
@@ -192,10 +212,19 @@ func (g *Generations) begin(start, end int64) (*Generation, error) {
 
 func (g *Generations) insert(gen *Generation) {
 	at := len(g.list)
-	for at > 0 && (g.list[at-1].End > gen.End || g.list[at-1].End == gen.End && g.list[at-1].ID > gen.ID) {
+	for at > 0 && !g.Later(gen, g.list[at-1]) {
 		at--
 	}
 	g.list = slices.Insert(g.list, at, gen)
+}
+
+// Later tells whether what is in a comes behind what is in b: by arrival in the order
+// in which they began, by event time in that in which they end.
+func (c *cut) Later(a, b *Generation) bool {
+	if c.window.EventTime && a.End != b.End {
+		return a.End > b.End
+	}
+	return a.ID > b.ID
 }
 
 // Restore begins a generation again that was live before: while a log is read, or
@@ -235,17 +264,19 @@ func (g *Generations) Add(gen *Generation, n, bytes int64) []*Generation {
 		gen.First = g.adds
 	}
 	gen.Last = g.adds
-	tumbling := g.window.Kind == hapax.Tumbling
-	return g.expire(func(i int, gen *Generation) bool {
-		if tumbling {
-			return i < len(g.list)-1
-		}
-		if gen.First == 0 && g.window.EventTime {
-			return false // restored, and yet to be filled
-		}
-		count, size := g.after(i, gen)
-		return g.count != 0 && count >= g.window.Count || g.bytes != 0 && size >= g.window.Bytes
-	})
+	return g.expire(!g.window.EventTime, g.passed)
+}
+
+// passed tells whether as much has come since a generation as the window holds.
+func (g *Generations) passed(i int, gen *Generation) bool {
+	switch {
+	case g.window.Kind == hapax.Tumbling:
+		return i < len(g.list)-1
+	case gen.First == 0 && g.window.EventTime:
+		return false // restored, and yet to be filled
+	}
+	count, size := g.after(i, gen)
+	return g.count != 0 && count >= g.window.Count || g.bytes != 0 && size >= g.window.Bytes
 }
 
 // after counts the identities that came after all those of a generation. By
@@ -260,13 +291,13 @@ func (g *Generations) after(i int, gen *Generation) (count, size int64) {
 	return count, size
 }
 
-// expire ends the generations for which ended holds: the oldest, and by event
-// time, where they did not come in their order, others too.
-func (g *Generations) expire(ended func(int, *Generation) bool) (gone []*Generation) {
+// expire ends the generations for which ended holds. If those come first in the list
+// it looks no further than at one that stays.
+func (g *Generations) expire(inOrder bool, ended func(int, *Generation) bool) (gone []*Generation) {
 	for i, gen := range g.list {
 		if ended(i, gen) {
 			gone = append(gone, gen)
-		} else if !g.window.EventTime {
+		} else if inOrder {
 			break
 		}
 	}
@@ -301,18 +332,18 @@ func (g *Generations) Chill(gen *Generation) {
 }
 
 // Newest is the ID given out last.
-func (g *Generations) Newest() uint64 { return g.newest }
+func (l *living) Newest() uint64 { return l.newest }
 
 // SkipTo makes the IDs go on after last, if they have not passed it.
-func (g *Generations) SkipTo(last uint64) { g.newest = max(g.newest, last) }
+func (l *living) SkipTo(last uint64) { l.newest = max(l.newest, last) }
 
 // List is the live generations, oldest first. The slice is valid until the next
 // call that changes them.
-func (g *Generations) List() []*Generation { return g.list }
+func (l *living) List() []*Generation { return l.list }
 
 // ByID is the live generation with that ID, or nil.
-func (g *Generations) ByID(id uint64) *Generation {
-	for _, gen := range g.list {
+func (l *living) ByID(id uint64) *Generation {
+	for _, gen := range l.list {
 		if gen.ID == id {
 			return gen
 		}
@@ -321,8 +352,8 @@ func (g *Generations) ByID(id uint64) *Generation {
 }
 
 // Count is the number of identities in live generations.
-func (g *Generations) Count() (n int64) {
-	for _, gen := range g.list {
+func (l *living) Count() (n int64) {
+	for _, gen := range l.list {
 		n += gen.Count
 	}
 	return n
@@ -335,8 +366,8 @@ func (g *Generations) Next() int64 {
 		return math.MaxInt64
 	}
 	_, next := g.slice(g.watermark)
-	if len(g.list) > 0 {
-		next = min(next, g.leaves(g.list[0].End))
+	for _, gen := range g.list {
+		next = min(next, g.leaves(gen.End))
 	}
 	return next
 }

@@ -17,14 +17,14 @@ type Reach struct {
 	watermark int64
 }
 
-func newReach(w hapax.Window, parts, grace int64) Reach {
+func newReach(w hapax.Window, grace int64) Reach {
 	r := Reach{kind: w.Kind, event: w.EventTime, span: w.Time, watermark: math.MinInt64}
 	switch {
 	case w.Time == 0:
 	case w.Kind == hapax.Tumbling:
 		r.width = int64(w.Time)
 	default:
-		r.width = max(int64(w.Time)/parts-grace, 1)
+		r.width = max(int64(w.Time)/slicesOf(w)-grace, 1)
 	}
 	return r
 }

@@ -78,7 +78,8 @@ func (r *Rules) Routes() (topics []string) {
 
 // SameWindow tells whether the ids of one of the rules are worth something to the
 // other: identity, scope and kind of window are the same. If not, the window begins
-// anew; else only how long ids stay and what becomes of records may differ. No
+// anew; else only how long ids stay and what becomes of records may differ, and it
+// goes on where its ledger does: see [github.com/hapaxmq/hapax/ledger.Continues]. No
 // rules at all are the same as no others.
 func SameWindow(a, b *Rules) bool {
 	if a == nil || b == nil {
