@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -18,10 +19,14 @@ type cast struct {
 	direct      string // the broker's address
 	proxied     string // the proxy's
 	withinEpoch bool   // see Broker
+	windows     bool   // it has them
+	lastID      atomic.Int64
 }
 
 // topics are what there is, and how many partitions each has.
-func topics() map[string]int32 { return map[string]int32{"p": 2, "in": 1, "x": 2, "y": 1, keyed: 1} }
+func topics() map[string]int32 {
+	return map[string]int32{"p": 2, "in": 1, "x": 2, "y": 1, keyed: 1, once: 2}
+}
 
 // keyed is a topic that is compacted all the time: it keeps the last record of each
 // key, and may let the others go.
@@ -32,8 +37,11 @@ const keys = 40
 func keyOf(number int64) []byte { return fmt.Append(nil, number) }
 
 // configs are a topic's.
-func configs(topic string) map[string]*string {
-	if topic != keyed {
+func (c *cast) configs(topic string) map[string]*string {
+	switch {
+	case topic == once && c.windows:
+		return onceConfigs()
+	case topic != keyed:
 		return nil
 	}
 	return map[string]*string{
@@ -44,7 +52,7 @@ func configs(topic string) map[string]*string {
 
 // everywhere are all partitions.
 func everywhere() []place {
-	return []place{{"p", 0}, {"p", 1}, {"in", 0}, {"x", 0}, {"x", 1}, {"y", 0}, {keyed, 0}}
+	return []place{{"p", 0}, {"p", 1}, {"in", 0}, {"x", 0}, {"x", 1}, {"y", 0}, {keyed, 0}, {once, 0}, {once, 1}}
 }
 
 func (c *cast) options(address string, opts ...kgo.Opt) []kgo.Opt {
@@ -69,7 +77,7 @@ func (c *cast) makeTopics(ctx context.Context) error {
 	defer client.Close()
 	for topic, partitions := range topics() {
 		for {
-			_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, configs(topic), topic)
+			_, err := kadm.NewClient(client).CreateTopic(ctx, partitions, 1, c.configs(topic), topic)
 			if err == nil || errors.Is(err, kerr.TopicAlreadyExists) {
 				break
 			}

@@ -31,6 +31,7 @@ func (e *evidence) check() {
 	e.checkAcked(stands)
 	e.checkDeals(stands)
 	e.checkCopies(stands)
+	e.checkOnce(stands)
 }
 
 // checkReaders demands that readers saw the same, whenever they came.
@@ -38,7 +39,7 @@ func (e *evidence) checkReaders() {
 	for i := range e.live {
 		for _, p := range everywhere() {
 			a, b := e.live[i].saw[p], e.final[i].saw[p]
-			if p.topic == keyed {
+			if p.topic == keyed || p.topic == once && !e.live[i].committed { // an end may leave records out
 				a, b = common(a, b)
 			}
 			for k := range max(len(a), len(b)) {
@@ -198,7 +199,7 @@ func (e *evidence) checkAcked(stands map[line]stand) {
 	for _, l := range sorted(e.acked) {
 		told := e.acked[l].spot
 		s, there := stands[l]
-		if there && s.spot == told || !there && (last.replace(l, told) || told.topic == keyed && !e.mustStand(l, shown)) {
+		if there && s.spot == told || !there && (told.topic == once || last.replace(l, told) || told.topic == keyed && !e.mustStand(l, shown)) {
 			continue
 		}
 		where := "nowhere"
@@ -267,8 +268,8 @@ func (e *evidence) checkDeals(stands map[line]stand) {
 	}
 	for id, x := range e.deals {
 		n := shown[id]
-		if n+replaced[id] == x.of || n == 0 && x.outcome != committed {
-			continue
+		if n+replaced[id] == x.of || n == 0 && x.outcome != committed || writesOnce(id.writer) {
+			continue // see checkOnce
 		}
 		promise := "a transaction shows as a whole or not at all"
 		account := fmt.Sprintf("of transaction %v, %v to its writer, %d of %d records are committed, and %d replaced\n",

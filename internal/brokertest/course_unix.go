@@ -34,6 +34,8 @@ type Broker struct {
 	// first was refused for now. Both times the client begins another epoch, and writes
 	// again what it knows nothing of.
 	WithinEpoch bool
+	// NoWindows says that it has no topics with windows.
+	NoWindows bool
 	// Disk is what holds its data, if that can be filled.
 	Disk *Disk
 }
@@ -141,7 +143,7 @@ func (r *running) begin(ctx context.Context) (err error) {
 		return err
 	}
 	at.Advertise = r.proxy.address()
-	r.cast = &cast{history: r.history, withinEpoch: r.broker.WithinEpoch, direct: at.Direct, proxied: at.Advertise}
+	r.cast = &cast{history: r.history, withinEpoch: r.broker.WithinEpoch, windows: !r.broker.NoWindows, direct: at.Direct, proxied: at.Advertise}
 	if r.broker.Setup != nil {
 		if err := r.broker.Setup(ctx, at); err != nil {
 			return err
@@ -182,13 +184,26 @@ func (r *running) write(stopping, ctx context.Context, writing *sync.WaitGroup) 
 	}
 	all := []place{{"x", 0}, {"x", 1}, {"y", 0}}
 	in := append([]place{{"in", 0}, {keyed, 0}}, all...)
-	for _, w := range []*writer{
+	writers := []*writer{
 		{name: "t0", address: r.cast.proxied, to: in},
 		{name: "t1", address: r.cast.direct, to: in, old: true},
 		{name: "c0", address: r.cast.proxied, to: all, group: "g0"},
 		{name: "c2", address: r.cast.proxied, to: all, group: "g2", newer: true},
 		{name: "c1", address: r.cast.direct, to: all, group: "g1", old: true},
-	} {
+	}
+	if r.cast.windows {
+		to := []place{{once, 0}, {once, 1}}
+		writers = append(writers,
+			&writer{name: "o0", address: r.cast.proxied, to: to},
+			&writer{name: "o1", address: r.cast.direct, to: to, old: true},
+			&writer{name: "o2", address: r.cast.proxied, to: to, strays: true})
+		for _, p := range []*repeater{{name: "p4", address: r.cast.proxied}, {name: "p5", address: r.cast.proxied}, {name: "p6", address: r.cast.direct}} {
+			p.cast, p.rng = r.cast, source()
+			writing.Go(func() { p.live(stopping, ctx) })
+			names = append(names, p.name)
+		}
+	}
+	for _, w := range writers {
 		w.cast, w.rng = r.cast, source()
 		writing.Go(func() { w.live(stopping, ctx) })
 		names = append(names, w.name)

@@ -18,6 +18,8 @@
 //   - Of a topic that is compacted, each key's last committed record stays.
 //   - A transaction is read committed as a whole, with the offsets of its group, or not
 //     at all; not before its end was asked for; never if it was aborted.
+//   - Of a topic with a window, each id that was acknowledged is read committed once; that
+//     of an aborted transaction is as if nobody had written it.
 //   - A fenced producer's transaction ends before its successor's first write.
 //   - What comes late or again (a write, an end, a commit of offsets) changes nothing.
 //   - No transaction hangs, and in calm all that wait go on.

@@ -24,7 +24,7 @@ func Kafka(jars, dir string) Broker {
 	}
 	settings := filepath.Join(dir, "server.properties")
 	return Broker{
-		Start: time.Minute, Stopped: 128 + int(syscall.SIGTERM), WithinEpoch: true,
+		Start: time.Minute, Stopped: 128 + int(syscall.SIGTERM), WithinEpoch: true, NoWindows: true,
 		Setup: func(_ context.Context, at Addresses) error {
 			controller, err := freeAddress()
 			if err != nil {

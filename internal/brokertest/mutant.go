@@ -87,7 +87,7 @@ func slowDisk() Edit {
 func Sound() Mutant { return Mutant{Name: "no fault"} }
 
 // Mutants have one fault each, which a course must find.
-func Mutants() []Mutant { return slices.Concat(ofRecords(), ofTransactions(), ofMoves()) }
+func Mutants() []Mutant { return slices.Concat(ofRecords(), ofTransactions(), ofMoves(), ofWindows()) }
 
 // Unsynced are mutants that a trace must show: kill -9 loses nothing that was written,
 // synced or not.

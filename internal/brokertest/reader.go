@@ -114,7 +114,7 @@ func (r *reader) passing(err error) bool {
 func (r *reader) see(x *kgo.Record) {
 	at := place{x.Topic, x.Partition}
 	e := entry{offset: x.Offset, value: string(x.Value), producer: x.ProducerID, epoch: x.ProducerEpoch, transactional: x.Attrs.IsTransactional(), control: x.Attrs.IsControl()}
-	if next := r.next[at]; x.Offset < next || !r.committed && at.topic != keyed && x.Offset > next {
+	if next := r.next[at]; x.Offset < next || !r.committed && at.topic != keyed && at.topic != once && x.Offset > next {
 		r.find("a reader sees all offsets in their order", "reader %s of %v is at %d, and gets %d", r.name, at, next, x.Offset)
 	}
 	r.next[at] = x.Offset + 1
@@ -137,7 +137,7 @@ func (r *reader) seeLine(at place, e *entry, epoch int16) {
 	}
 	e.line, e.value = l, "" // it is all that the value says
 	who := l.writer
-	if r.withinEpoch && plain(who) {
+	if r.withinEpoch && plain(who) || at.topic == once {
 		who = fmt.Sprint(who, e.producer, epoch)
 	}
 	switch was := r.last[at][who]; {

@@ -3,6 +3,7 @@ package brokertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -39,8 +40,10 @@ type writer struct {
 	group   string // which reads "in", if the writer copies what is there
 	old     bool   // it knows nothing of KIP-890
 	newer   bool   // its group has the consumer protocol (KIP-848)
+	strays  bool   // it never comes back to what it left open
 
 	number  int // of the last transaction
+	lives   int
 	zombie  *zombie
 	zombies sync.WaitGroup
 }
@@ -69,7 +72,12 @@ func (w *writer) live(stopping, ctx context.Context) {
 
 // open makes a client.
 func (w *writer) open() (session, *kgo.Client, error) {
-	opts := w.options(w.address, kgo.TransactionalID(w.name), kgo.TransactionTimeout(transactionTimeout))
+	id := w.name
+	if w.strays {
+		id = fmt.Sprint(w.name, "-", w.lives)
+		w.lives++
+	}
+	opts := w.options(w.address, kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout))
 	if w.rng.IntN(2) == 0 {
 		opts = append(opts, kgo.RequestRetries(0)) // it learns of every fault
 	}
@@ -158,12 +166,15 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 	var failed, began atomic.Bool
 	for i, input := range inputs {
 		to := w.to[w.rng.IntN(len(w.to))]
-		if to.topic == keyed {
+		switch to.topic {
+		case keyed:
 			input = w.rng.Int64N(keys)
+		case once:
+			input = w.id(w.rng)
 		}
 		w.produce(ctx, s, line{id, i, len(inputs), input}, to, &began, &failed)
 	}
-	if w.rng.IntN(24) == 0 && w.group == "" {
+	if w.rng.IntN(24) == 0 && w.group == "" && !w.strays {
 		_ = c.Flush(ctx) // whatever came of it
 		w.zombie = &zombie{id, s, c, began.Load(), w.rng.IntN(2) == 0}
 		return false
@@ -192,8 +203,11 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 
 func (w *writer) produce(ctx context.Context, s session, l line, to place, began, failed *atomic.Bool) {
 	r := &kgo.Record{Topic: to.topic, Partition: to.partition, Value: []byte(l.String())}
-	if to.topic == keyed {
+	switch to.topic {
+	case keyed:
 		r.Key = keyOf(l.input)
+	case once:
+		r = identified(r, l.input)
 	}
 	s.Produce(ctx, r, func(r *kgo.Record, err error) {
 		if err != nil {
