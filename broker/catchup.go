@@ -25,6 +25,7 @@ type catchUp struct {
 
 // behind is a partition whose topic has a window.
 type behind struct {
+	t     *topic
 	w     *window
 	index int32 // of the partition
 	to    int64 // the last offset that the window has followed
@@ -34,12 +35,12 @@ func (c *catchUp) run() error {
 	c.of, c.ended = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
 	first := c.windows.newest() + 1
 	for _, t := range c.windows.topics.list() {
-		if t.window == nil || !t.window.enforced.Load() {
+		if !t.window.works() || !t.window.enforced.Load() {
 			continue // it goes on warming
 		}
 		first = min(first, t.window.from.Load())
 		for i, p := range t.partitions {
-			c.of[p.Number()] = behind{w: t.window, index: int32(i), to: t.window.followed(int32(i))}
+			c.of[p.Number()] = behind{t: t, w: t.window, index: int32(i), to: t.window.followed(int32(i))}
 		}
 	}
 	if len(c.of) == 0 {
@@ -61,7 +62,7 @@ func (c *catchUp) frame(f wal.Frame) error {
 		return err
 	}
 	p, ok := c.of[number]
-	if !ok || f.File < p.w.from.Load() {
+	if !ok || f.File < p.w.from.Load() || !p.w.works() {
 		return nil
 	}
 	now, rest, err := partition.TimeOf(rest)
@@ -111,7 +112,8 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 	entries := copies
 	if !h.Attributes.Has(batch.Transactional) { // else its ids come with its end
 		if err := c.ids.Read(p.w.namer, p.index, b, 0); err != nil {
-			return fmt.Errorf("partition %d, offset %d: %w", number, h.BaseOffset, err)
+			c.windows.failed(p.t, fmt.Errorf("partition %d, offset %d: %w", p.index, h.BaseOffset, err))
+			return nil
 		}
 		for i := range c.ids.Entries {
 			c.ids.Entries[i].Offset += h.BaseOffset
@@ -119,14 +121,17 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 		c.ids.Entries = append(c.ids.Entries, copies...)
 		entries = c.ids.Entries
 	}
-	return c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})
+	c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})
+	return nil
 }
 
 // take has a partition's window take what the log has already.
-func (c *catchUp) take(number uint32, p behind, now int64, b ledger.Batch) error {
+func (c *catchUp) take(number uint32, p behind, now int64, b ledger.Batch) {
 	b.Source, p.to = source(p.index), b.Through
 	c.of[number] = p
-	return p.w.take(now, b)
+	if err := p.w.take(now, b); err != nil {
+		c.windows.failed(p.t, err)
+	}
 }
 
 // end has windows take the ids of a transaction that has ended.
@@ -142,9 +147,7 @@ func (c *catchUp) end(f wal.Frame) error {
 	for _, m := range event.End.Markers {
 		ids, ok := c.ended[m.Partition]
 		if p := c.of[m.Partition]; ok && m.Offset > p.to {
-			if err := c.take(m.Partition, p, c.at, ledger.Batch{Entries: ids, Through: m.Offset}); err != nil {
-				return err
-			}
+			c.take(m.Partition, p, c.at, ledger.Batch{Entries: ids, Through: m.Offset})
 		}
 	}
 	return nil

@@ -223,6 +223,10 @@ func (s *sieve) stays() (all []ledger.Entry) {
 
 // sieve reads the ids of a batch that is about to be appended.
 func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
+	_, namer, err := t.window.opened()
+	if err != nil {
+		return nil, err
+	}
 	s := &sieve{
 		w: t.window, rules: t.rules.window, open: &ws.pending, producer: batch.None,
 		partition: index, number: b.to.Number(), last: b.header.LastOffsetDelta, ids: ws.readers.take(),
@@ -230,7 +234,7 @@ func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
 	if b.header.Attributes.Has(batch.Transactional) {
 		s.producer = b.header.ProducerID
 	}
-	if err := s.ids.Read(s.w.namer, index, b.bytes, ws.inflated); err != nil {
+	if err := s.ids.Read(namer, index, b.bytes, ws.inflated); err != nil {
 		ws.readers.put(s.ids)
 		return nil, err
 	}

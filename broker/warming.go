@@ -57,10 +57,17 @@ const (
 
 func newWarming(ws *windows, t *topic) *warming {
 	m := &warming{ws: ws, t: t, w: t.window, most: min(max(warmAtOnce/len(t.partitions), 64<<10), 1<<20)}
-	for i, p := range t.partitions {
+	m.grow(t)
+	return m
+}
+
+// grow takes in the partitions that the topic has more by now.
+func (m *warming) grow(t *topic) {
+	for i := len(m.parts); i < len(t.partitions); i++ {
+		p := t.partitions[i]
 		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: m.w.followed(int32(i)) + 1, lacks: p.Start() > 0})
 	}
-	return m
+	m.t = t
 }
 
 // run warms the window, and enforces it unless ctx ends or the window does.
@@ -219,9 +226,11 @@ func isAborted(aborted []partition.Aborted, b *warmBatch) bool {
 // finish takes the rest, and enforces the window from here on. Nobody is between
 // the log's Begin and End.
 func (m *warming) finish(ctx context.Context) error {
-	if t := m.ws.topics.byID(m.t.id); t == nil || t.window != m.w {
+	t := m.ws.topics.byID(m.t.id)
+	if t == nil || t.window != m.w {
 		return nil
 	}
+	m.grow(t)
 	if err := m.ws.files.follow(); err != nil {
 		return err
 	}
@@ -278,7 +287,7 @@ func (ws *windows) runWarming(ctx context.Context) {
 // warm warms the windows that are not enforced yet.
 func (ws *windows) warm(ctx context.Context) {
 	for _, t := range ws.topics.list() {
-		if t.window == nil || t.window.enforced.Load() {
+		if !t.window.works() || t.window.enforced.Load() {
 			continue
 		}
 		err := newWarming(ws, t).run(ctx)

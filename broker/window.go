@@ -113,6 +113,24 @@ func (w *window) now(node *clock) time.Time {
 	return time.Unix(0, w.reached.Load())
 }
 
+// openAgain opens the ledger that there must be.
+func (w *window) openAgain(in windowFiles, rules *unique.Rules) error {
+	if _, err := ledger.Inspect(in.fs, w.dir); err != nil {
+		return fmt.Errorf("%s, which holds the ids: restore it from a backup: %w", w.dir, err)
+	}
+	return w.open(in, rules)
+}
+
+// works tells whether there is a window that is open.
+func (w *window) works() bool {
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err == nil
+}
+
 // reopen opens the ledger with other rules, of the same window.
 func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	w.mu.Lock()

@@ -4,11 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
 
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/ledger"
@@ -125,7 +127,7 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (
 		w.enforced.Store(true)
 	}
 	if err := w.open(ws.files, rules); err != nil {
-		return nil, errors.Join(err, ws.remove(w.dir))
+		return nil, errors.Join(err, ws.files.remove(w.dir))
 	}
 	return w, nil
 }
@@ -144,7 +146,7 @@ func (ws *windows) changed(was, is *topic) error {
 	case w == nil:
 		return nil
 	case is == nil || is.window != w:
-		return errors.Join(w.close(errWindowOver), ws.remove(w.dir))
+		return errors.Join(w.close(errWindowOver), ws.files.remove(w.dir))
 	case !sameLedger(was.rules.window, is.rules.window):
 		return w.reopen(ws.files, is.rules.window)
 	}
@@ -181,25 +183,33 @@ func (ws *windows) newest() uint64 {
 	return ws.read
 }
 
+// failed ends a window's use until the node is started again, and with it writing to
+// the topic: what it has forgotten could be stored twice.
+func (ws *windows) failed(t *topic, err error) {
+	_ = t.window.close(refuse(code.KafkaStorageError, "the window of topic %q has failed: %v", t.name, err))
+	ws.files.log.Error("the window of a topic has failed: the topic takes nothing until that is mended and the node is started again, or until "+
+		unique.SettingIdentity+" is taken from it and set anew", "topic", t.name, "dir", t.window.dir, "error", err)
+}
+
 // open opens the windows of all topics, and brings them to where the log is.
 func (ws *windows) open() error {
 	for _, t := range ws.topics.list() {
 		if t.window == nil {
 			continue
 		}
-		if err := t.window.open(ws.files, t.rules.window); err != nil {
-			return fmt.Errorf("topic %q: %w", t.name, err)
+		if err := t.window.openAgain(ws.files, t.rules.window); err != nil {
+			ws.failed(t, err)
 		}
 	}
 	if err := (&catchUp{windows: ws}).run(); err != nil {
 		return fmt.Errorf("bring windows to where the log is: %w", err)
 	}
 	for _, t := range ws.topics.list() {
-		if t.window == nil || !t.window.enforced.Load() {
+		if !t.window.works() || !t.window.enforced.Load() {
 			continue
 		}
 		if err := ws.readPending(t); err != nil {
-			return fmt.Errorf("read the ids of open transactions: %w", err)
+			ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
 		}
 	}
 	return ws.sweep()
@@ -208,12 +218,12 @@ func (ws *windows) open() error {
 // started lets the ids go whose time ended while the node was not running.
 func (ws *windows) started() {
 	for _, t := range ws.topics.list() {
-		if t.window == nil || !t.window.enforced.Load() {
+		if !t.window.works() || !t.window.enforced.Load() {
 			continue
 		}
 		gone, err := t.window.pass(ws.files.clock.now())
 		if err != nil {
-			ws.files.log.Error("a topic's window has failed", "topic", t.name, "error", err)
+			ws.failed(t, err)
 		} else if gone > 0 {
 			ws.files.log.Info("ids left a topic's window while the node was not running", "topic", t.name, "ids", gone)
 		}
@@ -235,20 +245,23 @@ func (ws *windows) sweep() error {
 	}
 	for _, name := range names {
 		if !known[name] {
-			err = errors.Join(err, ws.remove(filepath.Join(ws.dir, name)))
+			err = errors.Join(err, ws.files.remove(filepath.Join(ws.dir, name)))
 		}
 	}
 	return err
 }
 
-// remove removes a ledger's directory.
-func (ws *windows) remove(dir string) error {
-	names, err := ws.files.fs.List(dir)
+// remove removes a ledger's directory, if there is one.
+func (in windowFiles) remove(dir string) error {
+	names, err := in.fs.List(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	for _, name := range names {
-		err = errors.Join(err, ws.files.fs.Remove(filepath.Join(dir, name)))
+		err = errors.Join(err, in.fs.Remove(filepath.Join(dir, name)))
 	}
 	if err == nil {
-		err = ws.files.fs.Remove(dir)
+		err = in.fs.Remove(dir)
 	}
 	return err
 }

@@ -192,3 +192,41 @@ func TestWindowEndsWhileNodeIsOff(t *testing.T) {
 		t.Errorf("%d ids were forgotten", got)
 	}
 }
+
+// A window whose directory is gone or damaged makes its own topic take nothing, and
+// says so; others go on. Taken away and set anew, it is read from what the topic has.
+func TestWindowIsLost(t *testing.T) {
+	disk := vfs.NewMem()
+	n := startWith(t, func(o *Options) { o.FS = disk })
+	set := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
+	n.makeTopic("orders", 2, set)
+	n.makeTopic("others", 1, set)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	n.produceSome(ctx, n.client(), 0, 100)
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w := n.broker.topics.named("orders").window
+	if err := n.broker.windows.files.remove(w.dir); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	c := n.client(kgo.ProduceRequestTimeout(time.Second), kgo.RecordDeliveryTimeout(2*time.Second), kgo.RecordRetries(1))
+	if err := c.ProduceSync(ctx, message("orders", 1)).FirstErr(); err == nil {
+		t.Error("the topic takes records")
+	}
+	if err := c.ProduceSync(ctx, message("others", 1)).FirstErr(); err != nil {
+		t.Errorf("produce to another topic: %v", err)
+	}
+	n.alter("orders", map[string]string{"hapax.identity": "", "hapax.window.ms": ""})
+	n.alter("orders", set)
+	n.enforced("orders")
+	n.produceSome(ctx, n.client(), 0, 100)
+	ids := n.idsOf("orders", 2)
+	for id := range 100 {
+		if got := ids[fmt.Sprint(id)]; got != 1 {
+			t.Errorf("id %d is there %d times", id, got)
+		}
+	}
+}
