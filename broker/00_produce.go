@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -103,11 +104,34 @@ func (p *producing) appendTo(b *prepared) (a partition.Appended, err error) {
 			return a, err
 		}
 	}
+	for {
+		a, err = p.appendOnce(b)
+		if !errors.Is(err, errAgain) {
+			return a, err
+		}
+		if err := p.provide(b.sieve); err != nil {
+			return a, err
+		}
+	}
+}
+
+func (p *producing) appendOnce(b *prepared) (partition.Appended, error) {
 	if p.txn == nil {
 		p.b.log.Begin()
 		defer p.b.log.End()
 	}
 	return b.to.Append(b.bytes, b.header, p.b.time.now, b.gate())
+}
+
+// provide gets what a sieve lacks. It waits for the disk, while nobody waits for it.
+func (p *producing) provide(s *sieve) error {
+	if !s.joins {
+		return s.provide()
+	}
+	s.joined = true
+	end, err := p.b.txns.join(p.txn, targets(s.routes))
+	p.end = max(p.end, end)
+	return err
 }
 
 // answer is sent when the batches are durable. If they cannot be, none is

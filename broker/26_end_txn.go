@@ -22,6 +22,9 @@ func (t *transactions) endTxn(req *kmsg.EndTxnRequest) answer {
 		Version: req.Version, ID: strings.Clone(req.TransactionalID),
 		Producer: txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}, Commit: req.Commit,
 	}
+	if asked.Commit {
+		foresee(&t.b.windows, asked.Producer.ID)
+	}
 	var reply txn.Reply
 	end, err := t.change(asked.ID, func(c *txn.Coordinator, now int64) (event *txn.Event) {
 		reply, event = c.DecideEnd(asked, now)

@@ -53,6 +53,8 @@ func (c *catchUp) frame(f wal.Frame) error {
 	switch f.Kind {
 	case frameEnded:
 		return c.end(f)
+	case partition.FrameTogether:
+		return c.together(f)
 	case frameBatch, partition.FrameSifted, partition.FrameIDs:
 	default:
 		return nil
@@ -72,7 +74,7 @@ func (c *catchUp) frame(f wal.Frame) error {
 	switch f.Kind {
 	case partition.FrameSifted:
 		var gone []byte
-		if gone, rest, err = partition.Sifted(rest); err != nil {
+		if gone, rest, err = partition.CopiesOf(rest); err != nil {
 			return err
 		}
 		return c.batch(number, p, now, rest, copiesOf(gone))
@@ -85,6 +87,19 @@ func (c *catchUp) frame(f wal.Frame) error {
 		return err
 	}
 	return c.batch(number, p, now, rest, nil)
+}
+
+// together has windows take batches that were appended as one.
+func (c *catchUp) together(f wal.Frame) error {
+	all, err := partition.ReadTogether(f.Payload)
+	for _, one := range all {
+		p, ok := c.of[one.Number]
+		if err != nil || !ok || f.File < p.w.from.Load() {
+			continue
+		}
+		err = c.batch(one.Number, p, one.Time, one.Batch, copiesOf(one.Copies))
+	}
+	return err
 }
 
 // copiesOf are the entries of copies that were left out of a batch.

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
@@ -20,6 +21,8 @@ type ending struct {
 	producer int64
 	commit   bool
 
+	routes map[uint32][]route // of partitions, by their numbers
+	beside []partition.Beside
 	claims []*claim // by window
 	frames uint32   // of ids, that are in the log
 }
@@ -27,9 +30,12 @@ type ending struct {
 // claim is what a transaction has in one window. It holds the window's mu.
 type claim struct {
 	w     *window
+	topic *topic
 	rules *unique.Rules
 	parts []claimed
 	step  *ledger.Step
+	own   firsts // the transaction's ids
+	known firsts // of them, those that the window had before, and that matter
 }
 
 // claimed is what it has in one partition.
@@ -44,13 +50,37 @@ func (ws *windows) ending(producer int64, commit bool) partition.EndGate {
 	if !ws.pending.has(producer) {
 		return nil
 	}
-	return &ending{ws: ws, producer: producer, commit: commit}
+	e := &ending{ws: ws, producer: producer, commit: commit}
+	if commit {
+		e.findRoutes()
+	}
+	return e
+}
+
+// findRoutes finds where the records go that others were quicker with.
+func (e *ending) findRoutes() {
+	e.routes = make(map[uint32][]route)
+	for _, parts := range e.ws.pending.parts(e.producer) {
+		for number, part := range parts {
+			if t := e.ws.topics.byID(part.w.topic); t != nil && t.window == part.w {
+				e.routes[number] = routesOf(e.ws.topics, t.rules.window, part.index)
+			}
+		}
+	}
+}
+
+// Beside is [partition.EndGate].
+func (e *ending) Beside() (all []*partition.Partition) {
+	for _, routes := range e.routes {
+		all = append(all, targets(routes)...)
+	}
+	return all
 }
 
 // Pass is [partition.EndGate]: the windows are the transaction's until Passed.
-func (e *ending) Pass(in []partition.Ending) (instead []partition.Instead, err error) {
+func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []partition.Instead, beside []partition.Beside, err error) {
 	if !e.commit {
-		return nil, nil
+		return nil, nil, nil
 	}
 	now := e.ws.files.clock.now()
 	for _, parts := range e.ws.pending.parts(e.producer) {
@@ -59,22 +89,25 @@ func (e *ending) Pass(in []partition.Ending) (instead []partition.Instead, err e
 			continue
 		}
 		e.claims = append(e.claims, c)
-		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err == nil {
+		if err = c.find(&e.ws.pending, e.producer, now); err == nil {
+			c.step, err = c.w.ledger.Begin(now, c.batches()...)
+		}
+		if err == nil {
 			err = c.step.Admit()
 		}
 		if err == nil {
 			err = e.log(c, now.UnixMilli())
 		}
 		if err == nil {
-			instead, err = c.without(e.ws, instead)
+			instead, err = e.without(c, instead, at)
 		}
 		if err != nil {
 			err = fmt.Errorf("ask a topic's window: %w", err)
 			e.Passed(err)
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return instead, nil
+	return instead, e.beside, nil
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window
@@ -94,7 +127,7 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) *c
 	if t == nil || t.window != c.w {
 		return nil
 	}
-	c.rules = t.rules.window
+	c.topic, c.rules = t, t.rules.window
 	c.w.mu.Lock()
 	if c.w.err != nil {
 		c.w.mu.Unlock()
@@ -169,7 +202,7 @@ func readIDs(b []byte) (before uint32, all []ledger.Entry, err error) {
 }
 
 // without adds what is left of the transaction's batches whose ids others have.
-func (c *claim) without(ws *windows, instead []partition.Instead) ([]partition.Instead, error) {
+func (e *ending) without(c *claim, instead []partition.Instead, at partition.Turn) ([]partition.Instead, error) {
 	for i := range c.parts {
 		p := &c.parts[i]
 		c.count(p.asked.Entries)
@@ -177,13 +210,13 @@ func (c *claim) without(ws *windows, instead []partition.Instead) ([]partition.I
 			continue
 		}
 		var lost []ledger.Entry
-		for _, e := range p.asked.Entries {
-			if f := fateOf(c.rules, e.Verdict).Fate; f != unique.Accept {
-				lost = append(lost, e)
+		for _, entry := range p.asked.Entries {
+			if f := fateOf(c.rules, entry.Verdict).Fate; f != unique.Accept {
+				lost = append(lost, entry)
 			}
 		}
 		for len(lost) > 0 {
-			b, n, err := c.rewrite(ws, p, lost)
+			b, n, err := e.rewrite(c, p, lost, at)
 			if err != nil {
 				return nil, err
 			}
@@ -212,34 +245,60 @@ func (c *claim) count(entries []ledger.Entry) {
 
 // rewrite is what is left of the batch that holds the first of the lost entries, and
 // how many of them it holds. What the log has of it may have to be written first.
-func (c *claim) rewrite(ws *windows, p *claimed, lost []ledger.Entry) (b []byte, n int, err error) {
+// Those that go to other topics are added to what is beside.
+func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partition.Turn) (b []byte, n int, err error) {
 	at, ok := p.in.Batch(lost[0].Offset)
 	if !ok {
 		return nil, 0, refuse(code.KafkaStorageError, "the record at offset %d of an open transaction is gone", lost[0].Offset)
 	}
-	if err := ws.files.follow(); err != nil {
+	if err := e.ws.files.follow(); err != nil {
 		return nil, 0, err
 	}
-	had, err := ws.records.load([]partition.Extent{at})
+	had, err := e.ws.records.load([]partition.Extent{at})
 	if err != nil {
 		return nil, 0, err
 	}
-	ids := ws.readers.take()
-	defer ws.readers.put(ids)
-	if err := ids.Read(c.w.namer, p.index, had, ws.inflated); err != nil {
+	ids := e.ws.readers.take()
+	defer e.ws.readers.put(ids)
+	if err := ids.Read(c.w.namer, p.index, had, e.ws.inflated); err != nil {
 		return nil, 0, err
 	}
+	routes := e.routes[p.in.Number()]
 	var copies []unique.Copy
 	for ; n < len(lost) && lost[n].Offset <= at.Last; n++ {
-		e := &lost[n]
-		fate := fateOf(c.rules, e.Verdict).Fate
-		if fate == unique.Reject {
-			fate = unique.Drop // it is too late to refuse it
-		}
-		copies = append(copies, unique.Copy{Delta: int32(e.Offset - at.Base), Fate: fate, Verdict: e.Verdict})
+		entry := &lost[n]
+		copies = append(copies, unique.Copy{
+			Delta: int32(entry.Offset - at.Base), Fate: e.fate(c, entry, routes, now), Verdict: entry.Verdict, First: c.first(entry),
+		})
 	}
-	b, err = ids.Rewrite(nil, copies)
-	return b, n, err
+	if b, err = ids.Rewrite(nil, copies); err != nil {
+		return nil, 0, err
+	}
+	from := unique.Origin{Topic: c.topic.name, Place: unique.Place{Partition: p.index, Offset: at.Base}}
+	nobody := unique.Producer{ID: batch.None, Epoch: batch.None} // the end itself commits them
+	for i := range routes {
+		if e.beside, err = routes[i].add(e.beside, ids, c.rules, copies, from, nobody); err != nil {
+			return nil, 0, err
+		}
+	}
+	return b, n, nil
+}
+
+// fate is what becomes of a record that is late: it cannot be refused any more, and
+// if where it was to go is gone it goes nowhere.
+func (e *ending) fate(c *claim, entry *ledger.Entry, routes []route, now partition.Turn) unique.Fate {
+	switch p := fateOf(c.rules, entry.Verdict); p.Fate {
+	case unique.Reject:
+		return unique.Drop
+	case unique.Route:
+		if err := routeOf(routes, p).refuses(now, c.topic.name, batch.None); err != nil {
+			e.ws.files.log.Warn("a copy in a transaction that commits has nowhere to go, and is dropped", "topic", c.topic.name, "error", err)
+			return unique.Drop
+		}
+		return unique.Route
+	default:
+		return p.Fate
+	}
 }
 
 // Passed is [partition.EndGate].

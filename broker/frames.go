@@ -18,7 +18,8 @@ import (
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
 //	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
-//	                 that have an offset, in their order
+//	                 that have an offset, in their order · batches × (4 partition · the batch), each in the place of the one with its offset,
+//	                 or, at its partition's end, a new one
 //	16 configured    16 id · settings · window, that begins with them, if one does
 //	17 grown         16 id · v first new partition's number · v new partitions
 //	32 user          s name · v mechanisms · mechanisms × (1 mechanism, as Kafka numbers SCRAM's · v iterations; if 0, it is
@@ -33,8 +34,8 @@ import (
 // this one · 1 is it enforced? · v the time from which on it has had all ids, Unix ms · v partitions · partitions × v the offset from which on it is.
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
-// records are let go and moved, 34, a batch without its copies, and 36, of the ids of
-// transactions that end.
+// records are let go and moved, 34, a batch without its copies, 36, of the ids of
+// transactions that end, and 38, batches of several partitions.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade

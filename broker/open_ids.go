@@ -30,8 +30,9 @@ type openIDs struct {
 // openTransaction is what a transaction wrote to partitions with windows, by their
 // numbers, and which ids it has in each window.
 type openTransaction struct {
-	parts map[uint32]*openPart
-	ids   map[*window]map[hapax.Fingerprint]hapax.Digest
+	parts  map[uint32]*openPart
+	ids    map[*window]firsts
+	others map[*window]firsts // of its ids, those that the window had when its end was asked for
 }
 
 // openPart is what it wrote to one partition.
@@ -51,7 +52,7 @@ type openID struct {
 
 // known are the ids that the transaction of a producer has in a window. They change
 // only under the window's mu.
-func (o *openIDs) known(producer int64, w *window) map[hapax.Fingerprint]hapax.Digest {
+func (o *openIDs) known(producer int64, w *window) firsts {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.of[producer].ids[w]
@@ -83,7 +84,7 @@ func (o *openIDs) add(producer int64, number uint32, w *window, index int32, ent
 	defer o.mu.Unlock()
 	t, ok := o.of[producer]
 	if !ok {
-		t = openTransaction{parts: make(map[uint32]*openPart), ids: make(map[*window]map[hapax.Fingerprint]hapax.Digest)}
+		t = openTransaction{parts: make(map[uint32]*openPart), ids: make(map[*window]firsts), others: make(map[*window]firsts)}
 		o.of[producer] = t
 	}
 	part := t.parts[number]
@@ -93,16 +94,14 @@ func (o *openIDs) add(producer int64, number uint32, w *window, index int32, ent
 	}
 	ids := t.ids[w]
 	if ids == nil {
-		ids = make(map[hapax.Fingerprint]hapax.Digest)
+		ids = make(firsts)
 		t.ids[w] = ids
 	}
 	o.many += len(entries)
 	for i := range entries {
 		e := &entries[i]
 		part.ids = append(part.ids, openID{e.Fingerprint, e.Digest, e.Offset, e.Size})
-		if _, ok := ids[e.Fingerprint]; !ok {
-			ids[e.Fingerprint] = e.Digest
-		}
+		ids.add(e, index)
 	}
 }
 

@@ -10,125 +10,103 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledger"
 )
 
 // sieve lets those records of a batch pass that its topic's window has not seen. It
-// is the batch's [partition.Gate].
+// is the batch's [partition.Gate]. If Pass says [errAgain], provide gets what it lacks,
+// while no lock is held, and the batch has another turn.
 type sieve struct {
-	w         *window
-	rules     *unique.Rules
-	open      *openIDs
-	producer  int64          // of the transaction that the batch is part of; else batch.None
-	partition int32          // of the topic
-	number    uint32         // on the node
-	last      int32          // the batch's last offset delta
-	ids       *unique.Reader // of the batch's records
-	copies    []unique.Copy  // that are among them
-	known     []bool         // by entry: the window knew it before the batch; of lookAhead
-	asked     ledger.Batch
-	step      *ledger.Step
+	ws       *windows
+	topic    *topic
+	w        *window
+	rules    *unique.Rules
+	producer unique.Producer // of the transaction that the batch is part of; else without an id
+	index    int32           // of the partition in the topic
+	number   uint32          // on the node
+	last     int32           // the batch's last offset delta
+	routes   []route
+	joined   bool // the transaction has the partitions of the routes
+
+	ids    *unique.Reader // of the batch's records
+	base   int64          // the offset that their entries' count from
+	copies []unique.Copy  // that are among them
+	asked  ledger.Batch
+	step   *ledger.Step
+
+	// Of lookAhead, by entry.
+	known []bool  // the window knew it before the batch
+	was   []first // the id's first record
+
+	firsts   firsts              // that were looked up
+	wanted   []hapax.Fingerprint // that are to be
+	compared []bool              // by entry: the record was compared with the first, for they are in conflict
+	joins    bool                // the transaction is to get the partitions of the routes
 }
 
+// errAgain says that a batch cannot pass yet.
+var errAgain = errors.New("a copy is to be looked into")
+
+// Beside is [partition.Gate].
+func (s *sieve) Beside() []*partition.Partition { return targets(s.routes) }
+
 // Pass is [partition.Gate]: the window is the batch's until Passed.
-func (s *sieve) Pass(base, now int64, b []byte) (instead, copies []byte, err error) {
+func (s *sieve) Pass(at partition.Turn, b []byte) (sifted partition.Sifted, err error) {
 	if !s.w.enforced.Load() {
-		return nil, nil, nil
+		return sifted, nil
 	}
 	s.w.mu.Lock()
-	if instead, copies, err = s.pass(base, now, b); err != nil {
+	s.step = nil
+	if sifted, err = s.pass(at); err != nil {
 		if s.step != nil {
 			s.step.Fail(err)
 		}
 		s.w.mu.Unlock()
 	}
-	return instead, copies, err
+	return sifted, err
 }
 
-func (s *sieve) pass(base, now int64, b []byte) (instead, copies []byte, err error) {
+func (s *sieve) pass(at partition.Turn) (sifted partition.Sifted, err error) {
 	if s.w.err != nil {
-		return nil, nil, s.w.err
+		return sifted, s.w.err
 	}
 	for i := range s.ids.Entries {
-		s.ids.Entries[i].Offset += base
+		s.ids.Entries[i].Offset += at.Base - s.base
 	}
-	s.asked = ledger.Batch{Source: source(s.partition), Entries: s.ids.Entries, Through: base + int64(s.last)}
-	s.step, err = s.w.ledger.Begin(time.UnixMilli(now), &s.asked)
+	s.base = at.Base
+	s.asked = ledger.Batch{Source: source(s.index), Entries: s.ids.Entries, Through: at.Base + int64(s.last)}
+	s.step, err = s.w.ledger.Begin(time.UnixMilli(at.Now), &s.asked)
 	if errors.Is(err, hapax.ErrFull) {
-		return nil, nil, refuse(code.NotEnoughReplicas, "the topic's window is full: %v", err)
+		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: %v", err)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("ask the topic's window: %w", err)
+		return sifted, fmt.Errorf("ask the topic's window: %w", err)
 	}
-	if s.rejects() || s.inTransaction() {
-		if err := s.lookAhead(base); err != nil {
-			return nil, nil, err
+	if s.inTransaction() || s.rejects() || namesFirsts(s.rules) || comparesFirsts(s.rules) {
+		if err := s.lookAhead(at); err != nil {
+			return sifted, err
 		}
 	}
 	if s.inTransaction() {
 		s.asked.Entries = s.knownBefore()
 	}
 	if err := s.step.Admit(); err != nil {
-		return nil, nil, fmt.Errorf("ask the topic's window: %w", err)
+		return sifted, fmt.Errorf("ask the topic's window: %w", err)
 	}
 	s.count()
 	if s.rules.Shadow {
-		return nil, nil, nil
+		return sifted, nil
 	}
-	return s.without(base)
+	return s.without()
 }
 
-func (s *sieve) inTransaction() bool { return s.producer != batch.None }
+func (s *sieve) inTransaction() bool { return s.producer.ID != batch.None }
 
 // rejects tells whether a record may be a reason to refuse all of the batch.
 func (s *sieve) rejects() bool {
 	return !s.rules.Shadow && (s.rules.Duplicates.Fate == unique.Reject || s.rules.Conflicts.Fate == unique.Reject)
-}
-
-// lookAhead gives the verdicts before anything is remembered of the batch, and
-// refuses it if it has records that are refused.
-func (s *sieve) lookAhead(base int64) error {
-	if err := s.step.Look(); err != nil {
-		return fmt.Errorf("ask the topic's window: %w", err)
-	}
-	var before map[hapax.Fingerprint]hapax.Digest
-	if s.inTransaction() {
-		if err := s.open.fits(s.producer, s.w, len(s.ids.Entries)); err != nil {
-			return err
-		}
-		before = s.open.known(s.producer, s.w)
-	}
-	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
-	within := make(map[hapax.Fingerprint]hapax.Digest, len(s.ids.Entries))
-	for i := range s.ids.Entries {
-		e := &s.ids.Entries[i]
-		s.known = append(s.known, e.Verdict != hapax.Fresh)
-		judge(e, before)
-		judge(e, within)
-		within[e.Fingerprint] = e.Digest
-		if s.rejects() && s.fateOf(e).Fate == unique.Reject && len(wrong) < mostWrong {
-			wrong = append(wrong, wrongRecord(int32(e.Offset-base), e.Verdict.String()))
-		}
-	}
-	if len(wrong) == 0 {
-		return nil
-	}
-	return &recordsError{records: wrong, error: refuse(code.InvalidRecord,
-		"a batch with records whose ids are known, and the topic refuses them: %s=%v, %s=%v",
-		unique.SettingDuplicates, s.rules.Duplicates, unique.SettingConflicts, s.rules.Conflicts)}
-}
-
-// judge gives the verdict on an entry that is fresh but for ids with these digests.
-func judge(e *ledger.Entry, ids map[hapax.Fingerprint]hapax.Digest) {
-	first, again := ids[e.Fingerprint]
-	switch {
-	case !again || e.Verdict != hapax.Fresh:
-	case first != e.Digest:
-		e.Verdict = hapax.Conflict
-	default:
-		e.Verdict = hapax.Duplicate
-	}
 }
 
 // knownBefore are the entries that the window knew before the transaction. Those of a
@@ -171,27 +149,39 @@ func (s *sieve) count() {
 	c.missing.Add(int64(len(s.ids.Missing)))
 }
 
-// without is the batch without what does not pass, nil if all does. The ids that are
-// left out, of a transaction those that the window knew, go to the log with it.
-func (s *sieve) without(base int64) (instead, gone []byte, err error) {
+// without is the batch without what does not pass, and what goes elsewhere instead.
+// The ids that are left out, of a transaction those that the window knew, go to the
+// log with it.
+func (s *sieve) without() (sifted partition.Sifted, err error) {
+	s.copies = s.copies[:0]
 	for i := range s.ids.Entries {
 		e := &s.ids.Entries[i]
 		fate := s.fateOf(e).Fate
 		if fate == unique.Accept {
 			continue
 		}
-		s.copies = append(s.copies, unique.Copy{Delta: int32(e.Offset - base), Fate: fate, Verdict: e.Verdict})
+		c := unique.Copy{Delta: int32(e.Offset - s.base), Fate: fate, Verdict: e.Verdict, First: nowhere()}
+		if s.was != nil {
+			c.First = s.was[i].Place
+		}
+		s.copies = append(s.copies, c)
 		if s.inTransaction() && s.known[i] || !s.inTransaction() && fate != unique.Mark {
-			gone = append(gone, e.Fingerprint[:]...)
+			sifted.Copies = append(sifted.Copies, e.Fingerprint[:]...)
 		}
 	}
 	if len(s.copies) == 0 {
-		return nil, nil, nil
+		return sifted, nil
 	}
-	if instead, err = s.ids.Rewrite(nil, s.copies); err != nil {
-		return nil, nil, fmt.Errorf("leave copies out of a batch: %w", err)
+	if sifted.Instead, err = s.ids.Rewrite(nil, s.copies); err != nil {
+		return sifted, fmt.Errorf("leave copies out of a batch: %w", err)
 	}
-	return instead, gone, nil
+	from := unique.Origin{Topic: s.topic.name, Place: unique.Place{Partition: s.index, Offset: s.base}}
+	for i := range s.routes {
+		if sifted.Beside, err = s.routes[i].add(sifted.Beside, s.ids, s.rules, s.copies, from, s.producer); err != nil {
+			return sifted, err
+		}
+	}
+	return sifted, nil
 }
 
 // Passed is [partition.Gate].
@@ -205,7 +195,7 @@ func (s *sieve) Passed(err error) {
 		s.w.steps++
 		_ = s.step.End() // the ledger has failed then, which the next batch is told
 		if s.inTransaction() {
-			s.open.add(s.producer, s.number, s.w, s.partition, s.stays())
+			s.ws.pending.add(s.producer.ID, s.number, s.w, s.index, s.stays())
 		}
 	}
 	s.w.mu.Unlock()
@@ -228,11 +218,12 @@ func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
 		return nil, err
 	}
 	s := &sieve{
-		w: t.window, rules: t.rules.window, open: &ws.pending, producer: batch.None,
-		partition: index, number: b.to.Number(), last: b.header.LastOffsetDelta, ids: ws.readers.take(),
+		ws: ws, topic: t, w: t.window, rules: t.rules.window, producer: unique.Producer{ID: batch.None, Epoch: batch.None},
+		index: index, number: b.to.Number(), last: b.header.LastOffsetDelta,
+		routes: routesOf(ws.topics, t.rules.window, index), ids: ws.readers.take(),
 	}
 	if b.header.Attributes.Has(batch.Transactional) {
-		s.producer = b.header.ProducerID
+		s.producer = unique.Producer{ID: b.header.ProducerID, Epoch: b.header.ProducerEpoch}
 	}
 	if err := s.ids.Read(namer, index, b.bytes, ws.inflated); err != nil {
 		ws.readers.put(s.ids)

@@ -90,6 +90,8 @@ func (b *Broker) replay(f wal.Frame) error {
 		return b.groups.replay(f.Payload)
 	case frameEnded:
 		return b.txns.replayEnd(f)
+	case partition.FrameTogether:
+		return replayTogether(b, f)
 	}
 	return replayPartition(b, f)
 }
@@ -127,4 +129,23 @@ func replayPartition(b *Broker, f wal.Frame) error {
 		return r.RestoreAborted(rest)
 	}
 	return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, f.Kind)
+}
+
+// replayTogether takes over batches that were appended as one.
+func replayTogether(b *Broker, f wal.Frame) error {
+	all, err := partition.ReadTogether(f.Payload)
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		b.time.stored(one.Time)
+		p := b.topics.numbered(one.Number)
+		if p == nil {
+			continue // of a topic that is deleted
+		}
+		if err := (partition.Replay{Partition: p}).Take(one.Batch, one.Time, f.File, f.Offset+one.At); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -160,7 +160,7 @@ func (t *transactions) replayEnd(f wal.Frame) error {
 		}
 		at += batch.MarkerSize
 	}
-	if err := t.replayInstead(f, at); err != nil {
+	if err := t.replayBehind(f, at, event.Time); err != nil {
 		return err
 	}
 	t.endGroups(event)
@@ -184,9 +184,9 @@ func readEnded(f wal.Frame) (event *txn.Event, at int, err error) {
 	return event, at, nil
 }
 
-// replayInstead takes over the batches that the end of a transaction has for the
-// places of others, from an offset of its frame on.
-func (t *transactions) replayInstead(f wal.Frame, at int) error {
+// replayBehind takes over the batches that the end of a transaction has for the
+// places of others, and beside them, from an offset of its frame on.
+func (t *transactions) replayBehind(f wal.Frame, at int, now int64) error {
 	for at < len(f.Payload) {
 		number, rest, err := partition.NumberOf(f.Payload[at:])
 		if err != nil {
@@ -198,7 +198,7 @@ func (t *transactions) replayInstead(f wal.Frame, at int) error {
 			return fmt.Errorf("%w: the end of a transaction holds what is no batch", hapax.ErrCorrupt)
 		}
 		if p := t.b.topics.numbered(number); p != nil {
-			if _, err := (partition.Replay{Partition: p}).Instead(rest, f.File, f.Offset+int64(at)); err != nil {
+			if err := (partition.Replay{Partition: p}).Behind(rest[:h.Size()], now, f.File, f.Offset+int64(at)); err != nil {
 				return err
 			}
 		}

@@ -57,6 +57,11 @@ type windowCounters struct {
 
 // verdicts counts records by theirs.
 func (c *windowCounters) verdicts(entries []ledger.Entry) {
+	c.unique.Add(int64(len(entries)) - c.copies(entries))
+}
+
+// copies counts those that are not new, and returns how many they are.
+func (c *windowCounters) copies(entries []ledger.Entry) int64 {
 	var duplicates, conflicts int64
 	for i := range entries {
 		switch entries[i].Verdict {
@@ -66,9 +71,9 @@ func (c *windowCounters) verdicts(entries []ledger.Entry) {
 			conflicts++
 		}
 	}
-	c.unique.Add(int64(len(entries)) - duplicates - conflicts)
 	c.duplicates.Add(duplicates)
 	c.conflicts.Add(conflicts)
+	return duplicates + conflicts
 }
 
 func compareWindows(a, b *window) int { return cmp.Compare(a.number, b.number) }

@@ -16,9 +16,13 @@ const NoOffset = -1
 // EndGate looks at the end of a transaction when it is its turn. A call of Pass that
 // returns no error is followed by one of Passed.
 type EndGate interface {
+	// Beside are the partitions for which it may have batches, whether the transaction
+	// ends in them or not.
+	Beside() []*Partition
 	// Pass returns batches for the places of others that the transaction has in the
-	// partitions. It may append frames of its own to the log, and sync it.
-	Pass(in []Ending) ([]Instead, error)
+	// partitions, and batches for those of Beside. It may append frames of its own to the
+	// log, and sync it.
+	Pass(in []Ending, at Turn) ([]Instead, []Beside, error)
 	// Passed ends it: the end is appended, or the error says why it is not.
 	Passed(err error)
 }
@@ -50,32 +54,39 @@ type Instead struct {
 //
 // frame is given the offsets of the markers, in the order of the partitions, and
 // says what the frame begins with; the control batches that have an offset follow
-// it, and what the gate, which may be nil, has instead of others: 4 partition number ·
-// the batch. Readers see nothing of it before the log is synced. It is called between
-// Begin and End.
+// it, and what the gate, which may be nil, has instead of others, and beside them: 4
+// partition number · the batch. Readers see nothing of it before the log is synced.
+// It is called between Begin and End.
 func (l *Log) EndTransaction(m batch.Marker, in []*Partition, gate EndGate, frame func(offsets []int64) (kind uint8, head []byte)) (at wal.Position, err error) {
-	lockAll(in)
-	defer unlockAll(in)
+	var beside []*Partition
+	if gate != nil {
+		beside = gate.Beside()
+	}
+	locked := together(in, beside)
+	lockAll(locked)
+	defer unlockAll(locked)
 	offsets := make([]int64, len(in))
 	var markers []byte
 	var ending []Ending
+	next := make(map[*Partition]int64, len(beside)) // offset behind its marker
 	for i, p := range in {
 		if offsets[i] = NoOffset; p == nil || p.dropped {
 			continue
 		}
 		offsets[i] = p.end
+		next[p] = p.end + 1
 		m.Offset, m.LeaderEpoch = p.end, LeaderEpoch
 		markers = batch.AppendMarker(markers, m)
 		ending = append(ending, Ending{p, p.end})
 	}
-	var instead []Instead
+	var behind ended
 	if gate != nil {
-		if instead, err = gate.Pass(ending); err != nil {
+		if behind.instead, behind.beside, err = gate.Pass(ending, Turn{Now: m.Time}); err != nil {
 			return at, err
 		}
 	}
 	kind, head := frame(offsets)
-	at, err = l.Append(kind, head, markers, insteadOf(instead))
+	at, err = l.Append(kind, head, markers, behind.append(next, m.Time))
 	if gate != nil {
 		gate.Passed(err)
 	}
@@ -93,50 +104,91 @@ func (l *Log) EndTransaction(m batch.Marker, in []*Partition, gate EndGate, fram
 		p.pending.push(appended{end: p.end, log: at.End}, p.settle)
 		l.touch(p)
 	}
-	return at, l.replace(instead, at, int64(len(head)+len(markers)))
+	return at, l.take(&behind, m.Time, at, e.At)
 }
 
-// insteadOf is how a frame holds batches in the place of others.
-func insteadOf(all []Instead) (b []byte) {
-	for _, x := range all {
-		b = append(binary.LittleEndian.AppendUint32(b, x.In.number), x.Batch...)
+// together are partitions of both, by number, each once.
+func together(in, beside []*Partition) []*Partition {
+	if len(beside) == 0 {
+		return in
+	}
+	all := append(slices.Clone(beside), in...)
+	return ordered(slices.DeleteFunc(all, func(p *Partition) bool { return p == nil }))
+}
+
+// ended is what a frame holds behind the markers.
+type ended struct {
+	instead []Instead
+	beside  []Beside
+}
+
+// append appends it, when the others have their offsets: what is next of partitions
+// is the end of others.
+func (x *ended) append(next map[*Partition]int64, now int64) (b []byte) {
+	for _, i := range x.instead {
+		b = append(binary.LittleEndian.AppendUint32(b, i.In.number), i.Batch...)
+	}
+	for i := range x.beside {
+		s := &x.beside[i]
+		base, ok := next[s.In]
+		if !ok {
+			base = s.In.end
+		}
+		s.stamp(base, now)
+		next[s.In] = base + int64(headerOf(s.Batch, batch.Header{}).LastOffsetDelta) + 1
+		b = append(binary.LittleEndian.AppendUint32(b, s.In.number), s.Batch...)
 	}
 	return b
 }
 
-// replace puts batches into the places of others, once they are durable: until
-// then these are read. They stand in a frame from an offset on. It must hold the
+// take takes over what stands in a frame from an offset on. What is in the place of
+// others is so once it is durable: until then those are read. It must hold the
 // partitions' mu.
-func (l *Log) replace(all []Instead, at wal.Position, from int64) error {
-	if len(all) == 0 {
+func (l *Log) take(x *ended, now int64, at wal.Position, from int64) error {
+	instead := from
+	for _, i := range x.instead {
+		from += 4 + int64(len(i.Batch))
+	}
+	for i := range x.beside {
+		x.beside[i].take(now, at, from+4)
+		from += 4 + int64(len(x.beside[i].Batch))
+	}
+	if len(x.instead) == 0 {
 		return nil
 	}
 	if err := l.Sync(at.End); err != nil {
 		return err
 	}
-	b := insteadOf(all)
-	for _, x := range all {
-		rest, err := Replay{x.In.Partition}.Instead(b[4:], at.File, at.Offset+from+4)
-		if err != nil {
+	for _, i := range x.instead {
+		if err := (Replay{i.In.Partition}).Instead(i.Batch, at.File, instead+4); err != nil {
 			return err
 		}
-		from += int64(len(b) - len(rest))
-		b = rest
+		instead += 4 + int64(len(i.Batch))
 	}
 	return nil
 }
 
-// Instead takes over the batch that b begins with, at an offset of a file of the
-// log, in the place of another, and returns what is behind it.
-func (p Replay) Instead(b []byte, file uint64, at int64) (rest []byte, err error) {
+// Behind takes over a batch that stands behind the markers of a transaction's end,
+// at an offset of a file of the log: in the place of another, or, at the partition's
+// end, as a new one.
+func (p Replay) Behind(b []byte, now int64, file uint64, at int64) error {
+	if h, err := batch.ReadHeader(b); err == nil && h.BaseOffset == p.end {
+		return p.Take(b, now, file, at)
+	}
+	return p.Instead(b, file, at)
+}
+
+// Instead takes over a batch, at an offset of a file of the log, in the place of
+// another.
+func (p Replay) Instead(b []byte, file uint64, at int64) error {
 	h, err := batch.ReadHeader(b)
-	if err != nil || h.Size() > len(b) || h.BaseOffset < 0 || h.LastOffsetDelta < 0 || h.LastOffset() >= p.end {
-		return nil, corrupt(p.number, "what stands for a batch of a transaction is none")
+	if err != nil || h.Size() != len(b) || h.BaseOffset < 0 || h.LastOffsetDelta < 0 || h.LastOffset() >= p.end {
+		return corrupt(p.number, "what stands for a batch of a transaction is none")
 	}
 	e := Extent{File: file, At: at, Length: int32(h.Size()), Base: h.BaseOffset, Last: h.LastOffset(), MaxTime: h.Newest()}
 	p.index.replace(e.Base, e.Last+1, e)
 	p.index.trim(p.start)
-	return b[h.Size():], nil
+	return nil
 }
 
 func lockAll(in []*Partition) {

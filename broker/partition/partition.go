@@ -46,8 +46,8 @@ const HeadSize = frameHead
 
 const frameHead = 12
 
-// Sifted takes the copies off the front of a batch from which they were left out.
-func Sifted(b []byte) (copies, rest []byte, err error) {
+// CopiesOf takes the copies off the front of a batch from which they were left out.
+func CopiesOf(b []byte) (copies, rest []byte, err error) {
 	if len(b) >= 4 {
 		if n := uint64(binary.LittleEndian.Uint32(b)) * 16; n <= uint64(len(b)-4) {
 			return b[4 : 4+n], b[4+n:], nil
@@ -117,18 +117,6 @@ type Appended struct {
 	Repeat bool  // it was appended before
 }
 
-// Gate looks at a batch when it is its turn: its producer's sequence is new, and
-// its offsets are known. A call of Pass that returns no error is followed by one of
-// Passed.
-type Gate interface {
-	// Pass returns another batch to append instead, with the same offsets and
-	// sequence, nil for the one given, or why there is none; and the fingerprints, of 16
-	// bytes each, of copies that the log is to know of.
-	Pass(base, now int64, b []byte) (instead, copies []byte, err error)
-	// Passed ends it: the batch is appended, or the error says why it is not.
-	Passed(err error)
-}
-
 // Append gives a valid batch its offsets and appends it. It writes them into the
 // batch, whose bytes stay the caller's. If h, unlike the batch, has
 // [batch.AppendTime], the records' time becomes that of the append: what the clock
@@ -136,8 +124,12 @@ type Gate interface {
 // it was given at first, and is not appended. The gate, which may be nil, is asked
 // about one that is new.
 func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gate Gate) (Appended, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	locked := []*Partition{p}
+	if gate != nil {
+		locked = ordered(append(locked, gate.Beside()...))
+	}
+	lockAll(locked)
+	defer unlockAll(locked)
 	if p.dropped {
 		return Appended{}, fmt.Errorf("append: %w", code.UnknownTopicOrPartition)
 	}
@@ -151,15 +143,14 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gat
 		}
 	}
 	base := p.end
-	var copies []byte
+	var sifted Sifted
 	if gate != nil {
-		instead, gone, err := gate.Pass(base, now, b)
-		if err != nil {
+		var err error
+		if sifted, err = gate.Pass(Turn{Base: base, Now: now}, b); err != nil {
 			return Appended{}, err
 		}
-		copies = gone
-		if instead != nil {
-			b, h = instead, headerOf(instead, h)
+		if sifted.Instead != nil {
+			b, h = sifted.Instead, headerOf(sifted.Instead, h)
 		}
 	}
 	batch.SetBase(b, base, LeaderEpoch)
@@ -167,19 +158,14 @@ func (p *Partition) Append(b []byte, h batch.Header, clock func() time.Time, gat
 		batch.SetAppendTime(b, now)
 		h.MaxTimestamp = now
 	}
-	at, begins, err := p.log.appendBatch(AppendHead(make([]byte, 0, frameHead+4), p.number, now), copies, b)
+	at, begins, err := sifted.append(p, b, now)
 	if gate != nil {
 		gate.Passed(err)
 	}
 	if err != nil {
 		return Appended{}, err
 	}
-	p.add(&h, base, Extent{File: at.File, At: begins, Length: int32(len(b))})
-	if h.Idempotent() {
-		p.producers.Apply(from, producer.Place{Offset: base, Time: now, Position: at.End})
-	}
-	p.pending.push(appended{end: p.end, log: at.End}, p.settle)
-	p.log.touch(p)
+	took(p, &h, Extent{File: at.File, At: begins, Length: int32(len(b))}, producer.Place{Offset: base, Time: now, Position: at.End})
 	return Appended{Base: base, Start: p.start, Time: now, LogEnd: at.End}, nil
 }
 

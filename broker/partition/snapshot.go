@@ -152,11 +152,17 @@ func (p Replay) RestoreExtents(rest []byte) error {
 func (p Replay) Batch(kind uint8, rest []byte, file uint64, at int64) error {
 	now, b, err := TimeOf(rest)
 	if err == nil && kind == FrameSifted {
-		_, b, err = Sifted(b)
+		_, b, err = CopiesOf(b)
 	}
 	if err != nil {
 		return err
 	}
+	return p.Take(b, now, file, at+int64(len(rest)-len(b)))
+}
+
+// Take takes over a batch that was appended at a time, and stands at offset at of a
+// file.
+func (p Replay) Take(b []byte, now int64, file uint64, at int64) error {
 	h, err := batch.ReadHeader(b)
 	if err != nil || h.Size() != len(b) {
 		return corrupt(p.number, "what stands for a batch is none")
@@ -164,10 +170,8 @@ func (p Replay) Batch(kind uint8, rest []byte, file uint64, at int64) error {
 	if h.BaseOffset != p.end || h.LastOffsetDelta < 0 {
 		return corrupt(p.number, fmt.Sprintf("a batch at offset %d, and %d is next", h.BaseOffset, p.end))
 	}
-	p.add(&h, h.BaseOffset, Extent{File: file, At: at + int64(len(rest)-len(b)), Length: int32(h.Size())})
+	p.add(&h, h.BaseOffset, Extent{File: file, At: at, Length: int32(h.Size())})
 	p.high = p.end
-	if h.Idempotent() {
-		p.producers.Apply(sender(&h), producer.Place{Offset: h.BaseOffset, Time: now})
-	}
+	wrote(p.producers, &h, producer.Place{Offset: h.BaseOffset, Time: now})
 	return nil
 }

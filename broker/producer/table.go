@@ -176,6 +176,15 @@ func (p *producer) check(b Batch) Verdict {
 	return Verdict{}
 }
 
+// CheckBeside says whether a batch without sequence numbers may be appended to a
+// producer's transaction: see [Table.Beside].
+func (t *Table) CheckBeside(id, now int64) code.Error {
+	if p := t.lookup(id, now); len(t.open) >= t.rules.Most && (p == nil || p.first == None) {
+		return code.NotEnoughReplicas
+	}
+	return code.None
+}
+
 // CheckEnd says whether a marker may be appended: not if its epoch is over.
 func (t *Table) CheckEnd(m Marker, now int64) code.Error {
 	if p := t.lookup(m.ProducerID, now); p != nil && m.Epoch < p.epoch {
@@ -201,6 +210,23 @@ func (t *Table) Apply(b Batch, at Place) {
 	}
 	p.push(appended{b.First, b.last(), at})
 	if b.Transactional && p.first == None {
+		t.openAt(p, at.Offset)
+	}
+	t.touch(p, at.Time)
+}
+
+// Beside takes in a batch that was appended to a producer's transaction, but not by
+// the producer: it has no sequence numbers, and those that come next stay the same.
+func (t *Table) Beside(id int64, epoch int16, at Place) {
+	p := t.lookup(id, at.Time)
+	if p == nil {
+		p = t.add(id, at.Time)
+		p.begin(epoch, 0)
+	}
+	if epoch > p.epoch {
+		p.begin(epoch, 0)
+	}
+	if p.first == None {
 		t.openAt(p, at.Offset)
 	}
 	t.touch(p, at.Time)

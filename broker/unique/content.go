@@ -24,3 +24,9 @@ func SameContent(a, b []byte) bool {
 	canonicalB, err := identity.AppendCanonical(make([]byte, 0, len(b)), b)
 	return err == nil && bytes.Equal(canonicalA, canonicalB)
 }
+
+// IsJSON tells whether a value is JSON, which may say the same in other bytes.
+func IsJSON(value []byte) bool {
+	_, err := identity.AppendCanonical(make([]byte, 0, len(value)), value)
+	return err == nil
+}

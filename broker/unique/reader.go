@@ -80,6 +80,10 @@ func (r *Reader) Read(n *Namer, partition int32, b []byte, most int) (err error)
 	return nil
 }
 
+// Records scans the batch that was read once more. What it gives is good until the
+// next Read.
+func (r *Reader) Records() batch.Scanner { return r.body.Scan() }
+
 // name fills in fingerprint and digest of a record.
 func (r *Reader) name(n *Namer, within *identity.Hasher, s *batch.Scanner, e *ledger.Entry) error {
 	if len(s.Header) > 0 {
