@@ -45,8 +45,9 @@ type image struct {
 type imageLog struct {
 	Number uint64           `json:"number"`
 	Size   int64            `json:"size"`
-	Live   []uint64         `json:"live"` // generations
-	Ends   map[uint64]int64 `json:"ends"` // of generations introduced in it
+	Live   []uint64         `json:"live"`   // generations
+	Ends   map[uint64]int64 `json:"ends"`   // of generations introduced in it
+	Starts map[uint64]int64 `json:"starts"` // where they are
 }
 
 const (
@@ -130,7 +131,7 @@ func (l *Ledger) writeImage(c clean) (text []byte, err error) {
 	}
 	files := l.journal.files
 	for _, f := range files[:len(files)-1] {
-		m.Logs = append(m.Logs, imageLog{Number: f.number, Size: f.size, Live: slices.Sorted(maps.Keys(f.gens)), Ends: f.ends})
+		m.Logs = append(m.Logs, imageLog{Number: f.number, Size: f.size, Live: slices.Sorted(maps.Keys(f.gens)), Ends: f.ends, Starts: f.starts})
 	}
 	behind := l.behindBlocks(m)
 	if l.failed != nil { // not all of the table could be read
@@ -328,6 +329,7 @@ func (p *picture) restoreLog(f *logFile) error {
 		f.gens[id] = struct{}{}
 	}
 	maps.Copy(f.ends, p.Logs[at].Ends)
+	maps.Copy(f.starts, p.Logs[at].Starts)
 	return nil
 }
 

@@ -43,6 +43,7 @@ type logFile struct {
 	chain  uint64              // of its frames: see segment.Ending; when it is not the newest
 	gens   map[uint64]struct{} // live generations with frames in it
 	ends   map[uint64]int64    // generations introduced in it, and their ends
+	starts map[uint64]int64    // and where; of one that is not in here it is not known
 
 	producers bool // it may be the last to say what is remembered of some producer
 }
@@ -55,7 +56,15 @@ const (
 )
 
 func newLogFile(dir string, number uint64) *logFile {
-	return &logFile{number: number, path: wal.Path(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64)}
+	return &logFile{number: number, path: wal.Path(dir, number), gens: make(map[uint64]struct{}), ends: make(map[uint64]int64), starts: make(map[uint64]int64)}
+}
+
+// introduced notes that the file tells of a generation and its end, at an offset.
+func (f *logFile) introduced(id uint64, end, at int64) {
+	f.ends[id] = end
+	if _, ok := f.starts[id]; !ok {
+		f.starts[id] = at
+	}
 }
 
 // needed tells whether the file holds something live.
@@ -74,7 +83,7 @@ func (j *journal) use(gen *window.Generation) error {
 	if end, ok := f.ends[gen.ID]; ok && end == gen.End {
 		return nil
 	}
-	f.ends[gen.ID] = gen.End
+	f.introduced(gen.ID, gen.End, j.w.Size())
 	f.gens[gen.ID] = struct{}{}
 	b := binary.AppendUvarint(nil, gen.ID)
 	b = binary.AppendVarint(b, gen.Start)

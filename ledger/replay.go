@@ -223,7 +223,7 @@ func (r *replay) generation(b *reader) error {
 	if b.err != nil {
 		return b.err
 	}
-	r.f.ends[gen.ID] = gen.End
+	r.f.introduced(gen.ID, gen.End, r.at)
 	r.l.gens.SkipTo(gen.ID)
 	if r.l.gens.ByID(gen.ID) != nil {
 		return r.begin(gen)

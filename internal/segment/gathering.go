@@ -6,13 +6,15 @@ import "sync"
 // and how far each stage has come.
 type gathering struct {
 	mu      sync.Mutex // guards what follows; taken after io
-	buf     []byte     // frames that are not flushed
+	buf     []byte     // frames that no flush has taken
 	end     int64      // where the next frame will begin
 	flushed int64
 	synced  int64
 	sealing bool // no more frames
 	closed  bool
 	err     error // the first failure
+
+	flushing []byte // frames that a flush has taken, and which begin at flushed
 }
 
 // Size returns the offset of the next frame: what the file will hold once

@@ -199,7 +199,7 @@ func (w *Writer) flush() error {
 		w.spare = group[:0]
 	}
 	w.mu.Lock()
-	w.flushed = at + int64(len(group))
+	w.flushed, w.flushing = at+int64(len(group)), nil
 	w.mu.Unlock()
 	return nil
 }
@@ -212,6 +212,7 @@ func (w *Writer) take() (group []byte, at, synced int64, err error) {
 		return nil, 0, 0, w.err
 	}
 	group, w.buf, w.spare = w.buf, w.spare, nil
+	w.flushing = group
 	if len(group) == 0 {
 		w.spare = group
 	}
