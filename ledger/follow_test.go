@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,13 +50,22 @@ type follower struct {
 	log  followed
 	now  time.Time
 	next map[string]int64
+
+	clock atomic.Int64 // now, for the ledger
 }
 
 func newFollower(t *testing.T, seed uint64, o Options) *follower {
 	f := &follower{t: t, r: rand.New(rand.NewSource(int64(seed))), disk: vfs.NewMem(), o: o, now: time.Unix(1e9, 0)}
-	f.o.Follows, f.o.Clock = f.log.sync, func() time.Time { return f.now }
+	f.o.Follows, f.o.Clock = f.log.sync, func() time.Time { return time.Unix(0, f.clock.Load()) }
+	f.pass(0)
 	f.open()
 	return f
+}
+
+// pass lets time pass.
+func (f *follower) pass(d time.Duration) {
+	f.now = f.now.Add(d)
+	f.clock.Store(f.now.UnixNano())
 }
 
 // open opens the ledger and brings it to where its log is.

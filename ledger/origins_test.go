@@ -51,7 +51,7 @@ func TestOrigins(t *testing.T) {
 		})
 		o := NewOrigins(f.l)
 		for range 80 {
-			f.now = f.now.Add(time.Duration(f.r.Intn(5)) * time.Hour)
+			f.pass(time.Duration(f.r.Intn(5)) * time.Hour)
 			switch n := f.r.Intn(24); {
 			case n < 14:
 				f.some()
