@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"math/bits"
 	"slices"
@@ -28,7 +29,8 @@ type memory struct {
 	used    int64
 	holders map[*share]struct{} // those who wait for the first of it too
 	line    []*share
-	turn    *share // nil: nobody has it
+	turn    *share    // nil: nobody has it
+	looked  time.Time // when somebody in line looked for who is too slow
 	waits   uint64
 	cuts    uint64
 
@@ -57,7 +59,7 @@ const (
 	slowStart = 10 * time.Second
 	slowRate  = 8 << 20
 	slowPause = 5 * time.Second
-	// lookEvery is how often who is in line looks for somebody who is too slow.
+	// lookEvery is how often somebody in line looks for those who are too slow.
 	lookEvery = time.Second
 )
 
@@ -109,7 +111,7 @@ func (m *memory) await(ctx context.Context, s *share) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case now := <-look.C:
-			m.cutSlowest(now)
+			m.cutSlow(now)
 		}
 	}
 }
@@ -149,20 +151,38 @@ func (m *memory) serve() {
 	}
 }
 
-// cutSlowest cuts off, of the requests that are too slow, the one with the most memory.
-func (m *memory) cutSlowest(now time.Time) {
+// cutSlow cuts off requests that are too slow, those with the most memory first, until
+// those in line have what they want. One look is for all of the line: in a long one
+// everybody's own would keep mu for good.
+func (m *memory) cutSlow(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var worst *share
+	if now.Sub(m.looked) < lookEvery/2 {
+		return
+	}
+	m.looked = now
+	var wanted int64
+	for _, s := range m.line {
+		wanted += s.wants
+	}
+	var slow []*share
 	for s := range m.holders {
-		if s.coming && s.slow(now) && !s.cut.Load() && (worst == nil || s.held > worst.held) {
-			worst = s
+		switch {
+		case s.cut.Load():
+			wanted -= s.held // which it is about to give back
+		case s.coming && s.slow(now):
+			slow = append(slow, s)
 		}
 	}
-	if worst != nil {
+	slices.SortFunc(slow, func(a, b *share) int { return cmp.Compare(b.held, a.held) })
+	for _, s := range slow {
+		if wanted <= 0 {
+			return
+		}
+		wanted -= s.held
 		m.cuts++
-		worst.cut.Store(true)
-		worst.stop() // under mu, for its connection may go on to another request
+		s.cut.Store(true)
+		s.stop() // under mu, for its connection may go on to another request
 	}
 }
 

@@ -199,6 +199,44 @@ func TestMemoryIsTakenFromTheIdle(t *testing.T) {
 	})
 }
 
+// Of several who are too slow, so many are cut off as those in line want the memory of,
+// the largest first, however many are in line.
+func TestMemoryIsTakenAsItIsWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory(24*mib, 10*mib)
+		var slow []*sending
+		for _, sent := range []int{7 * mib, 3 * mib, mib} { // they take 8, 4 and 2 MiB, and no turn
+			s := connect(t, m)
+			s.begin(10*mib, sent)
+			slow = append(slow, s)
+			synctest.Wait()
+		}
+		wantUsed(t, m, 14*mib, 0)
+		turn := connect(t, m)
+		turn.begin(10*mib, 10*mib)
+		turn.wantRead(nil)
+		pass(time.Minute)
+		var line []*sending
+		for range 3 {
+			s := connect(t, m)
+			s.begin(mib, mib)
+			line = append(line, s)
+		}
+		wantUsed(t, m, 24*mib, 3)
+		pass(3 * lookEvery)
+		if m.cuts != 1 {
+			t.Errorf("%d were cut off, want one", m.cuts)
+		}
+		slow[0].wantRead(errSlow)
+		for _, s := range slow[1:] {
+			s.wantNothing()
+		}
+		for _, s := range line {
+			s.wantRead(nil)
+		}
+	})
+}
+
 // So is who never stops, but is too slow.
 func TestMemoryIsTakenFromTheSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
