@@ -30,7 +30,7 @@ func (o *Options) listen() (err error) {
 	for i := range o.Listeners {
 		l := &o.Listeners[i]
 		if l.Protocol = cmp.Or(l.Protocol, Plaintext); !l.Protocol.known() {
-			return refuse(code.InvalidConfig, "listener %s: protocol %q is not known", l.Address, l.Protocol)
+			return refuse(code.InvalidConfig, "listener %s: protocol %q is not known: want PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL", l.Address, l.Protocol)
 		}
 	}
 	return err

@@ -24,19 +24,19 @@ func groupSettings() []setting {
 }
 
 // checkConsumers refuses what the node's bounds do not allow, and a session that
-// ends before a heartbeat is due.
-func (s *settings) checkConsumers(session, interval int64) error {
+// ends before a heartbeat is due. What stands before their names makes them the node's.
+func (s *settings) checkConsumers(before string, session, interval int64) error {
 	for _, is := range []struct {
 		name  string
 		value int64
 	}{{"session.timeout.ms", session}, {"heartbeat.interval.ms", interval}} {
 		least, most := "group.consumer.min."+is.name, "group.consumer.max."+is.name
 		if low, high := s.number(least), s.number(most); is.value < low || is.value > high {
-			return refuse(code.InvalidConfig, "setting consumer.%s=%d: want a number from %d to %d, which are %s and %s", is.name, is.value, low, high, least, most)
+			return refuse(code.InvalidConfig, "setting %sconsumer.%s=%d: want a number from %d to %d, which are %s and %s", before, is.name, is.value, low, high, least, most)
 		}
 	}
 	if session <= interval {
-		return refuse(code.InvalidConfig, "setting %s=%d: want more than %s=%d", consumerSession, session, consumerInterval, interval)
+		return refuse(code.InvalidConfig, "setting %[1]s%[2]s=%[3]d: want more than %[1]s%[4]s=%[5]d", before, consumerSession, session, consumerInterval, interval)
 	}
 	return nil
 }
@@ -51,7 +51,7 @@ func (s *settings) ownGroup(own map[string]string) (set group.Own, err error) {
 		return n
 	}
 	session, interval := s.valueOf(own, s.groups[consumerSession]), s.valueOf(own, s.groups[consumerInterval])
-	if err := s.checkConsumers(number(session), number(interval)); err != nil {
+	if err := s.checkConsumers("", number(session), number(interval)); err != nil {
 		return set, err
 	}
 	return group.Own{ConsumerSession: int32(number(own[consumerSession])), ConsumerInterval: int32(number(own[consumerInterval]))}, nil

@@ -55,7 +55,7 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.mostOfAll = int(s.number("max.partitions"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))
 	s.takeSecurity()
-	err = s.checkConsumers(s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
+	err = s.checkConsumers("group.", s.number("group.consumer.session.timeout.ms"), s.number("group.consumer.heartbeat.interval.ms"))
 	return s, err
 }
 

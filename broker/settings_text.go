@@ -110,15 +110,24 @@ func (s Settings) Listeners() (all []Listener, err error) {
 		if !ok {
 			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s is none of the listeners", name)
 		}
+		if host, _, _ := net.SplitHostPort(address); everywhere(host) { // it was checked
+			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s: %s is all addresses: say one that clients are to come to", name, address)
+		}
 		all[i].Advertise = address
 	}
 	for _, l := range all {
 		host, _, _ := net.SplitHostPort(l.Address) // it was checked
-		if ip := net.ParseIP(host); l.Advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
+		if l.Advertise == "" && everywhere(host) {
 			return nil, refuse(code.InvalidConfig, "listeners: %s is on all addresses: say in advertised.listeners which one clients are to come to", l.Name)
 		}
 	}
 	return all, nil
+}
+
+// everywhere tells whether a host stands for all addresses of a machine.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
 // endpoint takes NAME://HOST:PORT apart.

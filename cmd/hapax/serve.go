@@ -61,6 +61,12 @@ func (c *serveCommand) Run(w *world) error {
 	if idle := settings.Idle(); len(idle) > 0 {
 		w.stderr.say("settings that mean nothing on one node: %s", strings.Join(idle, ", "))
 	}
+	if c.Kafka != "" && settings["listeners"] != "" {
+		w.stderr.say("--kafka is given: the listeners of the settings are not used")
+	}
+	if settings["log.dirs"] != "" || settings["log.dir"] != "" {
+		w.stderr.say("records are in --data, which is %s", c.Data)
+	}
 	for _, l := range listeners {
 		if host, _, _ := net.SplitHostPort(l.Address); l.Protocol == broker.SASLPlaintext && !loopback(host) {
 			w.stderr.logger().Warn("what clients send can be read on its way, passwords too: use SASL_SSL", "listener", l.Address)
@@ -128,7 +134,10 @@ func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, e
 	if err != nil {
 		return nil, usage("%w", err)
 	}
-	if c.Kafka != "" || c.Advertise != "" || len(listeners) == 0 {
+	if c.Kafka == "" && c.Advertise != "" && len(listeners) > 0 {
+		return nil, usage("--advertise %s is for --kafka, and the settings have listeners: say it in advertised.listeners", c.Advertise)
+	}
+	if c.Kafka != "" || len(listeners) == 0 {
 		one := broker.Listener{Address: cmp.Or(c.Kafka, "127.0.0.1:9092"), Advertise: c.Advertise}
 		if protocol, address, ok := strings.Cut(one.Address, "://"); ok {
 			one.Protocol, one.Address = broker.Protocol(protocol), address
@@ -136,14 +145,39 @@ func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, e
 		listeners = []broker.Listener{one}
 	}
 	for _, l := range listeners {
-		if l.Protocol.Encrypted() || l.Protocol.Login() {
-			continue
-		}
-		if err := c.mayListen("--kafka", l.Address, "let clients log in, with SASL_SSL"); err != nil {
+		if err := c.checkListener(l); err != nil {
 			return nil, err
 		}
 	}
 	return listeners, nil
+}
+
+// checkListener refuses a listener that lets anybody in, unless that is said, and one
+// that clients could not come to.
+func (c *serveCommand) checkListener(l broker.Listener) error {
+	said := "--kafka"
+	if l.Name != "" {
+		said = "listeners: " + l.Name
+	}
+	host, _, err := net.SplitHostPort(l.Address)
+	if err != nil {
+		return usage("%s %s: want HOST:PORT", said, l.Address)
+	}
+	if !l.Protocol.Encrypted() && !l.Protocol.Login() {
+		if err := c.mayListen(said, l.Address, "let clients log in, with SASL_SSL"); err != nil {
+			return err
+		}
+	}
+	if l.Advertise == "" {
+		if everywhere(host) {
+			return usage("%s %s is on all addresses: say with --advertise HOST:PORT which one clients are to come to", said, l.Address)
+		}
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(l.Advertise); err != nil || everywhere(host) {
+		return usage("--advertise %s: want HOST:PORT, by which clients reach this machine", l.Advertise)
+	}
+	return nil
 }
 
 // setUsers gives users of the file their passwords.
@@ -180,4 +214,10 @@ func loopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// everywhere tells whether a host stands for all addresses of a machine.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
 }
