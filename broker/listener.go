@@ -155,7 +155,7 @@ func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	case err == nil || ctx.Err() != nil:
 	case c.over != nil:
 		b.options.Logger.Warn("login failed", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
-	case errors.Is(err, errFrame) && !errors.Is(err, errCut) || errors.Is(err, errSlow):
+	case errors.Is(err, errFrame) && !errors.Is(err, errCut) || errors.Is(err, errSlow) || errors.Is(err, errTLS):
 		b.options.Logger.Warn("connection closed", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
 	default:
 		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)

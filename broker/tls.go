@@ -7,10 +7,12 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -98,6 +100,9 @@ func (c *certificates) load() error {
 		return nil
 	}
 	config, err := c.settings.tls(chain, key, trusted)
+	if path := c.settings.value("ssl.keystore.location"); err != nil && path != "" {
+		err = fmt.Errorf("ssl.keystore.location=%s: %w", path, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -206,14 +211,23 @@ func (b *Broker) TLS() *tls.Config {
 	return b.ports.certificates.server(false)
 }
 
+// errTLS is that of a client that TLS does not let in, or that does not speak it.
+var errTLS = errors.New("TLS handshake")
+
 // secure makes a connection TLS, if its listener wants that.
 func (l *listener) secure(ctx context.Context, c *conn) error {
 	if l.tls == nil {
 		return nil
 	}
 	secured := tls.Server(c.net, l.tls)
-	if err := secured.HandshakeContext(ctx); err != nil {
+	err := secured.HandshakeContext(ctx)
+	switch wrong := (tls.RecordHeaderError{}); {
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%w: the client speaks without TLS, and the listener's protocol is with it", errTLS)
+	case errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET): // who only looked whether the port is open
 		return fmt.Errorf("TLS handshake: %w", err)
+	case err != nil:
+		return fmt.Errorf("%w: %w", errTLS, err)
 	}
 	c.net, c.raw = secured, nil
 	return nil

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -130,9 +131,17 @@ func (n *node) exchange(ctx context.Context, opts ...kgo.Opt) error {
 
 func TestTLS(t *testing.T) {
 	a, ctx := newAuthority(t), testContext(t)
-	n := startWith(t, encrypted(SSL, Settings{"ssl.keystore.location": a.file(a.issue("node"))}))
+	var log said
+	adapt := encrypted(SSL, Settings{"ssl.keystore.location": a.file(a.issue("node"))})
+	n := startWith(t, func(o *Options) {
+		adapt(o)
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
 	if err := n.exchange(ctx, kgo.DialTLSConfig(a.trusting(""))); err != nil {
 		t.Error(err)
+	}
+	if log.has("TLS") {
+		t.Error("something is said of a client that has what it needs")
 	}
 	if err := n.exchange(ctx, kgo.DialTLSConfig(newAuthority(t).trusting(""))); err == nil {
 		t.Error("a client lets a node in that it does not trust")
@@ -144,6 +153,14 @@ func TestTLS(t *testing.T) {
 	b := make([]byte, 1)
 	if _, err := w.Read(b); err == nil && b[0] != 21 { // a TLS alert
 		t.Errorf("an answer without TLS: %x", b)
+	}
+	for _, want := range []string{"the client speaks without TLS", "bad certificate"} {
+		for tries := 0; !log.has(want); tries++ {
+			if tries == 1000 {
+				t.Fatalf("it does not say %q", want)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 }
 
@@ -282,7 +299,7 @@ func TestCertificatesThatCannotBe(t *testing.T) {
 	}{
 		"none":             {Settings{}, "set ssl.keystore.location"},
 		"no file":          {Settings{"ssl.keystore.location": filepath.Join(t.TempDir(), "none")}, "ssl.keystore.location: open"},
-		"no key":           {Settings{"ssl.keystore.location": a.file(a.pem)}, "read the certificate and its key"},
+		"no key":           {Settings{"ssl.keystore.location": a.file(a.pem)}, ".pem: read the certificate and its key"},
 		"an encrypted key": {Settings{"ssl.keystore.certificate.chain": good, "ssl.keystore.key": "-----BEGIN ENCRYPTED PRIVATE KEY-----"}, "openssl pkey"},
 		"nobody trusted":   {Settings{"ssl.keystore.location": a.file(good), "ssl.client.auth": "required"}, "ssl.truststore.location"},
 		"nothing trusted":  {Settings{"ssl.keystore.location": a.file(good), "ssl.client.auth": "required", "ssl.truststore.certificates": "none"}, "there are none in PEM"},
