@@ -45,7 +45,7 @@ test-clients: ## Run other people's Kafka clients and tools against the node
 bench: services ## Measure against the peers, and print one table
 	cd bench && ../$(GO) run .
 
-bench-broker: ## Measure the broker beside Apache Kafka, and print one table
+bench-broker: ## Measure the broker beside Apache Kafka and NATS, and print one table
 	@scripts/setup go mvn
 	cd bench && ../$(GO) run ./broker
 

@@ -25,23 +25,44 @@ func (n *node) client(options ...kgo.Opt) (*kgo.Client, error) {
 
 // topic makes a topic, runs f and deletes it.
 func (n *node) topic(ctx context.Context, partitions int, f func(name string) error) (err error) {
+	name, err := n.create(ctx, partitions, nil)
+	if err != nil {
+		return err
+	}
+	if err := f(name); err != nil {
+		return err
+	}
+	return n.admin(func(admin *kadm.Client) error {
+		if _, err := admin.DeleteTopic(ctx, name); err != nil {
+			return fmt.Errorf("delete topic: %w", err)
+		}
+		return nil
+	})
+}
+
+// create makes a topic with settings.
+func (n *node) create(ctx context.Context, partitions int, settings map[string]string) (name string, err error) {
+	name = "bench-" + rand.Text()
+	given := make(map[string]*string)
+	for setting, value := range settings {
+		given[setting] = &value
+	}
+	return name, n.admin(func(admin *kadm.Client) error {
+		if _, err := admin.CreateTopic(ctx, int32(partitions), 1, given, name); err != nil {
+			return fmt.Errorf("make topic: %w", err)
+		}
+		return nil
+	})
+}
+
+// admin runs f with a client for what is not records.
+func (n *node) admin(f func(*kadm.Client) error) error {
 	c, err := n.client()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	admin := kadm.NewClient(c)
-	name := "bench-" + rand.Text()
-	if _, err := admin.CreateTopic(ctx, int32(partitions), 1, nil, name); err != nil {
-		return fmt.Errorf("make topic: %w", err)
-	}
-	if err := f(name); err != nil {
-		return err
-	}
-	if _, err := admin.DeleteTopic(ctx, name); err != nil {
-		return fmt.Errorf("delete topic: %w", err)
-	}
-	return nil
+	return f(kadm.NewClient(c))
 }
 
 // firstError keeps the first error of many goroutines.

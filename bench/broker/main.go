@@ -9,6 +9,9 @@
 // before it acknowledges, and with log.flush.interval.messages=1, when it does,
 // as hapax always does. It needs Java 17 and Maven, which fetches Kafka's jars;
 // without them hapax is measured alone.
+//
+// Rows named window-… are of topics that keep each message once, beside topics
+// that do not, and beside NATS JetStream, which the go command builds.
 package main
 
 import (
@@ -44,24 +47,33 @@ type bench struct {
 	lines  []report.Line
 }
 
-// row is one piece of work that all brokers do.
+// row is one piece of work.
 type row struct {
 	name    string
 	about   string
 	measure func(*bench) error
+	alone   bool // it starts its own brokers, and all others are ended first
 }
 
+// rows are all of them. Those that start their own brokers come last.
 func rows() []row {
 	return []row{
-		{"rest", "memory at rest", (*bench).rest},
-		{"through", "produce and consume at full speed", (*bench).through},
-		{"single", "produce one record at a time", (*bench).single},
-		{"transactions", "transactions back to back", (*bench).transactions},
-		{"latency", "from send to poll", (*bench).latency},
-		{"partitions", "200 partitions, small batches", (*bench).partitions},
-		{"cold", "consume what only the disk has", (*bench).cold},
-		{"after", "memory after all this", (*bench).after},
-		{"start", "from start to the first acknowledged record", (*bench).start},
+		{"rest", "memory at rest", (*bench).rest, false},
+		{"through", "produce and consume at full speed", (*bench).through, false},
+		{"single", "produce one record at a time", (*bench).single, false},
+		{"transactions", "transactions back to back", (*bench).transactions, false},
+		{"latency", "from send to poll", (*bench).latency, false},
+		{"partitions", "200 partitions, small batches", (*bench).partitions, false},
+		{"cold", "consume what only the disk has", (*bench).cold, false},
+		{"after", "memory after all this", (*bench).after, false},
+		{"start", "from start to the first acknowledged record", (*bench).start, true},
+		{"window-through", "produce to a topic with a window", (*bench).windowThrough, true},
+		{"window-codecs", "the same, compressed", (*bench).windowCodecs, true},
+		{"window-single", "produce one record at a time to a topic with a window", (*bench).windowSingle, true},
+		{"window-memory", "memory a live id", (*bench).windowMemory, true},
+		{"window-start", "from start to the first acknowledged record, behind live ids", (*bench).windowStart, true},
+		{"window-nats", "windows of an hour beside NATS JetStream", (*bench).windowNATS, true},
+		{"window-cold", "a window much larger than memory", (*bench).windowCold, true},
 	}
 }
 
@@ -95,6 +107,13 @@ func run(args []string, out io.Writer) (err error) {
 		if !selected.MatchString(r.name) {
 			continue
 		}
+		ready := b.startAll
+		if r.alone {
+			ready = b.close
+		}
+		if err := ready(); err != nil {
+			return err
+		}
 		began := time.Now()
 		fmt.Fprintf(os.Stderr, "%s …", r.name)
 		if err := r.measure(b); err != nil {
@@ -105,19 +124,27 @@ func run(args []string, out io.Writer) (err error) {
 			return fmt.Errorf("stopped: %w", err)
 		}
 	}
-	result := &report.Report{Machine: report.Machine(ctx, b.dir, peers()), Lines: b.lines}
+	result := &report.Report{Machine: report.Machine(ctx, b.dir, b.peers()), Lines: b.lines}
 	if *asJSON {
 		return result.JSON(out)
 	}
 	return result.Markdown(out)
 }
 
-func peers() report.Peers {
-	return report.Peers{
-		Libraries: map[string]string{"github.com/twmb/franz-go": "client: franz-go"},
-		Programs:  []report.Program{{Name: "Java", Command: []string{"java", "-version"}}},
-		Others:    []report.Fact{{Name: "Apache Kafka", Value: kafkaVersion + ", 1 GiB heap"}},
+func (b *bench) peers() report.Peers {
+	peers := report.Peers{
+		Libraries: map[string]string{
+			"github.com/twmb/franz-go":                    "client: franz-go",
+			"github.com/nats-io/nats.go":                  "client of NATS: nats.go",
+			"github.com/synadia-io/orbit.go/jetstreamext": "its fast publisher: jetstreamext",
+		},
+		Programs: []report.Program{{Name: "Java", Command: []string{"java", "-version"}}},
+		Others:   []report.Fact{{Name: "Apache Kafka", Value: kafkaVersion + ", 1 GiB heap"}},
 	}
+	if _, err := os.Stat(b.natsServer()); err == nil { // it was built
+		peers.Programs = append(peers.Programs, report.Program{Name: "NATS", Command: []string{b.natsServer(), "--version"}})
+	}
+	return peers
 }
 
 func (b *bench) add(l report.Line) { b.lines = append(b.lines, l) }

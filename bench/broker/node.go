@@ -24,7 +24,7 @@ type node struct {
 	output  string // the file that it writes its messages to
 }
 
-// open starts all brokers. The first is ours.
+// open builds our broker.
 func (b *bench) open(hapax string) error {
 	if hapax == "" {
 		hapax = filepath.Join(b.dir, "hapax")
@@ -33,35 +33,38 @@ func (b *bench) open(hapax string) error {
 		}
 	}
 	ours, err := b.hapax(hapax, filepath.Join(b.dir, "data"))
-	if err != nil {
-		return err
-	}
 	b.nodes = []*node{ours}
+	return err
+}
+
+// startAll starts all brokers, unless they run. The first is ours.
+func (b *bench) startAll() error {
+	if b.nodes[0].process != nil {
+		return nil
+	}
 	jars, err := kafkaJars(b.ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "broker: measured without Apache Kafka:", err)
 	} else {
-		for name, settings := range map[string]string{
-			"Kafka": "", "Kafka with fsync": "log.flush.interval.messages=1\n",
+		for _, peer := range []struct{ name, settings string }{
+			{"Kafka", ""}, {"Kafka with fsync", "log.flush.interval.messages=1\n"},
 		} {
-			n, err := b.kafka(jars, name, settings)
+			n, err := b.kafka(jars, peer.name, peer.settings)
 			if err != nil {
 				return err
 			}
 			b.nodes = append(b.nodes, n)
 		}
-		if b.nodes[1].name != "Kafka" {
-			b.nodes[1], b.nodes[2] = b.nodes[2], b.nodes[1]
-		}
 	}
 	for _, n := range b.nodes {
 		if err := n.start(b.ctx); err != nil {
-			return errors.Join(err, b.close())
+			return err
 		}
 	}
 	return nil
 }
 
+// close kills those that run.
 func (b *bench) close() (err error) {
 	for _, n := range b.nodes {
 		err = errors.Join(err, n.end(syscall.SIGKILL))
@@ -69,14 +72,27 @@ func (b *bench) close() (err error) {
 	return err
 }
 
+// alone runs f with a broker of ours that has done nothing yet, and ends it.
+func (b *bench) alone(f func(*node) error, more ...string) error {
+	data := filepath.Join(b.dir, "alone")
+	n, err := b.hapax(b.nodes[0].command().Path, data, more...)
+	if err != nil {
+		return err
+	}
+	if err := n.start(b.ctx); err != nil {
+		return err
+	}
+	err = f(n)
+	return errors.Join(err, n.end(syscall.SIGKILL), os.RemoveAll(data))
+}
+
 // hapax is our broker on a directory of its own.
-func (b *bench) hapax(binary, data string) (*node, error) {
+func (b *bench) hapax(binary, data string, more ...string) (*node, error) {
 	address, err := freeAddress()
+	arguments := append([]string{"serve", "--data", data, "--kafka", address, "--http", ""}, more...)
 	return &node{
 		name: "hapax", address: address, output: data + ".log",
-		command: func() *exec.Cmd {
-			return exec.Command(binary, "serve", "--data", data, "--kafka", address, "--http", "")
-		},
+		command: func() *exec.Cmd { return exec.Command(binary, arguments...) },
 	}, err
 }
 

@@ -47,40 +47,46 @@ func (b *bench) single() error {
 // singleOnce returns thousands of records a second, and the milliseconds that half
 // of them, and all but a hundredth, stayed below.
 func (b *bench) singleOnce(n *node, callers int) (figures []float64, err error) {
+	value := make([]byte, 100)
 	err = n.topic(b.ctx, 1, func(topic string) error {
-		c, err := n.client(kgo.DefaultProduceTopic(topic))
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		if err := c.ProduceSync(b.ctx, kgo.StringRecord("first")).FirstErr(); err != nil {
-			return err
-		}
-		var (
-			work   sync.WaitGroup
-			failed firstError
-			times  = make([]measure.Histogram, callers)
-		)
-		began := time.Now()
-		for i := range times {
-			work.Go(func() { failed.note(repeat(b.ctx, c, &times[i], began, b.span())) })
-		}
-		work.Wait()
-		d := time.Since(began)
-		for i := range times[1:] {
-			times[0].Merge(&times[i+1])
-		}
-		figures = []float64{float64(times[0].Count()) / 1e3 / d.Seconds(), ms(times[0].Quantile(0.5)), ms(times[0].Quantile(0.99))}
-		return failed.err
+		figures, err = b.singleTo(n, topic, callers, func() *kgo.Record { return &kgo.Record{Value: value} })
+		return err
 	})
 	return figures, err
 }
 
-func repeat(ctx context.Context, c *kgo.Client, times *measure.Histogram, began time.Time, span time.Duration) error {
-	value := make([]byte, 100)
+// singleTo is singleOnce for records of a topic, which all callers ask for at once.
+func (b *bench) singleTo(n *node, topic string, callers int, record func() *kgo.Record) ([]float64, error) {
+	c, err := n.client(kgo.DefaultProduceTopic(topic))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.ProduceSync(b.ctx, record()).FirstErr(); err != nil {
+		return nil, err
+	}
+	var (
+		work   sync.WaitGroup
+		failed firstError
+		times  = make([]measure.Histogram, callers)
+	)
+	began := time.Now()
+	for i := range times {
+		work.Go(func() { failed.note(repeat(b.ctx, c, &times[i], began, b.span(), record)) })
+	}
+	work.Wait()
+	d := time.Since(began)
+	for i := range times[1:] {
+		times[0].Merge(&times[i+1])
+	}
+	return []float64{float64(times[0].Count()) / 1e3 / d.Seconds(), ms(times[0].Quantile(0.5)), ms(times[0].Quantile(0.99))}, failed.err
+}
+
+func repeat(ctx context.Context, c *kgo.Client, times *measure.Histogram, began time.Time, span time.Duration, record func() *kgo.Record) error {
 	for time.Since(began) < span {
+		next := record()
 		sent := time.Now()
-		if err := c.ProduceSync(ctx, &kgo.Record{Value: value}).FirstErr(); err != nil {
+		if err := c.ProduceSync(ctx, next).FirstErr(); err != nil {
 			return err
 		}
 		times.Add(time.Since(sent))

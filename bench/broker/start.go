@@ -80,7 +80,7 @@ func (b *bench) startOnce(binary, data string) (seconds float64, err error) {
 	if err := n.start(b.ctx); err != nil {
 		return 0, err
 	}
-	err = n.firstRecord(b.ctx)
+	err = n.firstRecord(b.ctx, "first", kgo.StringRecord("first"))
 	took := time.Since(began)
 	return took.Seconds(), errors.Join(err, n.end(syscall.SIGKILL))
 }
@@ -109,13 +109,13 @@ func (b *bench) fill(binary, data string, bytes int, end syscall.Signal) error {
 	return n.end(end)
 }
 
-// firstRecord produces one record to a topic that it makes if there is none.
-func (n *node) firstRecord(ctx context.Context) error {
-	c, err := n.client(kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic("first"), kgo.MetadataMinAge(10*time.Millisecond),
+// firstRecord produces a record to a topic that it makes if there is none.
+func (n *node) firstRecord(ctx context.Context, topic string, record *kgo.Record) error {
+	c, err := n.client(kgo.AllowAutoTopicCreation(), kgo.DefaultProduceTopic(topic), kgo.MetadataMinAge(10*time.Millisecond),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }))
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.ProduceSync(ctx, kgo.StringRecord("first")).FirstErr()
+	return c.ProduceSync(ctx, record).FirstErr()
 }
