@@ -88,8 +88,8 @@ func (b *bench) settled(n *node) (least float64, err error) {
 	return least, nil
 }
 
-// saidOf is what the metrics of a node say of its windows, as a sentence behind
-// another.
+// saidOf is what the metrics of a node say of its windows but for what is 0, as a
+// sentence behind another.
 func saidOf(ctx context.Context, status string) string {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+status+"/metrics", http.NoBody)
 	if err != nil {
@@ -115,7 +115,9 @@ func saidOf(ctx context.Context, status string) string {
 		if err != nil {
 			return fmt.Sprintf("%s: %v", lines.Text(), err)
 		}
-		all = append(all, fmt.Sprintf("%s %.0f", name, n))
+		if n != 0 {
+			all = append(all, fmt.Sprintf("%s %.0f", name, n))
+		}
 	}
 	if len(all) == 0 {
 		return ""
