@@ -33,7 +33,7 @@ type rebounder struct {
 	l     *Ledger
 	now   time.Time
 	clock atomic.Int64 // now, for the ledger
-	last  time.Time // the latest time that the ledger has in its log
+	last  time.Time    // the latest time that the ledger has in its log
 	model map[int]*seenIn
 	slice hapax.Window // the widest slice there has been of each bound
 	often bool         // bounds change more often than there are numbers for slices
@@ -55,12 +55,16 @@ func (m *rebounder) admit() {
 		keys = append(keys, k)
 		b.Entries = append(b.Entries, Entry{Fingerprint: h.Fingerprint(fmt.Append(nil, k)), Size: 1, Time: m.now.UnixNano()})
 	}
+	since := m.l.Stats().Since
 	if err := m.l.Admit(context.Background(), b); err != nil {
 		m.t.Fatal(err)
 	}
 	m.crowd = m.crowd || len(m.l.gens.List()) >= 240
-	m.age(m.now, m.last)
+	m.age(m.last)
 	for i, k := range keys {
+		if s := m.model[k]; s != nil && b.Entries[i].Verdict == hapax.Fresh && !s.at.Before(since) && m.covers(s) {
+			m.t.Fatalf("%d is forgotten since %v, and all since %v is said to be remembered; the window is %v", k, s.at, since, m.o.Window)
+		}
 		if m.judge(k, b.Entries[i].Verdict); b.Entries[i].Verdict == hapax.Fresh {
 			m.last = m.now
 		}
@@ -71,7 +75,7 @@ func (m *rebounder) judge(k int, v hapax.Verdict) {
 	m.t.Helper()
 	s := m.model[k]
 	if s != nil {
-		m.ageOf(s, m.now, m.last)
+		m.ageOf(s, m.last)
 	}
 	switch {
 	case v == hapax.Fresh && s != nil && !s.gone:
@@ -103,22 +107,27 @@ func (m *rebounder) judge(k int, v hapax.Verdict) {
 	}
 }
 
-// age notes what leaves by the window in force: at the earliest by now, and at the
-// latest by when that is sure.
-func (m *rebounder) age(now, sure time.Time) {
+// age notes what leaves by the window in force: what may have left by now, and what
+// has by when that is sure.
+func (m *rebounder) age(sure time.Time) {
 	for _, s := range m.model {
-		m.ageOf(s, now, sure)
+		m.ageOf(s, sure)
 	}
 }
 
-func (m *rebounder) ageOf(s *seenIn, now, sure time.Time) {
+func (m *rebounder) ageOf(s *seenIn, sure time.Time) {
+	s.gone = s.gone || !m.covers(s)
+	s.left = s.left || m.outlived(s, sure)
+}
+
+// covers tells whether the window in force covers a sight.
+func (m *rebounder) covers(s *seenIn) bool {
 	w, count := m.o.Window, s.fresh
 	if w.Count != 0 {
 		count = int64(len(s.ids))
 	}
 	most := w.Count + w.Bytes
-	s.gone = s.gone || w.Time != 0 && now.Sub(s.at) >= w.Time || most != 0 && count >= most
-	s.left = s.left || m.outlived(s, sure)
+	return (w.Time == 0 || m.now.Sub(s.at) < w.Time) && (most == 0 || count < most)
 }
 
 // outlived tells whether an identity must not be remembered at a time any more.
@@ -130,7 +139,7 @@ func (m *rebounder) outlived(s *seenIn, at time.Time) bool {
 
 // open opens the ledger with bounds that may be others.
 func (m *rebounder) open(w hapax.Window) {
-	m.age(m.now, m.last)
+	m.age(m.last)
 	m.o.Window, m.o.FS = w, m.disk
 	m.slice.Time = max(m.slice.Time, w.Time/64)
 	m.slice.Count = max(m.slice.Count, w.Count/64+1)
@@ -139,7 +148,7 @@ func (m *rebounder) open(w hapax.Window) {
 	if m.l, err = Open("d", m.o); err != nil {
 		m.t.Fatal(err)
 	}
-	m.age(m.now, m.last)
+	m.age(m.last)
 }
 
 // other is the window with other numbers.
