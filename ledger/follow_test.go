@@ -2,9 +2,11 @@ package ledger
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -298,5 +300,57 @@ func TestFollowersTakeSteps(t *testing.T) {
 	l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
 	if _, err := l.Begin(time.Now(), &Batch{}); err == nil {
 		t.Error("a step of a ledger that follows nothing")
+	}
+}
+
+// BenchmarkStep is what a step takes for each of its identities, all of them new,
+// beside ten million that are live.
+func BenchmarkStep(b *testing.B) {
+	const live = 10_000_000
+	var clock atomic.Int64
+	clock.Store(time.Unix(1e9, 0).UnixNano())
+	l := open(b, b.TempDir(), Options{
+		Window: hapax.Window{Time: 24 * time.Hour}, MaxMemory: 4 << 30, Details: true, Digests: true,
+		Follows: func() error { return nil }, Clock: func() time.Time { return time.Unix(0, clock.Load()) },
+	})
+	h, next := l.Hasher(""), int64(0)
+	var name [8]byte
+	step := func(batch *Batch) {
+		now := time.Unix(0, clock.Add(int64(time.Millisecond)))
+		s, err := l.Begin(now, batch)
+		if err == nil {
+			err = s.Admit()
+		}
+		if err == nil {
+			err = s.End()
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	fill := func(batch *Batch) {
+		for i := range batch.Entries {
+			binary.LittleEndian.PutUint64(name[:], uint64(next))
+			batch.Entries[i] = Entry{Fingerprint: h.Fingerprint(name[:]), Digest: hapax.Digest(next), Offset: next}
+			next++
+		}
+		batch.Through = next - 1
+	}
+	batch := &Batch{Source: "0", Entries: make([]Entry, 1000)}
+	for next < live {
+		fill(batch)
+		step(batch)
+	}
+	for _, size := range []int{100, 1000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			batch := &Batch{Source: "0", Entries: make([]Entry, size)}
+			for b.Loop() {
+				b.StopTimer()
+				fill(batch)
+				b.StartTimer()
+				step(batch)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/id")
+		})
 	}
 }
