@@ -155,11 +155,11 @@ func TestTLS(t *testing.T) {
 		t.Errorf("an answer without TLS: %x", b)
 	}
 	for _, want := range []string{"the client speaks without TLS", "bad certificate"} {
-		for tries := 0; !log.has(want); tries++ {
+		for tries, tick := 0, time.NewTicker(10*time.Millisecond); !log.has(want); tries++ {
 			if tries == 1000 {
 				t.Fatalf("it does not say %q", want)
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-tick.C
 		}
 	}
 }
