@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,14 +23,18 @@ func (t *transactions) endTxn(req *kmsg.EndTxnRequest) answer {
 		Version: req.Version, ID: strings.Clone(req.TransactionalID),
 		Producer: txn.Producer{ID: req.ProducerID, Epoch: req.ProducerEpoch}, Commit: req.Commit,
 	}
-	if asked.Commit {
-		foresee(&t.b.windows, asked.Producer.ID)
-	}
 	var reply txn.Reply
-	end, err := t.change(asked.ID, func(c *txn.Coordinator, now int64) (event *txn.Event) {
-		reply, event = c.DecideEnd(asked, now)
-		return event
-	})
+	var end int64
+	err := errAgain
+	for errors.Is(err, errAgain) {
+		if asked.Commit {
+			foresee(&t.b.windows, asked.Producer.ID)
+		}
+		end, err = t.change(asked.ID, func(c *txn.Coordinator, now int64) (event *txn.Event) {
+			reply, event = c.DecideEnd(asked, now)
+			return event
+		})
+	}
 	return t.b.whenDurable(resp, end, err, func(err error) {
 		if err != nil {
 			reply = txn.Reply{Code: codeOf(err), Producer: txn.NoProducer()}

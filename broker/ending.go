@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -34,8 +35,9 @@ type claim struct {
 	rules *unique.Rules
 	parts []claimed
 	step  *ledger.Step
-	own   firsts // the transaction's ids
-	known firsts // of them, those that the window had before, and that matter
+
+	own    firsts // the transaction's ids
+	others firsts // of them, those that the window had before, and that matter
 }
 
 // claimed is what it has in one partition.
@@ -83,31 +85,50 @@ func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []parti
 		return nil, nil, nil
 	}
 	now := e.ws.files.clock.now()
+	if err = e.begin(in, now); err == nil {
+		instead, err = e.admit(now, at)
+	}
+	if err != nil {
+		err = fmt.Errorf("ask a topic's window: %w", err)
+		e.Passed(err)
+		return nil, nil, err
+	}
+	return instead, e.beside, nil
+}
+
+// begin begins a step of each window, when all that is to be known is.
+func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 	for _, parts := range e.ws.pending.parts(e.producer) {
-		c := newClaim(e.ws, parts, in)
-		if c == nil {
-			continue
+		if c := newClaim(e.ws, parts, in); c != nil {
+			e.claims = append(e.claims, c)
+			if err := c.find(&e.ws.pending, e.producer, now); err != nil {
+				return err
+			}
 		}
-		e.claims = append(e.claims, c)
-		if err = c.find(&e.ws.pending, e.producer, now); err == nil {
-			c.step, err = c.w.ledger.Begin(now, c.batches()...)
+	}
+	for _, c := range e.claims {
+		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err != nil {
+			return err
 		}
-		if err == nil {
-			err = c.step.Admit()
-		}
-		if err == nil {
+	}
+	return nil
+}
+
+// admit has the windows take the ids, and returns what is left of batches with ids
+// that others have.
+func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.Instead, err error) {
+	for _, c := range e.claims {
+		if err = c.step.Admit(); err == nil {
 			err = e.log(c, now.UnixMilli())
 		}
 		if err == nil {
 			instead, err = e.without(c, instead, at)
 		}
 		if err != nil {
-			err = fmt.Errorf("ask a topic's window: %w", err)
-			e.Passed(err)
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return instead, e.beside, nil
+	return instead, nil
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -9,7 +10,8 @@ import (
 )
 
 // foresee looks up what a producer's transaction needs to know of its ids to commit,
-// if anything, while no lock is held. What it does not find the end looks for itself.
+// if anything. It reads the disk, so no lock is to be held. If others are quicker the
+// end asks for it again.
 func foresee(ws *windows, producer int64) {
 	for _, parts := range ws.pending.parts(producer) {
 		for _, part := range parts {
@@ -19,7 +21,7 @@ func foresee(ws *windows, producer int64) {
 			}
 			f := foresight{ws: ws, topic: t, producer: producer, part: part}
 			if err := f.look(); err != nil {
-				ws.files.log.Warn("what a transaction needs to know to commit is looked for once more", "topic", t.name, "error", err)
+				ws.files.log.Warn("the first records of copies in a transaction that commits cannot be looked up", "topic", t.name, "error", err)
 			}
 		}
 	}
@@ -41,16 +43,12 @@ func (f *foresight) look() error {
 		prints[i] = ids[i].print
 	}
 	others := make(firsts)
-	if err := f.part.w.lookUp(others, prints); err != nil || len(others) == 0 {
-		return err
+	err := f.part.w.lookUp(others, prints)
+	if err == nil && comparesFirsts(f.topic.rules.window) {
+		err = f.compare(ids, others)
 	}
-	if comparesFirsts(f.topic.rules.window) {
-		if err := f.compare(ids, others); err != nil {
-			return err
-		}
-	}
-	open.foreseen(f.producer, f.part.w, others)
-	return nil
+	open.foresee(f.producer, f.part.w, others)
+	return err
 }
 
 // compare gives records of the transaction that say the same as the first ones, as
@@ -88,21 +86,31 @@ func (o *openIDs) in(part *openPart) []openID {
 	return append([]openID(nil), part.ids...)
 }
 
-// foreseen keeps the first records of ids that the transaction of a producer has in
+// foresee keeps the first records of ids that the transaction of a producer has in
 // a window.
-func (o *openIDs) foreseen(producer int64, w *window, others firsts) {
+func (o *openIDs) foresee(producer int64, w *window, others firsts) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	t, ok := o.of[producer]
 	if !ok {
 		return
 	}
-	if t.others[w] == nil {
-		t.others[w] = make(firsts)
+	known := t.others[w]
+	if known == nil {
+		known = make(firsts)
+		t.others[w] = known
 	}
-	for id, f := range others {
-		t.others[w][id] = f
-	}
+	maps.Copy(known, others)
+	t.looks++
+	o.of[producer] = t
+}
+
+// foreseen are those records, and how often they were looked for.
+func (o *openIDs) foreseen(producer int64, w *window) (others firsts, looks int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	t := o.of[producer]
+	return maps.Clone(t.others[w]), t.looks
 }
 
 // equate gives an id of a partition the digest of another.
@@ -112,21 +120,13 @@ func (o *openIDs) equate(part *openPart, i int, d hapax.Digest) {
 	part.ids[i].digest = d
 }
 
-// others are the first records of a transaction's ids that the window had, as far as
-// they were looked up.
-func (o *openIDs) others(producer int64, w *window) firsts {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.of[producer].others[w]
-}
-
-// find finds the first records of the ids that the window has by now. What was not
-// foreseen is looked up here, which is seldom. It must hold the window's mu.
+// find finds the first records of the ids that the window has by now. It says
+// [errAgain] if one is to be foreseen. It must hold the window's mu.
 func (c *claim) find(open *openIDs, producer int64, now time.Time) error {
-	if !namesFirsts(c.rules) {
+	names, compares := namesFirsts(c.rules), comparesFirsts(c.rules)
+	if !names && !compares {
 		return nil
 	}
-	c.own = open.known(producer, c.w)
 	step, err := c.w.ledger.Begin(now, c.batches()...)
 	if err != nil {
 		return err
@@ -136,27 +136,23 @@ func (c *claim) find(open *openIDs, producer int64, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	foreseen := open.others(producer, c.w)
-	c.known = make(firsts)
-	var wanted []hapax.Fingerprint
+	c.own = open.known(producer, c.w)
+	others, looks := open.foreseen(producer, c.w)
+	c.others = others
 	for i := range c.parts {
 		for _, e := range c.parts[i].asked.Entries {
-			if e.Verdict == hapax.Fresh {
-				continue
-			}
-			if was, ok := foreseen[e.Fingerprint]; ok {
-				c.known[e.Fingerprint] = was
-			} else {
-				wanted = append(wanted, e.Fingerprint)
+			matters := names && e.Verdict == hapax.Duplicate || e.Verdict == hapax.Conflict
+			if _, ok := c.others[e.Fingerprint]; matters && !ok && looks < maxLooks {
+				return errAgain
 			}
 		}
 	}
-	return c.known.lookUp(c.w.ledger, wanted)
+	return nil
 }
 
 // first is where the first record of an entry's id is.
 func (c *claim) first(e *ledger.Entry) unique.Place {
-	if was, ok := c.known[e.Fingerprint]; ok {
+	if was, ok := c.others[e.Fingerprint]; ok {
 		return was.Place
 	}
 	if was, ok := c.own[e.Fingerprint]; ok {

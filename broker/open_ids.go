@@ -32,7 +32,8 @@ type openIDs struct {
 type openTransaction struct {
 	parts  map[uint32]*openPart
 	ids    map[*window]firsts
-	others map[*window]firsts // of its ids, those that the window had when its end was asked for
+	others map[*window]firsts // of its ids, those that the window had before its end: see foresee
+	looks  int                // how often they were looked for
 }
 
 // openPart is what it wrote to one partition.

@@ -267,16 +267,7 @@ func TestFates(t *testing.T) {
 func testFates(t *testing.T, duplicates, conflicts string) {
 	disk := vfs.NewMem()
 	n := startWith(t, func(o *Options) { o.FS = disk })
-	n.makeTopic("copies", 2, nil)
-	n.makeTopic("orders", 2, map[string]string{
-		"hapax.identity": "header:id", "hapax.window.ms": "3600000", "hapax.duplicates": duplicates, "hapax.conflicts": conflicts,
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	f := &fates{
-		node: n, ctx: ctx, r: rand.New(rand.NewSource(1)), rules: map[string]string{"duplicate": duplicates, "conflict": conflicts},
-		seen: map[int]sighting{}, orders: map[string]kept{}, copies: map[string]kept{},
-	}
+	f := newFates(t, n, duplicates, conflicts)
 	for range 40 {
 		switch f.r.Intn(12) {
 		case 0:

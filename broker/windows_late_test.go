@@ -1,0 +1,159 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+)
+
+// order is a record of the topic with an id and one of two contents, in one of two
+// spellings.
+func order(id, content int, spelt bool) *kgo.Record {
+	value := fmt.Sprintf(`{"id":%d,"of":%d}`, id, content)
+	if spelt {
+		value = fmt.Sprintf(`{ "of": %d, "id": %d }`, content, id)
+	}
+	return &kgo.Record{Topic: "orders", Partition: int32(id % 2), Value: []byte(value), Headers: []kgo.RecordHeader{{Key: "id", Value: fmt.Append(nil, id)}}}
+}
+
+// begin begins a transaction.
+func (f *fates) begin(id string) *kgo.Client {
+	f.Helper()
+	c := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(id))
+	if err := c.BeginTransaction(); err != nil {
+		f.Fatal(err)
+	}
+	return c
+}
+
+func (f *fates) sendAll(c *kgo.Client, records ...*kgo.Record) []*kgo.Record {
+	f.Helper()
+	if err := c.ProduceSync(f.ctx, records...).FirstErr(); err != nil {
+		f.Fatal(err)
+	}
+	return records
+}
+
+func newFates(t *testing.T, n *node, duplicates, conflicts string) *fates {
+	t.Helper()
+	n.makeTopic("copies", 2, nil)
+	n.makeTopic("orders", 2, map[string]string{
+		"hapax.identity": "header:id", "hapax.window.ms": "3600000", "hapax.duplicates": duplicates, "hapax.conflicts": conflicts,
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	t.Cleanup(cancel)
+	return &fates{
+		node: n, ctx: ctx, r: rand.New(rand.NewSource(1)), rules: map[string]string{"duplicate": duplicates, "conflict": conflicts},
+		seen: map[int]sighting{}, orders: map[string]kept{}, copies: map[string]kept{},
+	}
+}
+
+// Of two transactions that write one id the one that commits last has its record
+// dealt with as a copy by its own end, also if the node was started anew meanwhile.
+// It is too late to refuse it then.
+func TestFatesOfLateTransactions(t *testing.T) {
+	for _, duplicates := range []string{"drop", "mark", "topic:copies", "reject"} {
+		for _, conflicts := range []string{"drop", "accept", "topic:copies", "reject"} {
+			for _, restarts := range []bool{false, true} {
+				t.Run(fmt.Sprint(duplicates, ",", conflicts, ",", restarts), func(t *testing.T) {
+					testLate(newFates(t, start(t), duplicates, conflicts), restarts)
+				})
+			}
+		}
+	}
+}
+
+func testLate(f *fates, restarts bool) {
+	f.Helper()
+	for matter, fate := range f.rules {
+		if fate == "reject" {
+			f.rules[matter] = "drop"
+		}
+	}
+	a, b := f.begin("a"), f.begin("b")
+	late := f.sendAll(b, order(1, 0, true), order(2, 1, false), order(3, 0, false), order(5, 0, false))
+	first := f.sendAll(a, order(1, 0, false), order(2, 0, false))
+	late = append(late, f.sendAll(b, order(4, 0, false))...)
+	c := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	single := f.sendAll(c, order(5, 0, false))
+	if restarts {
+		f.restart()
+	}
+	for i, from := range []*kgo.Client{a, b} {
+		if err := from.EndTransaction(f.ctx, kgo.TryCommit); err != nil {
+			f.Fatal(err)
+		}
+		if i == 0 && restarts {
+			f.restart()
+		}
+	}
+	w := newWriting()
+	for i, r := range first {
+		f.take(r, []int{0, 0}[i], w)
+	}
+	f.take(single[0], 0, w)
+	for i, r := range late {
+		f.take(r, []int{0, 1, 0, 0, 0}[i], w)
+	}
+	f.settle(w)
+	f.check()
+	f.restart()
+	f.check()
+}
+
+// Transactions with the same ids that commit at the same time: one of each has an
+// id, and all others name its record.
+func TestTransactionsThatCommitAtOnce(t *testing.T) {
+	for _, duplicates := range []string{"mark", "topic:copies"} {
+		t.Run(duplicates, func(t *testing.T) {
+			f := newFates(t, start(t), duplicates, "drop")
+			const rounds, writers = 12, 4
+			for round := range rounds {
+				var at sync.WaitGroup
+				for i := range writers {
+					at.Go(func() {
+						c := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionalID(fmt.Sprint("writer", i)))
+						defer c.Close()
+						err := c.BeginTransaction()
+						if err == nil {
+							err = c.ProduceSync(f.ctx, order(round, 0, i%2 == 0), order(round+rounds, 0, i%2 == 0)).FirstErr()
+						}
+						if err = errors.Join(err, c.EndTransaction(f.ctx, kgo.TryCommit)); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				at.Wait()
+			}
+			first := make(map[string]string) // by content
+			all, copies := f.read("orders"), f.read("copies")
+			for at, k := range all {
+				if k.first == "" {
+					if first[k.content] != "" {
+						t.Errorf("%s is there at %s and %s", k.content, first[k.content], at)
+					}
+					first[k.content] = at
+				}
+			}
+			for at, k := range copies {
+				all[at] = k
+			}
+			for at, k := range all {
+				if k.first != "" && k.first != first[k.content] {
+					t.Errorf("%s at %s names %s, and the first is at %s", k.content, at, k.first, first[k.content])
+				}
+			}
+			if len(all) != 2*rounds*writers || len(first) != 2*rounds {
+				t.Errorf("%d records, of which %d are first ones", len(all), len(first))
+			}
+		})
+	}
+}
+
