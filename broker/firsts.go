@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/unique"
@@ -55,30 +56,72 @@ func comparesFirsts(r *unique.Rules) bool {
 	return !r.Shadow && r.Digests() && (r.Duplicates != r.Conflicts || r.Duplicates.Fate == unique.Route)
 }
 
+// finder finds the first records of ids in a window's ledger.
+type finder struct {
+	mu      sync.Mutex
+	of      *ledger.Ledger
+	origins *ledger.Origins
+}
+
+// find adds the first records of those ids that the ledger knows.
+func (f *finder) find(l *ledger.Ledger, into firsts, ids []hapax.Fingerprint) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.of != l {
+		f.of, f.origins = l, ledger.NewOrigins(l)
+	}
+	found := make([]ledger.Origin, len(ids))
+	for i := range ids {
+		found[i].Fingerprint = ids[i]
+	}
+	if err := f.origins.Find(nil, found); err != nil {
+		return err
+	}
+	for i := range found {
+		if o := &found[i]; !o.First.IsZero() {
+			into[o.Fingerprint] = first{placeOf(o.Position), o.Digest}
+		}
+	}
+	return nil
+}
+
 // lookUp adds the first records of those ids that the window knows. It reads the
 // disk, so no lock is to be held.
-func (w *window) lookUp(into firsts, ids []hapax.Fingerprint) error {
+func (w *window) lookUp(into firsts, ids []hapax.Fingerprint, kind hapax.WindowKind) error {
+	if len(ids) == 0 {
+		return nil
+	}
 	w.mu.Lock()
 	l, err := w.ledger, w.err
 	w.mu.Unlock()
 	if err == nil {
-		err = into.lookUp(l, ids)
+		err = w.finder.find(l, into, ids)
 	}
-	if errors.Is(err, hapax.ErrClosed) {
+	if err == nil && kind == hapax.Renewed {
+		err = into.lookUp(l)
+	}
+	switch {
+	case errors.Is(err, hapax.ErrClosed):
 		return errWindowOver // or it has other settings by now
+	case err != nil:
+		return fmt.Errorf("look up the first records of ids: %w", err)
 	}
-	return err
+	return nil
 }
 
-// lookUp adds the first records of those ids that a ledger knows.
-func (f firsts) lookUp(l *ledger.Ledger, ids []hapax.Fingerprint) error {
-	for _, id := range ids {
+// lookUp gives places to those that have none yet, of ids that were seen again in a
+// window that renews them: each is looked for in all that the ledger's log has.
+func (f firsts) lookUp(l *ledger.Ledger) error {
+	for id, was := range f {
+		if was.Offset >= 0 {
+			continue
+		}
 		seen, ok, err := l.Lookup(context.Background(), id)
 		if err != nil {
-			return fmt.Errorf("look up the first records of ids: %w", err)
+			return err
 		}
 		if ok && seen.Verdict == hapax.Duplicate {
-			f[id] = first{placeOf(seen.Position), seen.Digest}
+			f[id] = first{placeOf(seen.Position), was.digest}
 		}
 	}
 	return nil

@@ -43,7 +43,7 @@ func (f *foresight) look() error {
 		prints[i] = ids[i].print
 	}
 	others := make(firsts)
-	err := f.part.w.lookUp(others, prints)
+	err := f.part.w.lookUp(others, prints, f.topic.rules.window.Window.Kind)
 	if err == nil && comparesFirsts(f.topic.rules.window) {
 		err = f.compare(ids, others)
 	}

@@ -100,7 +100,7 @@ func (s *sieve) provide() error {
 	for _, id := range s.wanted { // it may have left the window meanwhile
 		s.firsts[id] = first{Place: nowhere()}
 	}
-	err := s.w.lookUp(s.firsts, s.wanted)
+	err := s.w.lookUp(s.firsts, s.wanted, s.rules.Window.Kind)
 	s.wanted = s.wanted[:0]
 	if err != nil || !comparesFirsts(s.rules) {
 		return err

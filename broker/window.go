@@ -40,6 +40,8 @@ type window struct {
 	whole    int64        // the time from which on it has had all ids, Unix ms; set before
 	reached  atomic.Int64 // while it is not: the time that it has come to, Unix ns
 
+	finder finder
+
 	mu     sync.Mutex
 	ledger *ledger.Ledger
 	err    error // why the ledger is not open

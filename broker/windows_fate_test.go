@@ -259,15 +259,17 @@ func (f *fates) check() {
 func TestFates(t *testing.T) {
 	for _, duplicates := range []string{"drop", "mark", "topic:copies", "reject"} {
 		for _, conflicts := range []string{"drop", "accept", "topic:copies", "reject"} {
-			t.Run(duplicates+","+conflicts, func(t *testing.T) { testFates(t, duplicates, conflicts) })
+			t.Run(duplicates+","+conflicts, func(t *testing.T) { testFates(t, duplicates, conflicts, "first") })
 		}
 	}
+	t.Run("renewed", func(t *testing.T) { testFates(t, "mark", "topic:copies", "renewed") })
+	t.Run("tumbling", func(t *testing.T) { testFates(t, "mark", "accept", "tumbling") })
 }
 
-func testFates(t *testing.T, duplicates, conflicts string) {
+func testFates(t *testing.T, duplicates, conflicts, kind string) {
 	disk := vfs.NewMem()
 	n := startWith(t, func(o *Options) { o.FS = disk })
-	f := newFates(t, n, duplicates, conflicts)
+	f := newFates(t, n, duplicates, conflicts, kind)
 	for range 40 {
 		switch f.r.Intn(12) {
 		case 0:

@@ -18,6 +18,7 @@ type Origin struct {
 	Fingerprint hapax.Fingerprint
 	First       time.Time      // as in [Sighting]; zero: it is not remembered
 	Position    hapax.Position // of the first copy; zero: it had none, or the log does not tell
+	Digest      hapax.Digest   // of its payload, with [Options.Digests]
 }
 
 // Origins finds the first copies of many identities at once. It reads the log from
@@ -92,7 +93,7 @@ func (o *Origins) inStep(s *Step) {
 		for i := range b.Entries {
 			e := &b.Entries[i]
 			if at := o.index.of(e.Fingerprint[:]); at >= 0 && s.admitted && e.Verdict == hapax.Fresh {
-				o.found[at].First = time.Unix(0, s.now)
+				o.found[at].First, o.found[at].Digest = time.Unix(0, s.now), e.Digest
 				o.found[at].Position = hapax.Position{Source: b.Source, Offset: e.Offset}
 			}
 		}
@@ -120,7 +121,7 @@ func (o *Origins) locate(renewed bool) (*segment.Writer, error) {
 		case err != nil:
 			return nil, err
 		case f.gen != nil:
-			at.First = time.Unix(0, f.gen.Start)
+			at.First, at.Digest = time.Unix(0, f.gen.Start), f.digest
 			missing[f.gen.ID]++
 		}
 	}
@@ -249,7 +250,7 @@ func (p *fingerprints) fill(origins []Origin) {
 	p.slots = p.slots[:size]
 	clear(p.slots)
 	for i := range origins {
-		origins[i].First, origins[i].Position = time.Time{}, hapax.Position{}
+		origins[i] = Origin{Fingerprint: origins[i].Fingerprint}
 		if slot, found := p.slot(origins[i].Fingerprint[:]); !found {
 			p.slots[slot] = int32(i + 1)
 		}
