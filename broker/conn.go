@@ -48,6 +48,7 @@ type conn struct {
 type queued struct {
 	answer
 	correlation int32
+	sent        chan struct{} // it is closed when the answer was sent; nil: nobody wants to know
 }
 
 // serve answers requests until the client goes, sends what is no request, or ctx
@@ -79,6 +80,7 @@ func (c *conn) readAll(ctx context.Context) error {
 	in := newIntake(c.net, c.b.memory, &c.patience)
 	defer in.done()
 	busy := func() bool { return c.behind.Load() > 0 }
+	var last longFetch
 	for {
 		if err := c.patience.awaitRequest(in.Reader, c.login.done(), busy); err != nil {
 			return err
@@ -89,6 +91,9 @@ func (c *conn) readAll(ctx context.Context) error {
 			}
 			continue
 		}
+		if err := last.end(ctx); err != nil {
+			return err
+		}
 		frame, err := in.request(ctx, c.login.maxFrame(&c.b.settings))
 		if err != nil {
 			return err
@@ -98,11 +103,14 @@ func (c *conn) readAll(ctx context.Context) error {
 			return err
 		}
 		a, err := c.handle(ctx, h, rest)
+		if a.records != nil && in.share != nil {
+			a.wait = last.begin(ctx, a.wait)
+		}
 		in.done()
 		if err != nil {
 			return err
 		}
-		if err := c.put(ctx, queued{a, h.correlation}, in.Buffered() == 0); err != nil {
+		if err := c.put(ctx, queued{a, h.correlation, last.sent}, in.Buffered() == 0); err != nil {
 			return err
 		}
 		if c.over != nil {
@@ -142,6 +150,39 @@ func (c *conn) handle(ctx context.Context, h header, rest []byte) (answer, error
 	return api.handle(c, ctx, req), nil
 }
 
+// longFetch is the last fetch of a connection that was longer than its own memory. What
+// it keeps until it is answered is many times its length: so there is one at a time, and
+// it waits for records only as long as nothing comes behind it.
+type longFetch struct {
+	hurry context.CancelFunc
+	sent  chan struct{} // it is closed when the answer was sent; nil: there is none
+}
+
+// begin is one, with what it waits for.
+func (l *longFetch) begin(ctx context.Context, wait func(context.Context) error) func(context.Context) error {
+	ctx, l.hurry = context.WithCancel(ctx)
+	l.sent = make(chan struct{})
+	if wait == nil {
+		return nil
+	}
+	return func(context.Context) error { return wait(ctx) }
+}
+
+// end returns when it is answered.
+func (l *longFetch) end(ctx context.Context) error {
+	if l.sent == nil {
+		return nil
+	}
+	l.hurry()
+	select {
+	case <-l.sent:
+		l.sent = nil
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // put hands an answer to the writer. With none behind it the reader sends it, if
 // there is nothing to wait for or nothing else to read: that saves a switch between
 // goroutines.
@@ -165,7 +206,11 @@ func (c *conn) give(ctx context.Context, q queued) error {
 			return err
 		}
 	}
-	return c.send(q)
+	err := c.send(q)
+	if q.sent != nil {
+		close(q.sent)
+	}
+	return err
 }
 
 func (c *conn) writeAll(ctx context.Context) error {
