@@ -4,8 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"runtime"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -85,8 +85,8 @@ func TestLongFetchOfWhoHasGone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for n.broker.counters.requests[req.Key()].Load() == 0 {
-		time.Sleep(time.Millisecond)
+	for n.broker.counters.requests[req.Key()].Load() == 0 && ctx.Err() == nil {
+		runtime.Gosched()
 	}
 	before := n.broker.counters.connections.Load()
 	if err := w.Close(); err != nil {
@@ -96,6 +96,6 @@ func TestLongFetchOfWhoHasGone(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("the connection is held")
 		}
-		time.Sleep(time.Millisecond)
+		runtime.Gosched()
 	}
 }
