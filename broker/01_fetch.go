@@ -164,7 +164,10 @@ func (f *fetching) read(d *fetchedPartition, p *fetchPartition, open *openFiles,
 
 // find finds what is to be read, and opens the files that it is in.
 func (f *fetching) find(p *fetchPartition, open *openFiles, most int, first bool) (r partition.Reading, err error) {
-	if r, err = p.partition.Read(p.offset, most, first, f.committed); err != nil || len(r.Extents) == 0 {
+	if r, err = p.partition.Read(p.offset, most, first, f.committed); err == nil {
+		err = f.skip(p, open, &r, most, first)
+	}
+	if err != nil || len(r.Extents) == 0 {
 		return r, err
 	}
 	if e := &r.Extents[0]; e.Run && (p.offset > e.Base || int(e.Length) > most) {

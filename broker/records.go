@@ -65,9 +65,15 @@ func (o *openFiles) narrow(e partition.Extent, offset int64, most int, first boo
 		if err != nil {
 			return e, err
 		}
-		if h.LastOffset() < offset {
-			begin, end = end+h.Size(), end+h.Size()
-			continue
+		if begin == end && end+h.Size() < len(b) {
+			over, err := isOver(b[end:end+h.Size()], &h, offset)
+			if err != nil {
+				return e, err
+			}
+			if over {
+				begin, end = end+h.Size(), end+h.Size()
+				continue
+			}
 		}
 		if end+h.Size()-begin > most && (end > begin || !first) {
 			break

@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"math/rand"
+	"slices"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/hapaxmq/hapax/broker/batch"
+)
+
+// crawl reads a partition as a client does that goes on behind the last record it was
+// given, and by one offset if it was given none. It returns the offsets of the records,
+// and how often it asked.
+func (w *wire) crawl(topic string, to int64, most int32) (offsets []int64, asked int) {
+	w.Helper()
+	for next := int64(0); next < to; asked++ {
+		req := kmsg.NewPtrFetchRequest()
+		req.MaxBytes = most
+		p := kmsg.NewFetchRequestTopicPartition()
+		p.FetchOffset, p.PartitionMaxBytes = next, most
+		req.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+		d := ask[*kmsg.FetchResponse](w, 11, req).Topics[0].Partitions[0]
+		if d.ErrorCode != 0 {
+			w.Fatalf("offset %d: error %d", next, d.ErrorCode)
+		}
+		got := false
+		for b := d.RecordBatches; len(b) > 0; {
+			h, err := batch.ReadHeader(b)
+			if err != nil {
+				w.Fatal(err)
+			}
+			if h.Size() > len(b) {
+				break
+			}
+			var decoder batch.Decoder
+			for r, err := range decoder.Records(b[:h.Size()]) {
+				if err != nil {
+					w.Fatal(err)
+				}
+				if at := h.BaseOffset + int64(r.OffsetDelta); at >= next {
+					offsets, next, got = append(offsets, at), at+1, true
+				}
+			}
+			b = b[h.Size():]
+		}
+		if !got {
+			next++
+		}
+	}
+	return offsets, asked
+}
+
+// A client that goes on behind the last record it was given, and not behind the
+// batch, is given what is next across any gap at once: in old records that were put
+// together too.
+func TestNoCrawlAcrossGaps(t *testing.T) {
+	for _, most := range []int32{1, 500, 1 << 20} {
+		n := start(t)
+		n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+		w, r := n.wire(), rand.New(rand.NewSource(2))
+		var want []int64
+		var end int64
+		seen := make(map[int]bool)
+		for i := range 300 {
+			ids := make([]int, 1+r.Intn(8))
+			for k := range ids {
+				ids[k] = r.Intn(1 + i)
+			}
+			h := batch.Header{ProducerID: batch.None, Attributes: batch.Attributes(0).With(batch.Codec(r.Intn(5)))}
+			if i == 299 {
+				ids = []int{300} // the end of what is there is reached by its batch
+			}
+			d := w.produced("orders", named(t, h, ids...))
+			if d.ErrorCode != 0 || d.BaseOffset != end {
+				t.Fatalf("%+v", d)
+			}
+			for k, id := range ids {
+				if !seen[id] {
+					want = append(want, end+int64(k))
+				}
+				seen[id] = true
+			}
+			end += int64(len(ids))
+		}
+		for _, tidy := range []bool{false, true} {
+			if tidy {
+				n.restart()
+				n.clean()
+				if n.broker.cleaner.counts.regrouped.Load() == 0 {
+					t.Error("nothing was put together")
+				}
+			}
+			got, asked := n.wire().crawl("orders", end, most)
+			if !slices.Equal(got, want) {
+				t.Errorf("most %d: offsets %v, want %v", most, got, want)
+			}
+			if asked > len(want) {
+				t.Errorf("most %d: %d records in %d requests", most, len(want), asked)
+			}
+		}
+	}
+}
