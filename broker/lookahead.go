@@ -63,12 +63,25 @@ func (s *sieve) lacks(i int) (names, compares bool) {
 	return namesFirsts(s.rules) && (fate == unique.Mark || fate == unique.Route), compares
 }
 
+const (
+	// mostOfCopies is how many bytes may be written of a batch's copies, for they are
+	// in one frame of the log with the rest of it.
+	mostOfCopies = 24 << 20
+	// headersOfCopy is about how many of them are each copy's headers.
+	headersOfCopy = 160
+)
+
 // mayPass refuses a batch with records that are refused, or have nowhere to go.
 func (s *sieve) mayPass(at partition.Turn) error {
 	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
+	var more int64 // bytes of what is written of copies
 	for i := range s.ids.Entries {
 		e := &s.ids.Entries[i]
-		switch p := s.fateOf(e); {
+		p := s.fateOf(e)
+		if p.Fate == unique.Mark || p.Fate == unique.Route {
+			more += e.Size + headersOfCopy
+		}
+		switch {
 		case s.rules.Shadow:
 		case p.Fate == unique.Reject && len(wrong) < mostWrong:
 			wrong = append(wrong, wrongRecord(int32(e.Offset-s.base), e.Verdict.String()))
@@ -85,6 +98,8 @@ func (s *sieve) mayPass(at partition.Turn) error {
 		return &recordsError{records: wrong, error: refuse(code.InvalidRecord,
 			"a batch with records whose ids are known, and the topic refuses them: %s=%v, %s=%v",
 			unique.SettingDuplicates, s.rules.Duplicates, unique.SettingConflicts, s.rules.Conflicts)}
+	case more > mostOfCopies:
+		return refuse(code.MessageTooLarge, "a batch with copies that take %d bytes with their headers, and %d is the most: send fewer records at once", more, mostOfCopies)
 	case s.joins:
 		return errAgain
 	}
