@@ -130,14 +130,35 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 			c.windows.failed(p.t, fmt.Errorf("partition %d, offset %d: %w", p.index, h.BaseOffset, err))
 			return nil
 		}
+		c.ids.Entries = c.inOrder(h.LastOffsetDelta, copies)
 		for i := range c.ids.Entries {
 			c.ids.Entries[i].Offset += h.BaseOffset
 		}
-		c.ids.Entries = append(c.ids.Entries, copies...)
 		entries = c.ids.Entries
 	}
 	c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})
 	return nil
+}
+
+// inOrder are the entries of the batch that was read, by their deltas, with those of
+// copies where no record stands.
+func (c *catchUp) inOrder(last int32, copies []ledger.Entry) (all []ledger.Entry) {
+	if len(copies) == 0 {
+		return c.ids.Entries
+	}
+	records, missing := c.ids.Entries, c.ids.Missing
+	for delta := int32(0); delta <= last && len(copies) > 0; delta++ {
+		switch {
+		case len(records) > 0 && records[0].Offset == int64(delta):
+			all, records = append(all, records[0]), records[1:]
+		case len(missing) > 0 && missing[0].Delta == delta:
+			missing = missing[1:]
+		default:
+			copies[0].Offset = int64(delta)
+			all, copies = append(all, copies[0]), copies[1:]
+		}
+	}
+	return append(all, records...)
 }
 
 // take has a partition's window take what the log has already.
@@ -170,6 +191,7 @@ func (c *catchUp) end(f wal.Frame) error {
 
 // take has the window take what the log has already.
 func (w *window) take(now int64, b ledger.Batch) error {
+	w.reached.Store(max(w.reached.Load(), now*int64(time.Millisecond)))
 	step, err := w.ledger.Begin(time.UnixMilli(now), &b)
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
-	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledger"
@@ -241,7 +240,9 @@ func (e *ending) without(c *claim, instead []partition.Instead, at partition.Tur
 			if err != nil {
 				return nil, err
 			}
-			instead, lost = append(instead, partition.Instead{In: p.in, Batch: b}), lost[n:]
+			if lost = lost[n:]; b != nil {
+				instead = append(instead, partition.Instead{In: p.in, Batch: b})
+			}
 		}
 	}
 	return instead, nil
@@ -264,13 +265,13 @@ func (c *claim) count(entries []ledger.Entry) {
 	}
 }
 
-// rewrite is what is left of the batch that holds the first of the lost entries, and
-// how many of them it holds. What the log has of it may have to be written first.
-// Those that go to other topics are added to what is beside.
+// rewrite is what is left of the batch that holds the first of the lost entries, nil
+// if that is gone, and how many of them it holds. What the log has of it may have to be
+// written first. Those that go to other topics are added to what is beside.
 func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partition.Turn) (b []byte, n int, err error) {
 	at, ok := p.in.Batch(lost[0].Offset)
 	if !ok {
-		return nil, 0, refuse(code.KafkaStorageError, "the record at offset %d of an open transaction is gone", lost[0].Offset)
+		return nil, 1, nil // somebody has deleted it
 	}
 	if err := e.ws.files.follow(); err != nil {
 		return nil, 0, err

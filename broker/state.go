@@ -108,11 +108,12 @@ func replayPartition(b *Broker, f wal.Frame) error {
 	}
 	r := partition.Replay{Partition: p}
 	switch f.Kind {
-	case partition.FrameIDs:
-		return nil // they are for windows: see catchUp
-	case frameBatch, partition.FrameSifted:
+	case frameBatch, partition.FrameSifted, partition.FrameIDs:
 		if now, _, err := partition.TimeOf(rest); err == nil {
 			b.time.stored(now)
+		}
+		if f.Kind == partition.FrameIDs {
+			return nil // they are for windows: see catchUp
 		}
 		return r.Batch(f.Kind, rest, f.File, f.Offset+4)
 	case partition.FrameCut:

@@ -196,7 +196,6 @@ func (m *warming) take(p *warmPart, b *warmBatch, pending bool) error {
 	if keeps := m.t.rules.window.Window.Time; keeps > 0 && m.ws.files.clock.now().Sub(time.UnixMilli(b.time)) > keeps {
 		return nil // its ids have left the window
 	}
-	m.w.reached.Store(max(m.w.reached.Load(), b.time*int64(time.Millisecond)))
 	ids := m.ws.readers.take()
 	defer m.ws.readers.put(ids)
 	if err := ids.Read(m.w.namer, p.index, b.b, m.ws.inflated); err != nil {

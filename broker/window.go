@@ -38,7 +38,8 @@ type window struct {
 	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
 	since    []int64      // by partition: the offset from which on it is; set before
 	whole    int64        // the time from which on it has had all ids, Unix ms; set before
-	reached  atomic.Int64 // while it is not: the time that it has come to, Unix ns
+	late     atomic.Bool  // the node is being opened, and it is not where the log is yet
+	reached  atomic.Int64 // while it is late or not enforced: the time that it has come to, Unix ns
 
 	finder finder
 
@@ -115,10 +116,10 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	return nil
 }
 
-// now is the ledger's time: the node's, or while the window is warming that of the
-// records that it has come to.
+// now is the ledger's time: the node's, or while the window takes what the log has
+// already, that of the records that it has come to.
 func (w *window) now(node *clock) time.Time {
-	if w.enforced.Load() {
+	if w.enforced.Load() && !w.late.Load() {
 		return node.now()
 	}
 	return time.Unix(0, w.reached.Load())

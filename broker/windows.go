@@ -63,6 +63,7 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	w.since, w.whole = s.since, s.whole
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
+	w.late.Store(true)
 	ws.enter(w)
 	return w
 }
@@ -211,6 +212,9 @@ func (ws *windows) open() error {
 		if err := ws.readPending(t); err != nil {
 			ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
 		}
+	}
+	for _, w := range ws.list() {
+		w.late.Store(false)
 	}
 	return ws.sweep()
 }
