@@ -120,7 +120,7 @@ func ofRecords() []Mutant {
 			"broker/partition/partition.go", "if !ok || a.log > synced {", "if !ok || a.log > synced+1<<30 {",
 		}}},
 		{"producers are not known after a restart", []Edit{{
-			"broker/partition/snapshot.go", "if h.Idempotent() {", "if false {",
+			"broker/partition/snapshot.go", "wrote(p.producers, &h, producer.Place{Offset: h.BaseOffset, Time: now})", "_ = now",
 		}}},
 		{"compaction drops the last record of a key", []Edit{{
 			"broker/compact/latest.go", "return ok && last > offset", "return ok && last >= offset",
@@ -169,7 +169,7 @@ func ofTransactions() []Mutant {
 			"broker/transactions.go", "t.endGroups(event)\n\treturn t.c.Apply(event)", "return t.c.Apply(event)",
 		}}},
 		{"open transactions are not known after a restart", []Edit{{
-			"broker/partition/snapshot.go", "p.producers.Apply(sender(&h),", "b := sender(&h)\n\t\tb.Transactional = false\n\t\tp.producers.Apply(b,",
+			"broker/partition/snapshot.go", "wrote(p.producers, &h, producer.Place{Offset: h.BaseOffset, Time: now})", "h.Attributes &^= batch.Transactional\n\twrote(p.producers, &h, producer.Place{Offset: h.BaseOffset, Time: now})",
 		}}},
 	}
 }

@@ -6,7 +6,7 @@ func ofWindows() []Mutant {
 		{"ids are remembered before their records are written", []Edit{{
 			"broker/windows.go", "follow: func() error { return b.wal.Sync(b.wal.End()) }", "follow: func() error { return nil }",
 		}, {
-			"broker/window.go", "const keepEvery = time.Second", "const keepEvery = time.Millisecond",
+			"broker/windows_tend.go", "keepEvery = time.Second", "keepEvery = time.Millisecond",
 		}}},
 		{"windows are not brought to where the log is", []Edit{{
 			"broker/catchup.go", "return wal.Walk(c.windows.wal(), first, c.frame)", "return nil",
