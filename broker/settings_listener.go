@@ -27,9 +27,12 @@ func mayDiffer(setting string) bool {
 
 // checkNode refuses settings that a node cannot have, those of single listeners too.
 func (c catalog) checkNode(given Settings) error {
-	node := maps.Clone(given)
+	node, topics := maps.Clone(given), newCatalog(topicSettings())
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		_, setting, ok := ofListener(name)
+		if of := topics[name]; of != nil && len(of.node) == 0 && c[name] == nil {
+			return refuse(code.InvalidConfig, "setting %s is one of topics: give it to a topic, as with kafka-configs.sh --entity-type topics", name)
+		}
 		if !ok {
 			continue
 		}

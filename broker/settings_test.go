@@ -33,6 +33,8 @@ func TestSettingsAreChecked(t *testing.T) {
 		{"log.cleaner.min.cleanable.ratio=1.5", "want a number from 0 to 1"},
 		{"log.cleaner.min.cleanable.ratio=NaN", "want a number from 0 to 1"},
 		{"group.consumer.session.timeout.ms=60000,group.consumer.heartbeat.interval.ms=15000", ""},
+		{"hapax.window.ms=1000", "setting hapax.window.ms is one of topics: give it to a topic"},
+		{"retention.ms=1000", "is log.retention.ms meant?"},
 		{"group.consumer.session.timeout.ms=30000", "setting group.consumer.session.timeout.ms=30000: want a number from 45000 to 60000, which are group.consumer.min.session.timeout.ms and"},
 		{"group.consumer.min.session.timeout.ms=30000,group.consumer.session.timeout.ms=30000", ""},
 		{"group.consumer.heartbeat.interval.ms=20000", "want a number from 5000 to 15000"},
