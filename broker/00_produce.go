@@ -78,6 +78,7 @@ func (p *producing) append(number int32, b *prepared) kmsg.ProduceResponseTopicP
 	done.Partition = number
 	appended, err := p.appendTo(b)
 	if b.sieve != nil {
+		b.sieve.settle()
 		p.b.windows.readers.put(b.sieve.ids)
 	}
 	p.b.counters.produced(&b.header, appended.Repeat, err)

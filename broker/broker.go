@@ -157,6 +157,7 @@ func (b *Broker) Serve(ctx context.Context) {
 	serving.Go(func() { b.ports.run(ctx) })
 	serving.Go(func() { b.windows.run(ctx) })
 	serving.Go(func() { b.windows.runWarming(ctx) })
+	serving.Go(func() { runDoubts(ctx, &b.windows) })
 	serving.Wait()
 }
 

@@ -94,7 +94,9 @@ func (s *sieve) mayPass(at partition.Turn) error {
 	}
 	switch {
 	case len(wrong) > 0:
-		s.w.count.copies(s.ids.Entries)
+		duplicates, conflicts := tally(s.ids.Entries)
+		s.w.count.duplicates.Add(duplicates)
+		s.w.count.conflicts.Add(conflicts)
 		return &recordsError{records: wrong, error: refuse(code.InvalidRecord,
 			"a batch with records whose ids are known, and the topic refuses them: %s=%v, %s=%v",
 			unique.SettingDuplicates, s.rules.Duplicates, unique.SettingConflicts, s.rules.Conflicts)}

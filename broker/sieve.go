@@ -30,6 +30,8 @@ type sieve struct {
 	routes   []route
 	joined   bool // the transaction has the partitions of the routes
 
+	conflicts int64 // that are not counted yet
+
 	ids    *unique.Reader // of the batch's records
 	base   int64          // the offset that their entries' count from
 	copies []unique.Copy  // that are among them
@@ -145,8 +147,15 @@ func fateOf(rules *unique.Rules, v hapax.Verdict) unique.Policy {
 // count counts the batch's records by their verdicts.
 func (s *sieve) count() {
 	c := &s.w.count
-	c.verdicts(s.ids.Entries)
 	c.missing.Add(int64(len(s.ids.Missing)))
+	duplicates, conflicts := tally(s.ids.Entries)
+	c.unique.Add(int64(len(s.ids.Entries)) - duplicates - conflicts)
+	c.duplicates.Add(duplicates)
+	if s.doubts() {
+		s.conflicts = conflicts // see settle
+	} else {
+		c.conflicts.Add(conflicts)
+	}
 }
 
 // without is the batch without what does not pass, and what goes elsewhere instead.

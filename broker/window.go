@@ -58,14 +58,8 @@ type windowCounters struct {
 	unique, duplicates, conflicts, missing atomic.Int64
 }
 
-// verdicts counts records by theirs.
-func (c *windowCounters) verdicts(entries []ledger.Entry) {
-	c.unique.Add(int64(len(entries)) - c.copies(entries))
-}
-
-// copies counts those that are not new, and returns how many they are.
-func (c *windowCounters) copies(entries []ledger.Entry) int64 {
-	var duplicates, conflicts int64
+// tally counts the entries that are no first ones.
+func tally(entries []ledger.Entry) (duplicates, conflicts int64) {
 	for i := range entries {
 		switch entries[i].Verdict {
 		case hapax.Duplicate:
@@ -74,9 +68,7 @@ func (c *windowCounters) copies(entries []ledger.Entry) int64 {
 			conflicts++
 		}
 	}
-	c.duplicates.Add(duplicates)
-	c.conflicts.Add(conflicts)
-	return duplicates + conflicts
+	return duplicates, conflicts
 }
 
 func compareWindows(a, b *window) int { return cmp.Compare(a.number, b.number) }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -45,6 +46,29 @@ func TestCopiesJoinTheirTransaction(t *testing.T) {
 		found, err := p.Read(0, 1<<20, true, true)
 		if want := 1 - len(found.Aborted); err != nil || bool(commit) != (want == 1) {
 			t.Errorf("aborted: %v, %v", found.Aborted, err)
+		}
+	}
+}
+
+// What says the same in JSON as the first record with its id is counted as a copy, and
+// else as a conflict, also where both have one fate.
+func TestConflictsAreLookedInto(t *testing.T) {
+	for _, mode := range []string{"enforce", "shadow"} {
+		f := newFates(t, start(t), "drop", "drop", "first")
+		f.alter("orders", map[string]string{"hapax.mode": mode})
+		c := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		f.sendAll(c, order(1, 0, false), order(1, 0, true), order(2, 0, false))
+		f.sendAll(c, order(1, 0, true), order(2, 1, false), order(2, 0, false), order(3, 0, false), order(3, 1, true))
+		count := &f.broker.topics.named("orders").window.count
+		for tick := time.NewTicker(time.Millisecond); count.duplicates.Load()+count.conflicts.Load() < 5; {
+			select {
+			case <-f.ctx.Done():
+				t.Fatal("conflicts are not looked into")
+			case <-tick.C:
+			}
+		}
+		if u, d, c := count.unique.Load(), count.duplicates.Load(), count.conflicts.Load(); u != 3 || d != 3 || c != 2 {
+			t.Errorf("%s: %d new, %d duplicates, %d conflicts, want 3, 3, 2", mode, u, d, c)
 		}
 	}
 }
