@@ -2,12 +2,14 @@ package broker
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
+	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledger"
@@ -86,6 +88,9 @@ func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []parti
 	now := e.ws.files.clock.now()
 	if err = e.begin(in, now); err == nil {
 		instead, err = e.admit(now, at)
+	}
+	if errors.Is(err, hapax.ErrFull) {
+		err = refuse(code.CoordinatorLoadInProgress, "the window of a topic in the transaction is full: %v", err)
 	}
 	if err != nil {
 		err = fmt.Errorf("ask a topic's window: %w", err)
