@@ -37,6 +37,8 @@ type claim struct {
 	parts []claimed
 	step  *ledger.Step
 
+	failed bool // the window has: it takes the ids from the log when the node is started again
+
 	own    firsts // the transaction's ids
 	others firsts // of them, those that the window had before, and that matter
 }
@@ -103,14 +105,25 @@ func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []parti
 // begin begins a step of each window, when all that is to be known is.
 func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 	for _, parts := range e.ws.pending.parts(e.producer) {
-		if c := newClaim(e.ws, parts, in); c != nil {
-			e.claims = append(e.claims, c)
-			if err := c.find(&e.ws.pending, e.producer, now); err != nil {
-				return err
-			}
+		c, err := newClaim(e.ws, parts, in)
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			continue
+		}
+		e.claims = append(e.claims, c)
+		if c.failed {
+			continue
+		}
+		if err := c.find(&e.ws.pending, e.producer, now); err != nil {
+			return err
 		}
 	}
 	for _, c := range e.claims {
+		if c.failed {
+			continue
+		}
 		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err != nil {
 			return err
 		}
@@ -122,10 +135,13 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 // that others have.
 func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.Instead, err error) {
 	for _, c := range e.claims {
-		if err = c.step.Admit(); err == nil {
-			err = e.log(c, now.UnixMilli())
+		if !c.failed {
+			err = c.step.Admit()
 		}
 		if err == nil {
+			err = e.log(c, now.UnixMilli())
+		}
+		if err == nil && !c.failed {
 			instead, err = e.without(c, instead, at)
 		}
 		if err != nil {
@@ -136,8 +152,8 @@ func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.In
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window
-// or all of its partitions are over.
-func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) *claim {
+// or all of its partitions are over, and an error if it is about to be open again.
+func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*claim, error) {
 	c := &claim{}
 	for _, p := range in {
 		if part := parts[p.Number()]; part != nil {
@@ -146,19 +162,25 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) *c
 		}
 	}
 	if c.w == nil {
-		return nil
+		return nil, nil
 	}
 	t := ws.topics.byID(c.w.topic)
 	if t == nil || t.window != c.w {
-		return nil
+		return nil, nil
 	}
 	c.topic, c.rules = t, t.rules.window
 	c.w.mu.Lock()
-	if c.w.err != nil {
+	switch {
+	case c.w.err == errWindowReopens:
 		c.w.mu.Unlock()
-		return nil
+		return nil, refuse(code.ConcurrentTransactions, "the window of topic %q takes over other settings: try again", t.name)
+	case c.w.err == errWindowOver:
+		c.w.mu.Unlock()
+		return nil, nil
+	case c.w.err != nil:
+		c.failed = true
 	}
-	return c
+	return c, nil
 }
 
 // batches are what the window is asked about.

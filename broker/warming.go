@@ -23,6 +23,7 @@ type warming struct {
 	w     *window
 	parts []*warmPart
 	most  int   // bytes that are read of a partition at a time
+	open  int   // ids of transactions that were open when they were read
 	whole int64 // the time from which on it has all ids, Unix ms; 0: nothing was read
 }
 
@@ -33,9 +34,9 @@ type warmPart struct {
 	next    int64 // the offset to go on from
 	batches []byte
 	at      []warmBatch
-	aborted []partition.Aborted
-	time    int64 // of the last batch, Unix ms
-	lacks   bool  // records before those that are read next
+	open    []warmOpen // of transactions that were open when they were read
+	time    int64      // of the last batch, Unix ms
+	lacks   bool       // records before those that are read next
 }
 
 // warmBatch is a batch that was read.
@@ -43,6 +44,12 @@ type warmBatch struct {
 	batch.Header
 	b    []byte
 	time int64 // when it was appended, Unix ms
+}
+
+// warmOpen is a batch of a transaction that was open when it was read.
+type warmOpen struct {
+	warmBatch // without its bytes
+	entries   []ledger.Entry
 }
 
 const (
@@ -65,7 +72,7 @@ func newWarming(ws *windows, t *topic) *warming {
 func (m *warming) grow(t *topic) {
 	for i := len(m.parts); i < len(t.partitions); i++ {
 		p := t.partitions[i]
-		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: m.w.followed(int32(i)) + 1, lacks: p.Start() > 0})
+		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: max(m.w.followed(int32(i)), 0), lacks: p.Start() > 0})
 	}
 	m.t = t
 }
@@ -73,7 +80,10 @@ func (m *warming) grow(t *topic) {
 // run warms the window, and enforces it unless ctx ends or the window does.
 func (m *warming) run(ctx context.Context) error {
 	for pass := 0; pass < warmPasses && m.left() > warmRest; pass++ {
-		if err := m.pass(ctx, true); err != nil {
+		if err := m.pass(ctx); err != nil {
+			return err
+		}
+		if err := m.settle(false); err != nil {
 			return err
 		}
 	}
@@ -86,14 +96,13 @@ func (m *warming) run(ctx context.Context) error {
 // left is how many offsets there are that were not read.
 func (m *warming) left() (n int64) {
 	for _, p := range m.parts {
-		n += p.Limit(true) - p.next
+		n += p.Limit(false) - p.next
 	}
 	return n
 }
 
-// pass takes what there is, the oldest first; stable is to leave out what is behind
-// the first open transaction of a partition.
-func (m *warming) pass(ctx context.Context, stable bool) error {
+// pass takes what there is, the oldest first.
+func (m *warming) pass(ctx context.Context) error {
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -101,7 +110,7 @@ func (m *warming) pass(ctx context.Context, stable bool) error {
 		var oldest *warmPart
 		for _, p := range m.parts {
 			if len(p.at) == 0 {
-				if err := m.read(p, stable); err != nil {
+				if err := m.read(p); err != nil {
 					return fmt.Errorf("partition %d: %w", p.index, err)
 				}
 			}
@@ -117,22 +126,21 @@ func (m *warming) pass(ctx context.Context, stable bool) error {
 		if m.whole == 0 {
 			m.whole = b.time
 		}
-		if err := m.take(oldest, &b, !stable); err != nil {
+		if err := m.take(oldest, &b); err != nil {
 			return fmt.Errorf("partition %d, offset %d: %w", oldest.index, b.BaseOffset, err)
 		}
 	}
 }
 
 // read reads some of a partition's batches.
-func (m *warming) read(p *warmPart, stable bool) error {
+func (m *warming) read(p *warmPart) error {
 	if start := p.Start(); start > p.next {
 		p.next, p.lacks = start, true
 	}
-	found, err := p.Read(p.next, m.most, true, stable)
+	found, err := p.Read(p.next, m.most, true, false)
 	if err != nil || len(found.Extents) == 0 {
 		return err
 	}
-	p.aborted = p.Aborted(p.next)
 	p.batches = p.batches[:0]
 	for i := range found.Extents {
 		if err := m.readExtent(p, found.Extents[i]); err != nil {
@@ -182,19 +190,13 @@ func timeOf(head []byte, h *batch.Header, number uint32, first bool, now int64) 
 	return min(h.MaxTimestamp, now)
 }
 
-// take has the window take a batch. With pending, what is in open transactions is
-// kept for their ends.
-func (m *warming) take(p *warmPart, b *warmBatch, pending bool) error {
-	if b.Attributes.Has(batch.Transactional) {
-		if isAborted(p.aborted, b) {
-			return nil
-		}
-		if pending && p.IsOpen(b.ProducerID, b.BaseOffset) {
-			return nil // see readPending
-		}
-	}
-	if keeps := m.t.rules.window.Window.Time; keeps > 0 && m.ws.files.clock.now().Sub(time.UnixMilli(b.time)) > keeps {
-		return nil // its ids have left the window
+// take has the window take a batch, unless it is of a transaction that is open or
+// was aborted.
+func (m *warming) take(p *warmPart, b *warmBatch) error {
+	transactional := b.Attributes.Has(batch.Transactional)
+	open := transactional && p.IsOpen(b.ProducerID, b.BaseOffset)
+	if transactional && !open && p.isAborted(b) {
+		return nil
 	}
 	ids := m.ws.readers.take()
 	defer m.ws.readers.put(ids)
@@ -204,22 +206,63 @@ func (m *warming) take(p *warmPart, b *warmBatch, pending bool) error {
 	for i := range ids.Entries {
 		ids.Entries[i].Offset += b.BaseOffset
 	}
+	if !open {
+		return m.admit(p, b, ids.Entries)
+	}
+	if m.open += len(ids.Entries); m.open > mostOpenIDs {
+		return refuse(code.TransactionAbortable, "the topic's open transactions have more than %d ids: it goes on when they have ended", mostOpenIDs)
+	}
+	p.open = append(p.open, warmOpen{warmBatch{Header: b.Header, time: b.time}, slices.Clone(ids.Entries)})
+	return nil
+}
+
+// admit has the window take the ids of a batch. It has followed the partition only
+// as far as no transaction is open, to go on from there after a crash.
+func (m *warming) admit(p *warmPart, b *warmBatch, entries []ledger.Entry) error {
+	if keeps := m.t.rules.window.Window.Time; keeps > 0 && m.ws.files.clock.now().Sub(time.UnixMilli(b.time)) > keeps {
+		return nil // its ids have left the window
+	}
+	through := b.LastOffset()
+	if len(p.open) > 0 {
+		through = max(min(through, p.open[0].BaseOffset-1), 0)
+	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	if m.w.err != nil {
 		return m.w.err
 	}
-	return m.w.take(b.time, ledger.Batch{Source: source(p.index), Entries: ids.Entries, Through: b.LastOffset()})
+	return m.w.take(b.time, ledger.Batch{Source: source(p.index), Entries: entries, Through: through})
+}
+
+// settle has the window take what was open when it was read and is committed by
+// now. With last, what is open still is kept for its end.
+func (m *warming) settle(last bool) error {
+	for _, p := range m.parts {
+		open := p.open
+		p.open = nil
+		for _, o := range open {
+			switch {
+			case p.IsOpen(o.ProducerID, o.BaseOffset):
+				if p.open = append(p.open, o); last {
+					m.ws.pending.add(o.ProducerID, p.Number(), m.w, p.index, o.entries)
+				}
+				continue
+			case !p.isAborted(&o.warmBatch):
+				if err := m.admit(p, &o.warmBatch, o.entries); err != nil {
+					return err
+				}
+			}
+			m.open -= len(o.entries)
+		}
+	}
+	return nil
 }
 
 // isAborted tells whether a batch is of an aborted transaction.
-func isAborted(aborted []partition.Aborted, b *warmBatch) bool {
-	for _, a := range aborted {
-		if a.Producer == b.ProducerID && a.First <= b.BaseOffset && b.BaseOffset < a.Last {
-			return true
-		}
-	}
-	return false
+func (p *warmPart) isAborted(b *warmBatch) bool {
+	return slices.ContainsFunc(p.Aborted(b.BaseOffset), func(a partition.Aborted) bool {
+		return a.Producer == b.ProducerID && a.First <= b.BaseOffset && b.BaseOffset < a.Last
+	})
 }
 
 // finish takes the rest, and enforces the window from here on. Nobody is between
@@ -233,10 +276,11 @@ func (m *warming) finish(ctx context.Context) error {
 	if err := m.ws.files.follow(); err != nil {
 		return err
 	}
-	if err := m.pass(ctx, false); err != nil {
+	if err := m.pass(ctx); err != nil {
 		return err
 	}
-	if err := m.ws.readPending(m.t); err != nil {
+	m.ws.pending.forget(m.w)
+	if err := m.settle(true); err != nil {
 		return err
 	}
 	if err := m.w.ledger.Sync(ctx); err != nil {

@@ -90,7 +90,7 @@ type windowFiles struct {
 // keeps it within 20 bytes an id, and 30 with digests.
 const windowGrowth = 0.1
 
-// open opens the ledger, which is made if there is none.
+// open opens the ledger, which is made if there is none. Nobody else uses the window.
 func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err := in.fs.MkdirAll(w.dir); err != nil {
 		return err
@@ -104,6 +104,8 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err != nil {
 		return fmt.Errorf("open the window: %w", err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.ledger, w.namer = l, rules.Namer(l.Hasher(""))
 	return nil
 }
@@ -138,18 +140,28 @@ func (w *window) works() bool {
 // reopen opens the ledger with other rules, of the same window.
 func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	w.mu.Lock()
+	if w.err != nil {
+		defer w.mu.Unlock()
+		return w.err
+	}
+	w.err = errWindowReopens // till then nobody uses the ledger, nor waits for it
+	w.mu.Unlock()
+	err := w.ledger.Close()
+	if err == nil {
+		err = w.open(in, rules)
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err == nil {
-		w.err = w.ledger.Close()
-	}
-	if w.err == nil {
-		w.err = w.open(in, rules)
-	}
-	return w.err
+	w.err = err
+	return err
 }
 
-// errWindowOver is what a batch gets that comes too late for a window.
-var errWindowOver = refuse(code.NotLeaderOrFollower, "the topic's window has just ended: send the batch again")
+// What a batch gets that comes too late for a window, or while it takes over other
+// settings. Clients send it again.
+var (
+	errWindowOver    = refuse(code.NotLeaderOrFollower, "the topic's window has just ended: send the batch again")
+	errWindowReopens = refuse(code.NotLeaderOrFollower, "the topic's window takes over other settings: send the batch again")
+)
 
 // close closes the ledger, which then has all steps on disk, for a reason.
 func (w *window) close(reason error) (err error) {
