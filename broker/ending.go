@@ -275,21 +275,12 @@ func (e *ending) without(c *claim, instead []partition.Instead, at partition.Tur
 	return instead, nil
 }
 
-// count counts the records that turn out to be copies at last: they were counted as
-// new ones.
+// count counts the records that a transaction commits.
 func (c *claim) count(entries []ledger.Entry) {
-	n := &c.w.count
-	for i := range entries {
-		switch entries[i].Verdict {
-		case hapax.Duplicate:
-			n.duplicates.Add(1)
-		case hapax.Conflict:
-			n.conflicts.Add(1)
-		default:
-			continue
-		}
-		n.unique.Add(-1)
-	}
+	duplicates, conflicts := tally(entries)
+	c.w.count.unique.Add(int64(len(entries)) - duplicates - conflicts)
+	c.w.count.duplicates.Add(duplicates)
+	c.w.count.conflicts.Add(conflicts)
 }
 
 // rewrite is what is left of the batch that holds the first of the lost entries, nil

@@ -144,12 +144,18 @@ func fateOf(rules *unique.Rules, v hapax.Verdict) unique.Policy {
 	return unique.Policy{Fate: unique.Accept}
 }
 
-// count counts the batch's records by their verdicts.
+// count counts the batch's records by their verdicts. What a transaction has beside
+// the copies that it is without is counted when it commits.
 func (s *sieve) count() {
 	c := &s.w.count
 	c.missing.Add(int64(len(s.ids.Missing)))
+	if s.inTransaction() && s.rules.Shadow {
+		return
+	}
 	duplicates, conflicts := tally(s.ids.Entries)
-	c.unique.Add(int64(len(s.ids.Entries)) - duplicates - conflicts)
+	if !s.inTransaction() {
+		c.unique.Add(int64(len(s.ids.Entries)) - duplicates - conflicts)
+	}
 	c.duplicates.Add(duplicates)
 	if s.doubts() {
 		s.conflicts = conflicts // see settle
@@ -220,8 +226,15 @@ func (s *sieve) stays() (all []ledger.Entry) {
 	return all
 }
 
+// mostSieved is how many bytes a batch for a topic with a window may have, so that
+// it goes into one frame of the log with what becomes of it.
+const mostSieved = 32 << 20
+
 // sieve reads the ids of a batch that is about to be appended.
 func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
+	if len(b.bytes) > mostSieved {
+		return nil, refuse(code.MessageTooLarge, "a batch of %d bytes, and a topic with a window takes up to %d at once", len(b.bytes), mostSieved)
+	}
 	_, namer, err := t.window.opened()
 	if err != nil {
 		return nil, err
