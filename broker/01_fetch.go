@@ -145,6 +145,7 @@ func (f *fetching) fill(into *fetched) {
 		for j := range ft.partitions {
 			d := &done.partitions[j]
 			f.read(d, &ft.partitions[j], &into.open, left, left == f.most)
+			d.pass(into.version)
 			left -= d.size()
 		}
 		into.topics = append(into.topics, done)

@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/binary"
 
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
 )
@@ -27,6 +28,7 @@ type fetchedPartition struct {
 	number int32
 	err    code.Error
 	partition.Reading
+	past int64 // without extents: the offset behind gaps that there is nothing behind; 0: there are none
 }
 
 // size is the bytes of the batches.
@@ -100,6 +102,11 @@ func (f *fetched) partition(e *encoder, p *fetchedPartition) {
 	}
 	if f.version >= 11 {
 		e.int32(-1) // no replica is preferred
+	}
+	if p.past > 0 {
+		e.bytes(batch.MarkerSize)
+		e.b = batch.AppendPassed(e.b, p.past-1, leaderEpoch)
+		return
 	}
 	e.bytes(p.size()) // never null, which means corrupt to librdkafka
 }

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"slices"
+
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
@@ -29,6 +31,23 @@ func (f *fetching) skip(p *fetchPartition, open *openFiles, r *partition.Reading
 		*r = next
 	}
 	return nil
+}
+
+// pass leaves batches without records out of what is given. If there is nothing else, a
+// control record takes its readers past the last of them: librdkafka 2.16 takes it for
+// a fault, that of a record too large to fetch, if it is given nothing but batches
+// without records for the eleventh time. kafka-go 0.4 takes any control record for a
+// message; it knows no version above 10, for which the last batch is given.
+func (p *fetchedPartition) pass(version int16) {
+	empty := func(e partition.Extent) bool { return !e.Run && e.Length == batch.HeaderSize }
+	last := len(p.Extents) - 1
+	if last < 0 || slices.ContainsFunc(p.Extents, func(e partition.Extent) bool { return !empty(e) }) {
+		p.Extents = slices.DeleteFunc(p.Extents, empty)
+		return
+	}
+	if version > 10 {
+		p.Extents, p.past = nil, p.Extents[last].Last+1
+	}
 }
 
 // over tells whether an extent holds no record from an offset on. Where it begins

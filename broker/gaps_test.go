@@ -102,3 +102,43 @@ func TestNoCrawlAcrossGaps(t *testing.T) {
 		}
 	}
 }
+
+// given are the batches that a fetch is given.
+func (w *wire) given(topic string, version int16, offset int64) (all []batch.Header) {
+	w.Helper()
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxBytes = 1 << 20
+	p := kmsg.NewFetchRequestTopicPartition()
+	p.FetchOffset, p.PartitionMaxBytes = offset, 1<<20
+	req.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{p}}}
+	for b := ask[*kmsg.FetchResponse](w, version, req).Topics[0].Partitions[0].RecordBatches; len(b) > 0; {
+		h, err := batch.ReadHeader(b)
+		if err != nil {
+			w.Fatal(err)
+		}
+		all, b = append(all, h), b[h.Size():]
+	}
+	return all
+}
+
+// Batches without records are not given. Where nothing is behind them a control record
+// is, at their last offset; to clients that may not know what that is the last batch.
+func TestBatchesWithoutRecords(t *testing.T) {
+	n := start(t)
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+	w := n.wire()
+	for _, ids := range [][]int{{1, 2}, {1, 2}, {2}, {3}, {1, 3, 2}, {3}} { // at 0, 2, 4, 5, 6, 9
+		if d := w.produced("orders", named(t, batch.Header{ProducerID: batch.None}, ids...)); d.ErrorCode != 0 {
+			t.Fatalf("%+v", d)
+		}
+	}
+	if got := w.given("orders", 11, 0); len(got) != 2 || got[0].BaseOffset != 0 || got[1].BaseOffset != 5 {
+		t.Errorf("from 0 on: %+v", got)
+	}
+	if got := w.given("orders", 11, 6); len(got) != 1 || !got[0].Attributes.Has(batch.Control) || got[0].BaseOffset != 9 {
+		t.Errorf("behind all records: %+v", got)
+	}
+	if got := w.given("orders", 10, 6); len(got) != 1 || got[0].Count != 0 || got[0].BaseOffset != 9 {
+		t.Errorf("behind all records, to an old client: %+v", got)
+	}
+}

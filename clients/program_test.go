@@ -18,7 +18,7 @@ type client struct {
 	argv   []string // what runs its program
 	needs  string   // the file that scripts/clients puts there for it; "" for none
 	codecs string
-	lacks  []string // of: consumer protocol, transform, killed broker; and lines of admin
+	lacks  []string // of: consumer protocol, transform, killed broker, gaps; and lines of admin
 }
 
 // installed is where scripts/clients puts what is not of the operating system.
@@ -39,7 +39,7 @@ func clients() []client {
 		{name: "sarama", argv: []string{filepath.Join(programs, "sarama")}, codecs: all,
 			lacks: []string{"consumer protocol"}},
 		{name: "kafka-go", argv: []string{filepath.Join(programs, "kafkago")}, codecs: all,
-			lacks: []string{"consumer protocol", "transform", "records 5"}},
+			lacks: []string{"consumer protocol", "transform", "records 5", "gaps"}},
 		{name: "kafkajs", argv: []string{"node", "node/client.js"}, needs: node, codecs: "none gzip snappy",
 			lacks: []string{"consumer protocol", "offset 0=none"}},
 	}

@@ -126,6 +126,27 @@ func AppendMarker(dst []byte, m Marker) []byte {
 	return dst
 }
 
+// typePassed is that of a control record which says nothing: clients pass over types
+// that they do not know.
+const typePassed = 0x7fff
+
+// AppendPassed appends a control batch that only takes its readers past an offset:
+// MarkerSize bytes.
+func AppendPassed(dst []byte, offset int64, epoch int32) []byte {
+	var key [markerKey]byte
+	var value [markerValue]byte
+	binary.BigEndian.PutUint16(key[2:], typePassed)
+	h := Header{
+		BaseOffset: offset, LeaderEpoch: epoch, Attributes: Control,
+		ProducerID: None, ProducerEpoch: None, BaseSequence: None, Count: 1,
+	}
+	start := len(dst)
+	r := Record{Key: key[:], Value: value[:]}
+	dst, _ = r.append(h.appendTo(dst), nil)
+	finish(dst[start:])
+	return dst
+}
+
 // ReadMarker reads the batch b as a marker.
 func ReadMarker(b []byte) (Marker, error) {
 	h, err := ReadHeader(b)
