@@ -236,11 +236,9 @@ func (a *audience) commit(p *poller) {
 	codes, e := a.groups.DecideCommit(CommitRequest{
 		Version: 9, Group: theGroup, Member: p.id, Generation: epoch, Producer: NoProducer, Retention: -1, Offsets: []Offset{{Partition: at}},
 	}, a.now)
-	held, holds := find(slices.Concat(m.Assigned, m.Revoking), at)
-	if !holds {
-		slices.SortFunc(m.Revoking, compareHeld)
-		held, holds = find(m.Revoking, at)
-	}
+	all := slices.Concat(m.Assigned, m.Revoking)
+	slices.SortFunc(all, compareHeld)
+	held, holds := find(all, at)
 	want := code.StaleMemberEpoch
 	if epoch == m.Epoch || m.Epoch != left && epoch < m.Epoch && holds && held.Since <= epoch {
 		want = code.None
