@@ -110,6 +110,12 @@ func (r *reader) passing(err error) bool {
 	return errors.As(err, &early) || errors.As(err, &broken) || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed)
 }
 
+// The types of control records that end transactions, in their keys: 0 aborts.
+const (
+	commitEnd  = 1
+	unknownEnd = 0xffff
+)
+
 // see demands that all comes in the order in which it was written.
 func (r *reader) see(x *kgo.Record) {
 	at := place{x.Topic, x.Partition}
@@ -120,7 +126,14 @@ func (r *reader) see(x *kgo.Record) {
 	r.next[at] = x.Offset + 1
 	switch {
 	case e.control:
-		e.value, e.commit = "", len(x.Key) == 4 && binary.BigEndian.Uint16(x.Key[2:]) == 1
+		end := uint16(unknownEnd)
+		if len(x.Key) == 4 {
+			end = binary.BigEndian.Uint16(x.Key[2:])
+		}
+		if at.topic == once && end > commitEnd {
+			return // it takes readers past copies, until something is behind them
+		}
+		e.value, e.commit = "", end == commitEnd
 	case e.value == seal:
 		r.sealed[at] = true
 	default:
