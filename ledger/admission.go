@@ -30,7 +30,7 @@ func (a *admission) admit(entries []Entry) error {
 			keys[i] = window.KeyOf(entries[i].Fingerprint)
 			spots[i] = l.hot.table.Spot(keys[i])
 		}
-		l.hot.table.Load(keys[:n], spots[:n])
+		l.hot.table.Load(keys[:n], spots[:n], &l.stripes[0].live)
 		epoch := l.hot.table.Epoch()
 		for i := range n {
 			if l.hot.table.Epoch() != epoch {

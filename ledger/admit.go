@@ -190,7 +190,7 @@ func (l *Ledger) admitGroup(w *piece, entries []Entry, at int) (conflicts, conte
 		spots[j] = l.hot.table.Spot(keys[j])
 	}
 	if l.stripes[first].left > 0 { // else the ledger may be closed, and its memory gone
-		l.hot.table.Load(keys, spots)
+		l.hot.table.Load(keys, spots, &l.stripes[first].live)
 	}
 	for j, i := range group {
 		e := &entries[i]

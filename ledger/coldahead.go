@@ -86,7 +86,7 @@ func (a *coldAhead) add(h *hot, entries []Entry) {
 		keys[i] = window.KeyOf(entries[i].Fingerprint)
 		spots[i] = h.table.Spot(keys[i])
 	}
-	h.table.Load(keys[:len(entries)], spots[:len(entries)])
+	h.table.Load(keys[:len(entries)], spots[:len(entries)], &h.stripes[0].live)
 	for _, k := range keys[:len(entries)] {
 		if _, was := h.table.Find(k); !h.stripes.of(k).live[was] {
 			a.asked = append(a.asked, coldAsked{key: k})

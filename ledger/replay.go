@@ -341,7 +341,7 @@ func (r *replay) keys(b *readBlock, at int, keys []window.Key, spots []window.Sp
 	l := r.l
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
-	l.hot.table.Load(keys, spots)
+	l.hot.table.Load(keys, spots, &l.stripes[0].live)
 	epoch := l.hot.table.Epoch()
 	for i, k := range keys {
 		if l.hot.table.Epoch() != epoch {
