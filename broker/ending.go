@@ -171,10 +171,10 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*
 	c.topic, c.rules = t, t.rules.window
 	c.w.mu.Lock()
 	switch {
-	case c.w.err == errWindowReopens:
+	case errors.Is(c.w.err, errWindowReopens):
 		c.w.mu.Unlock()
 		return nil, refuse(code.ConcurrentTransactions, "the window of topic %q takes over other settings: try again", t.name)
-	case c.w.err == errWindowOver:
+	case errors.Is(c.w.err, errWindowOver):
 		c.w.mu.Unlock()
 		return nil, nil
 	case c.w.err != nil:

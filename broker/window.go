@@ -187,20 +187,28 @@ func (w *window) behind() bool {
 // node's log before the one that is newest now are not needed for it from then on.
 func (w *window) keep(newest func() uint64) error {
 	w.mu.Lock()
-	l, steps, from, over := w.ledger, w.steps, newest(), w.err != nil
+	l, steps, from := w.ledger, w.steps, newest()
+	if w.err != nil {
+		l = nil
+	}
 	w.mu.Unlock()
-	if over || steps == w.durable.Load() {
+	if l == nil || steps == w.durable.Load() {
 		return nil
 	}
-	switch err := l.Sync(context.Background()); {
-	case errors.Is(err, hapax.ErrClosed): // it is open again, with other rules, or over
-		return nil
-	case err != nil:
-		return err
+	if err := l.Sync(context.Background()); err != nil {
+		return unlessClosed(err) // it is open again, with other rules, or over
 	}
 	w.from.Store(from)
 	w.durable.Store(steps)
 	return nil
+}
+
+// unlessClosed is err, but for that of a ledger that is closed.
+func unlessClosed(err error) error {
+	if errors.Is(err, hapax.ErrClosed) {
+		return nil
+	}
+	return err
 }
 
 // followed is the last offset of a partition that the ledger has followed; -1 if
