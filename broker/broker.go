@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -49,7 +50,7 @@ type Broker struct {
 	time      clock
 	retention retention
 	cleaner   cleaner
-	recoders  recoders
+	recoders  pool[batch.Recoder]
 
 	ports    ports
 	counters counters

@@ -35,7 +35,7 @@ func (c *catchUp) run() error {
 	c.of, c.ended = make(map[uint32]behind), make(map[uint32][]ledger.Entry)
 	first := c.windows.newest() + 1
 	for _, t := range c.windows.topics.list() {
-		if !t.window.works() || !t.window.enforced.Load() {
+		if !t.window.enforces() {
 			continue // it goes on warming
 		}
 		first = min(first, t.window.from.Load())
@@ -117,7 +117,7 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 	if err != nil {
 		return err
 	}
-	last := h.BaseOffset + int64(h.LastOffsetDelta)
+	last := h.LastOffset()
 	if last <= p.to || h.Attributes.Has(batch.Control) {
 		return nil
 	}
@@ -131,9 +131,7 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 			return nil
 		}
 		c.ids.Entries = c.inOrder(h.LastOffsetDelta, copies)
-		for i := range c.ids.Entries {
-			c.ids.Entries[i].Offset += h.BaseOffset
-		}
+		c.ids.Shift(h.BaseOffset)
 		entries = c.ids.Entries
 	}
 	c.take(number, p, now, ledger.Batch{Entries: entries, Through: last})

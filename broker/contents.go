@@ -90,13 +90,15 @@ func (c *contents) value(at unique.Place) (value []byte, ok bool, err error) {
 // find finds the record in what was read.
 func (c *contents) find(offset int64) (value []byte, ok bool, err error) {
 	for b := c.bytes; len(b) > 0; {
-		h, err := batch.ReadHeader(b)
+		one, rest, err := batch.Next(b)
 		if err != nil {
 			return nil, false, err
 		}
-		one := b[:h.Size()]
-		b = b[h.Size():]
-		if h.LastOffset() < offset {
+		h, err := batch.ReadHeader(one)
+		if err != nil {
+			return nil, false, err
+		}
+		if b = rest; h.LastOffset() < offset {
 			continue
 		}
 		for record, err := range c.decoder.Records(one) {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/partition"
@@ -12,48 +13,56 @@ import (
 func (ws *windows) readPending(t *topic) error {
 	ws.pending.forget(t.window)
 	for index, p := range t.partitions {
-		for _, from := range p.Producers() {
-			if from.FirstOffset == batch.None {
-				continue
-			}
-			if err := ws.readPendingOf(t.window, int32(index), p, from.ID, from.FirstOffset); err != nil {
-				return fmt.Errorf("topic %q, partition %d: %w", t.name, index, err)
-			}
+		if err := ws.readPendingOf(t.window, int32(index), p); err != nil {
+			return fmt.Errorf("topic %q, partition %d: %w", t.name, index, err)
 		}
 	}
 	return nil
 }
 
-// readPendingOf reads those of one producer, from an offset of a partition on.
-func (ws *windows) readPendingOf(w *window, index int32, p *partition.Partition, producer, offset int64) error {
+// readPendingOf reads those of a partition, from the first that is open on.
+func (ws *windows) readPendingOf(w *window, index int32, p *partition.Partition) error {
+	open := make(map[int64]int64) // where producers' open transactions begin
+	next := int64(math.MaxInt64)
+	for _, from := range p.Producers() {
+		if from.FirstOffset != batch.None {
+			open[from.ID] = from.FirstOffset
+			next = min(next, from.FirstOffset)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
 	ids := ws.readers.take()
 	defer ws.readers.put(ids)
 	for {
-		found, err := p.Read(max(offset, p.Start()), 1, true, false)
+		found, err := p.Read(max(next, p.Start()), 1, true, false)
 		if err != nil || len(found.Extents) == 0 {
 			return err
 		}
-		at := found.Extents[0]
 		b, err := ws.records.load(found.Extents[:1])
 		if err != nil {
 			return err
 		}
-		for len(b) > 0 {
-			h, err := batch.ReadHeader(b)
+		err = eachBatch(b, func(one []byte) error {
+			h, err := batch.ReadHeader(one)
 			if err != nil {
 				return err
 			}
-			if h.ProducerID == producer && h.Attributes.Has(batch.Transactional) && !h.Attributes.Has(batch.Control) && h.BaseOffset >= offset {
-				if err := ids.Read(w.namer, index, b[:h.Size()], ws.inflated); err != nil {
-					return err
-				}
-				for i := range ids.Entries {
-					ids.Entries[i].Offset += h.BaseOffset
-				}
-				ws.pending.add(producer, p.Number(), w, index, ids.Entries)
+			first, ok := open[h.ProducerID]
+			if !ok || h.BaseOffset < first || !h.Attributes.Has(batch.Transactional) || h.Attributes.Has(batch.Control) {
+				return nil
 			}
-			b = b[h.Size():]
+			if err := ids.Read(w.namer, index, one, ws.inflated); err != nil {
+				return err
+			}
+			ids.Shift(h.BaseOffset)
+			ws.pending.add(h.ProducerID, p.Number(), w, index, ids.Entries)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-		offset = at.Last + 1
+		next = found.Extents[0].Last + 1
 	}
 }

@@ -97,7 +97,7 @@ func (t *topic) fits(size int) error {
 // as large as a request.
 func (p *producing) recode(t *topic, b *prepared) error {
 	r := p.b.recoders.take()
-	defer p.b.recoders.free.Put(r)
+	defer p.b.recoders.put(r)
 	recoded, err := r.Append(nil, b.bytes, t.rules.codec)
 	if err != nil {
 		return fmt.Errorf("compress a batch by %v: %w", t.rules.codec, err)
@@ -119,7 +119,7 @@ const mostWrong = 1000
 // checkKeys refuses a batch for a compacted topic that has records without keys.
 func (p *producing) checkKeys(t *topic, b *prepared) error {
 	reader := p.b.recoders.take()
-	defer p.b.recoders.free.Put(reader)
+	defer p.b.recoders.put(reader)
 	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
 	for record, err := range reader.Records(b.bytes) {
 		if err != nil {
@@ -152,7 +152,7 @@ func (p *producing) checkTimes(r *topicRules, b *prepared) error {
 		return nil
 	}
 	reader := p.b.recoders.take()
-	defer p.b.recoders.free.Put(reader)
+	defer p.b.recoders.put(reader)
 	var wrong []kmsg.ProduceResponseTopicPartitionErrorRecord
 	for record, err := range reader.Records(b.bytes) {
 		if err != nil {
@@ -195,12 +195,14 @@ func wrongRecordsOf(err error) []kmsg.ProduceResponseTopicPartitionErrorRecord {
 	return nil
 }
 
-// recoders keeps them from one request to another.
-type recoders struct{ free sync.Pool } // of *batch.Recoder
+// pool keeps things whose zero value is ready from one use to another.
+type pool[T any] struct{ free sync.Pool } // of *T
 
-func (rs *recoders) take() *batch.Recoder {
-	if r, ok := rs.free.Get().(*batch.Recoder); ok {
-		return r
+func (p *pool[T]) take() *T {
+	if t, ok := p.free.Get().(*T); ok {
+		return t
 	}
-	return new(batch.Recoder)
+	return new(T)
 }
+
+func (p *pool[T]) put(t *T) { p.free.Put(t) }

@@ -74,9 +74,7 @@ func (s *sieve) pass(at partition.Turn) (sifted partition.Sifted, err error) {
 	if s.w.err != nil {
 		return sifted, s.w.err
 	}
-	for i := range s.ids.Entries {
-		s.ids.Entries[i].Offset += at.Base - s.base
-	}
+	s.ids.Shift(at.Base - s.base)
 	s.base = at.Base
 	s.asked = ledger.Batch{Source: source(s.index), Entries: s.ids.Entries, Through: at.Base + int64(s.last)}
 	s.step, err = s.w.ledger.Begin(time.UnixMilli(at.Now), &s.asked)

@@ -30,13 +30,12 @@ type warming struct {
 // warmPart is a partition as it is read.
 type warmPart struct {
 	partition.Old
-	index   int32
-	next    int64 // the offset to go on from
-	batches []byte
-	at      []warmBatch
-	open    []warmOpen // of transactions that were open when they were read
-	time    int64      // of the last batch, Unix ms
-	lacks   bool       // records before those that are read next
+	index int32
+	next  int64 // the offset to go on from
+	at    []warmBatch
+	open  []warmOpen // of transactions that were open when they were read
+	time  int64      // of the last batch, Unix ms
+	lacks bool       // records before those that are read next
 }
 
 // warmBatch is a batch that was read.
@@ -141,7 +140,6 @@ func (m *warming) read(p *warmPart) error {
 	if err != nil || len(found.Extents) == 0 {
 		return err
 	}
-	p.batches = p.batches[:0]
 	for i := range found.Extents {
 		if err := m.readExtent(p, found.Extents[i]); err != nil {
 			return err
@@ -161,22 +159,19 @@ func (m *warming) readExtent(p *warmPart, e partition.Extent) error {
 	if err != nil {
 		return err
 	}
-	head, b := all[:partition.HeadSize], all[partition.HeadSize:]
-	for first := true; len(b) > 0; first = false {
-		h, err := batch.ReadHeader(b)
+	head, first := all[:partition.HeadSize], true
+	return eachBatch(all[partition.HeadSize:], func(one []byte) error {
+		h, err := batch.ReadHeader(one)
 		if err != nil {
 			return err
 		}
-		if h.Size() > len(b) {
-			return refuse(code.CorruptMessage, "a batch is cut off")
-		}
 		p.time = max(p.time, timeOf(head, &h, p.Number(), first, m.ws.files.clock.newest()))
+		first = false
 		if h.LastOffset() >= p.next && !h.Attributes.Has(batch.Control) {
-			p.at = append(p.at, warmBatch{h, b[:h.Size()], p.time})
+			p.at = append(p.at, warmBatch{h, one, p.time})
 		}
-		b = b[h.Size():]
-	}
-	return nil
+		return nil
+	})
 }
 
 // timeOf is when a batch was appended. Where it stands as it was appended, that is
@@ -203,9 +198,7 @@ func (m *warming) take(p *warmPart, b *warmBatch) error {
 	if err := ids.Read(m.w.namer, p.index, b.b, m.ws.inflated); err != nil {
 		return err
 	}
-	for i := range ids.Entries {
-		ids.Entries[i].Offset += b.BaseOffset
-	}
+	ids.Shift(b.BaseOffset)
 	if !open {
 		return m.admit(p, b, ids.Entries)
 	}

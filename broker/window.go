@@ -137,6 +137,10 @@ func (w *window) works() bool {
 	return w.err == nil
 }
 
+// enforces tells whether there is a window that is open, and knows what its topic had
+// before it.
+func (w *window) enforces() bool { return w.works() && w.enforced.Load() }
+
 // reopen opens the ledger with other rules, of the same window.
 func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	w.mu.Lock()

@@ -34,7 +34,7 @@ type windows struct {
 	doubts   chan doubt
 	pending  openIDs
 	records  *records
-	readers  readers
+	readers  pool[unique.Reader]
 	inflated int // bytes that the records of a batch may become
 
 	mu   sync.Mutex
@@ -207,7 +207,7 @@ func (ws *windows) open() error {
 		return fmt.Errorf("bring windows to where the log is: %w", err)
 	}
 	for _, t := range ws.topics.list() {
-		if !t.window.works() || !t.window.enforced.Load() {
+		if !t.window.enforces() {
 			continue
 		}
 		if err := ws.readPending(t); err != nil {
@@ -223,7 +223,7 @@ func (ws *windows) open() error {
 // started lets the ids go whose time ended while the node was not running.
 func (ws *windows) started() {
 	for _, t := range ws.topics.list() {
-		if !t.window.works() || !t.window.enforced.Load() {
+		if !t.window.enforces() {
 			continue
 		}
 		gone, err := t.window.pass(ws.files.clock.now())
@@ -278,15 +278,3 @@ func (ws *windows) close() (err error) {
 	}
 	return err
 }
-
-// readers keeps them from one batch to another.
-type readers struct{ free sync.Pool } // of *unique.Reader
-
-func (rs *readers) take() *unique.Reader {
-	if r, ok := rs.free.Get().(*unique.Reader); ok {
-		return r
-	}
-	return new(unique.Reader)
-}
-
-func (rs *readers) put(r *unique.Reader) { rs.free.Put(r) }

@@ -303,6 +303,21 @@ func TestFollowersTakeSteps(t *testing.T) {
 	}
 }
 
+// takeStep has a ledger take a batch.
+func takeStep(t testing.TB, l *Ledger, now time.Time, batch *Batch) {
+	t.Helper()
+	s, err := l.Begin(now, batch)
+	if err == nil {
+		err = s.Admit()
+	}
+	if err == nil {
+		err = s.End()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // BenchmarkStep is what a step takes for each of its identities, all of them new,
 // beside ten million that are live.
 func BenchmarkStep(b *testing.B) {
@@ -316,17 +331,7 @@ func BenchmarkStep(b *testing.B) {
 	h, next := l.Hasher(""), int64(0)
 	var name [8]byte
 	step := func(batch *Batch) {
-		now := time.Unix(0, clock.Add(int64(time.Millisecond)))
-		s, err := l.Begin(now, batch)
-		if err == nil {
-			err = s.Admit()
-		}
-		if err == nil {
-			err = s.End()
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		takeStep(b, l, time.Unix(0, clock.Add(int64(time.Millisecond))), batch)
 	}
 	fill := func(batch *Batch) {
 		for i := range batch.Entries {

@@ -146,16 +146,7 @@ func BenchmarkOrigins(b *testing.B) {
 			keys[i] = h.Fingerprint(fmt.Append(nil, i))
 			batch.Entries = append(batch.Entries, Entry{Fingerprint: keys[i], Offset: int64(i)})
 		}
-		s, err := l.Begin(now, batch)
-		if err == nil {
-			err = s.Admit()
-		}
-		if err == nil {
-			err = s.End()
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+		takeStep(b, l, now, batch)
 		now = now.Add(100 * time.Second / (n / size))
 	}
 	if err := l.Sync(context.Background()); err != nil {

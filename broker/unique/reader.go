@@ -84,6 +84,13 @@ func (r *Reader) Read(n *Namer, partition int32, b []byte, most int) (err error)
 // next Read.
 func (r *Reader) Records() batch.Scanner { return r.body.Scan() }
 
+// Shift adds to the offsets of the entries, which are deltas as they are read.
+func (r *Reader) Shift(by int64) {
+	for i := range r.Entries {
+		r.Entries[i].Offset += by
+	}
+}
+
 // name fills in fingerprint and digest of a record.
 func (r *Reader) name(n *Namer, within *identity.Hasher, s *batch.Scanner, e *ledger.Entry) error {
 	if len(s.Header) > 0 {
