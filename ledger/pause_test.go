@@ -17,7 +17,8 @@ func TestGrowthTakesLittleOfEachCall(t *testing.T) {
 	}
 	const (
 		n         = 1_500_000
-		mostLines = 5 * 2048 // lines that one call may move
+		block     = 2048                               // lines, at most
+		mostLines = mostRate*hurried*stripes + 2*block // that one call may move: what a deal owes, and the block begun last, counted as a whole one
 	)
 	l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
 	stopMaintain(t, l)
@@ -35,8 +36,8 @@ func TestGrowthTakesLittleOfEachCall(t *testing.T) {
 		if l.hot.table.Lines() != lines {
 			growths++
 		}
-		// A block is a part of one of 256 shards, of fewer than 2,048 lines.
-		most = max(most, int(l.hot.table.Epoch()-epoch)*min(lines/256, 2048))
+		// A block is a part of one of 256 shards.
+		most = max(most, int(l.hot.table.Epoch()-epoch)*min(lines/256, block))
 	}
 	t.Logf("%d growths, at most %d lines by one call", growths, most)
 	if growths < 10 {
