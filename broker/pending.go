@@ -13,7 +13,7 @@ import (
 func (ws *windows) readPending(t *topic) error {
 	ws.pending.forget(t.window)
 	for index, p := range t.partitions {
-		if err := ws.readPendingOf(t.window, int32(index), p); err != nil {
+		if err := ws.readPendingOf(t.window, int32(index), partition.Old{Partition: p}); err != nil {
 			return fmt.Errorf("topic %q, partition %d: %w", t.name, index, err)
 		}
 	}
@@ -21,7 +21,7 @@ func (ws *windows) readPending(t *topic) error {
 }
 
 // readPendingOf reads those of a partition, from the first that is open on.
-func (ws *windows) readPendingOf(w *window, index int32, p *partition.Partition) error {
+func (ws *windows) readPendingOf(w *window, index int32, p partition.Old) error {
 	open := make(map[int64]int64) // where producers' open transactions begin
 	next := int64(math.MaxInt64)
 	for _, from := range p.Producers() {
@@ -36,11 +36,11 @@ func (ws *windows) readPendingOf(w *window, index int32, p *partition.Partition)
 	ids := ws.readers.take()
 	defer ws.readers.put(ids)
 	for {
-		found, err := p.Read(max(next, p.Start()), 1, true, false)
-		if err != nil || len(found.Extents) == 0 {
-			return err
+		found := p.Extents(next, p.Limit(false), 1) // deleted or not
+		if len(found) == 0 {
+			return nil
 		}
-		b, err := ws.records.load(found.Extents[:1])
+		b, err := ws.records.load(found)
 		if err != nil {
 			return err
 		}
@@ -63,6 +63,6 @@ func (ws *windows) readPendingOf(w *window, index int32, p *partition.Partition)
 		if err != nil {
 			return err
 		}
-		next = found.Extents[0].Last + 1
+		next = found[0].Last + 1
 	}
 }

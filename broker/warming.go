@@ -133,18 +133,17 @@ func (m *warming) pass(ctx context.Context) error {
 
 // read reads some of a partition's batches.
 func (m *warming) read(p *warmPart) error {
-	if start := p.Start(); start > p.next {
-		p.next, p.lacks = start, true
+	start := p.Start()
+	p.lacks = p.lacks || start > p.next
+	found := p.Extents(p.next, p.Limit(false), int64(m.most)) // of open transactions deleted ones too
+	if len(found) == 0 {
+		p.next = max(p.next, start)
 	}
-	found, err := p.Read(p.next, m.most, true, false)
-	if err != nil || len(found.Extents) == 0 {
-		return err
-	}
-	for i := range found.Extents {
-		if err := m.readExtent(p, found.Extents[i]); err != nil {
+	for i := range found {
+		if err := m.readExtent(p, found[i]); err != nil {
 			return err
 		}
-		p.next = found.Extents[i].Last + 1
+		p.next = found[i].Last + 1
 	}
 	if p.lacks && len(p.at) > 0 {
 		m.whole, p.lacks = max(m.whole, p.at[0].time), false

@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
@@ -132,6 +134,59 @@ func TestWindowWithTransactions(t *testing.T) {
 			if got := ids[fmt.Sprint(id)]; got != want {
 				t.Errorf("seed %d: id %d is there %d times, want %d", seed, id, got, want)
 			}
+		}
+	}
+}
+
+// The ids of an open transaction whose records are deleted are known once it commits,
+// over restarts, and free if it does not. A window that is turned on meanwhile knows
+// them too.
+func TestDeletedRecordsOfOpenTransactionHaveIDs(t *testing.T) {
+	for _, commits := range []bool{true, false} {
+		for _, warms := range []bool{true, false} {
+			t.Run(fmt.Sprint("commits ", commits, ", warms ", warms), func(t *testing.T) {
+				n, ctx := startWith(t, func(o *Options) { o.Settings["hapax.log.file.bytes"] = "65536" }), testContext(t)
+				rules := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
+				if warms {
+					n.makeTopic("orders", 1, nil)
+				} else {
+					n.makeTopic("orders", 1, rules)
+				}
+				n.makeTopic("others", 1, nil)
+				c := n.transaction(ctx, "writer", 0, 100)
+				gone := make(kadm.Offsets)
+				gone.AddOffset("orders", 0, -1, -1)
+				if _, err := n.admin().DeleteRecords(ctx, gone); err != nil {
+					t.Fatal(err)
+				}
+				if warms {
+					n.alter("orders", rules)
+					n.enforced("orders")
+				}
+				for range 3 { // its file would go
+					n.fill(ctx, "others", 1000)
+					n.restart()
+				}
+				if got := n.startOffset(ctx, "orders"); got != 100 {
+					t.Errorf("records are kept from offset %d on", got)
+				}
+				if err := c.EndTransaction(ctx, kgo.TransactionEndTry(commits)); err != nil {
+					t.Fatal(err)
+				}
+				n.restart()
+				n.produceSome(ctx, n.client(), 0, 100)
+				want := int64(100)
+				if commits {
+					want = 0
+				}
+				if got := n.broker.topics.named("orders").window.count.unique.Load(); got != want {
+					t.Errorf("%d of 100 ids are free, want %d", got, want)
+				}
+				old := partition.Old{Partition: n.broker.topics.named("orders").partitions[0]}
+				if extents := old.Extents(0, 100, 1<<30); len(extents) > 0 {
+					t.Errorf("%d deleted batches are kept", len(extents))
+				}
+			})
 		}
 	}
 }

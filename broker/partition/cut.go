@@ -42,8 +42,19 @@ func (p *Partition) Cut(offset int64) (start, logEnd int64, err error) {
 // cut takes over that the records below start are gone. It must hold mu.
 func (p *Partition) cut(start int64) {
 	p.start = start
-	p.index.trim(start)
+	trim(p)
 	p.aborted.trim(start)
+}
+
+// trim lets the batches go that are deleted. Nobody reads these, but those of a
+// transaction that is open stay where they are until it ends: its ids are read from
+// them when the node is opened. It must hold mu.
+func trim(p *Partition) {
+	first := p.start
+	if open, ok := p.producers.FirstOpen(); ok {
+		first = min(first, open)
+	}
+	p.index.trim(first)
 }
 
 // Cut takes over that records are gone. rest is the payload behind the number.

@@ -36,7 +36,7 @@ type Ending struct {
 // Batch is where the batch stands that holds an offset.
 func (e Ending) Batch(offset int64) (found Extent, ok bool) {
 	e.index.from(offset, func(x Extent) bool {
-		found, ok = x, x.Base <= offset
+		found, ok = x, x.Base <= offset && x.Last >= e.start
 		return false
 	})
 	return found, ok
@@ -187,7 +187,7 @@ func (p Replay) Instead(b []byte, file uint64, at int64) error {
 	}
 	e := Extent{File: file, At: at, Length: int32(h.Size()), Base: h.BaseOffset, Last: h.LastOffset(), MaxTime: h.Newest()}
 	p.index.replace(e.Base, e.Last+1, e)
-	p.index.trim(p.start)
+	trim(p.Partition)
 	return nil
 }
 
@@ -217,6 +217,7 @@ func (p *Partition) mark(m *batch.Marker, e Extent, end int64) {
 	first, open := p.producers.End(producer.Marker{
 		ProducerID: m.ProducerID, Epoch: m.ProducerEpoch, CoordinatorEpoch: m.CoordinatorEpoch,
 	}, producer.Place{Offset: m.Offset, Time: m.Time, Position: end}, synced)
+	trim(p)
 	if !open || m.Commit {
 		return
 	}

@@ -74,7 +74,7 @@ func (x *index) stands(e Extent) (ok bool) {
 // keep takes over where a range of offsets stands now. It must hold mu.
 func (p Old) keep(from, to int64, run Extent) {
 	p.index.replace(from, to, run)
-	p.index.trim(p.start) // it may have moved meanwhile
+	trim(p.Partition) // the start may have moved meanwhile
 }
 
 // runOf is the extent that batches are, but for its place. They must lie within a

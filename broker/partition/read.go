@@ -132,6 +132,9 @@ func (p *Partition) Latest(committed bool) (e Extent, ok bool) {
 		}
 		for i := range b.entries {
 			other := b.extent(i)
+			if other.Last < p.start {
+				continue
+			}
 			if other.Last >= limit {
 				return e, ok
 			}

@@ -290,6 +290,14 @@ func (t *Table) Expire(now int64) (n int) {
 	return n
 }
 
+// FirstOpen is the first offset of the oldest transaction that is open.
+func (t *Table) FirstOpen() (offset int64, ok bool) {
+	if len(t.open) == 0 {
+		return None, false
+	}
+	return t.open[0].first, true
+}
+
 // FirstUnstable is the first offset of the oldest transaction that is open, or
 // whose end is not durable when the log is synced to a position. Without one, all
 // that is durable is stable.
