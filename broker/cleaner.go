@@ -198,27 +198,29 @@ func (c *cleaner) move(ctx context.Context, p *partition.Partition, extents []pa
 	if err == nil {
 		err = eachBatch(b, func([]byte) error { return nil })
 	}
+	if err == nil {
+		err = c.keep(ctx, p, partition.Kept{
+			From: extents[0].Base, To: extents[len(extents)-1].Last + 1, First: extents[0], Batches: b,
+		}, count)
+	}
 	if errors.Is(err, errMoved) {
-		return nil // they are gone meanwhile
+		return ctx.Err() // they are gone meanwhile
 	}
-	if err != nil {
-		return err
-	}
-	return c.keep(ctx, p, partition.Kept{
-		From: extents[0].Base, To: extents[len(extents)-1].Last + 1, First: extents[0], Batches: b,
-	}, count)
+	return err
 }
 
-// keep puts batches in the place of what was there, and rests.
+// keep puts batches in the place of what was there, and rests. With errMoved nothing
+// has changed, for the first of them is gone.
 func (c *cleaner) keep(ctx context.Context, p *partition.Partition, k partition.Kept, count *atomic.Uint64) error {
 	moved, err := partition.Old{Partition: p}.Keep(k)
+	if err == nil && !moved {
+		err = errMoved
+	}
 	if err != nil {
 		return err
 	}
-	if moved {
-		count.Add(uint64(len(k.Batches)))
-		c.unchecked += int64(len(k.Batches))
-	}
+	count.Add(uint64(len(k.Batches)))
+	c.unchecked += int64(len(k.Batches))
 	if c.unchecked >= worthTrimming {
 		c.trim(worthTrimming)
 		if err := c.room(); err != nil {

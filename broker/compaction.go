@@ -71,7 +71,11 @@ func (c *cleaner) compact(ctx context.Context, d dirty, now int64) error {
 		f.Producers[p.ID] = compact.Last{Offset: p.LastOffset, Epoch: p.Epoch}
 	}
 	pass := compacting{c: c, d: d, filter: &f}
-	if err := pass.all(ctx, to); err != nil {
+	err = pass.all(ctx, to)
+	if errors.Is(err, errMoved) {
+		return nil // the next pass finds what is left of that range
+	}
+	if err != nil {
 		return err
 	}
 	c.counts.passes.Add(1)
@@ -178,7 +182,9 @@ func (x *compacting) add(ctx context.Context, e partition.Extent) error {
 	})
 }
 
-// flush moves what is left of the range, if that is not all.
+// flush moves what is left of the range, if that is not all. With errMoved the
+// range's beginning was deleted meanwhile, and what is behind it is as it was: the
+// pass must not go on as if that were compacted.
 func (x *compacting) flush(ctx context.Context) (err error) {
 	if x.changed {
 		err = x.c.keep(ctx, x.d.Partition, partition.Kept{From: x.from, To: x.to, First: x.first, Batches: x.left}, &x.c.counts.compacted)
