@@ -91,6 +91,26 @@ func TestSmall(t *testing.T) {
 	}
 }
 
+// The last batch is moved alone, and is not regrouped.
+func TestLastBatchMovesAlone(t *testing.T) {
+	p := New(1, new(Log), Settings{ProducerExpiry: 1})
+	for offset := range int64(40) {
+		p.index.append(Extent{Base: offset, Last: offset, File: 1, At: 100 * offset, Length: 100})
+		p.end++
+		p.high = p.end
+	}
+	old := Old{p}
+	for _, want := range [][2]int64{{0, 38}, {39, 39}} {
+		extents := old.In(1, want[0])
+		if len(extents) == 0 || extents[0].Base != want[0] || extents[len(extents)-1].Last != want[1] {
+			t.Fatalf("%v, want those from %d to %d", extents, want[0], want[1])
+		}
+	}
+	if extents, next := old.Small(0, 2, 1000); len(extents) != 39 || next != 39 {
+		t.Errorf("%d extents are regrouped, and %d is next", len(extents), next)
+	}
+}
+
 // No bytes make a panic, nor an index that goes back.
 func FuzzReplayKeep(f *testing.F) {
 	f.Add(keptFrame(0, 5, batches(0, 3)), keptFrame(1, 4, nil), []byte{3})

@@ -38,12 +38,13 @@ func (g *group) takes(e Extent, span int64) bool {
 
 // Small finds small extents, the first that are worth regrouping at an offset or
 // behind it: adjacent ones in files before a number, whose records' times span so
-// many ms at most. It gives none if there are none among the next extents; it is
-// to be called again with next until that is the end of what there is, -1.
+// many ms at most. The last batch is none of them: see [Old.In]. It gives none if
+// there are none among the next extents; it is to be called again with next until
+// that is the end of what there is, -1.
 func (p Old) Small(offset int64, before uint64, span int64) (extents []Extent, next int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	limit := p.limit(true)
+	limit := min(p.limit(true), p.end-1)
 	var g group
 	looked := 0
 	full := func(next int64) ([]Extent, int64) { return g.extents, next }
@@ -86,7 +87,8 @@ func (g *group) worth() bool {
 }
 
 // In finds extents in a file, the first adjacent ones at an offset or behind it;
-// none if there are none.
+// none if there are none. The last batch comes alone: in a run with others it would
+// have compaction leave these alone too, for as long as nobody writes.
 func (p Old) In(file uint64, offset int64) (extents []Extent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -101,7 +103,8 @@ func (p Old) In(file uint64, offset int64) (extents []Extent) {
 		}
 		for i := b.search(offset); i < len(b.entries); i++ {
 			e := b.extent(i)
-			if e.Last >= limit || !g.takes(e, 1<<62) {
+			alone := e.Last == p.end-1
+			if e.Last >= limit || !g.takes(e, 1<<62) || alone && len(g.extents) > 0 {
 				return g.extents
 			}
 			g.add(e)
