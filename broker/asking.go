@@ -44,6 +44,7 @@ type WindowView struct {
 	Early  int64 `json:"ids_forgotten_early"` // before their window ended, since a budget was reached
 	Memory int64 `json:"memory_bytes"`        // of the ids
 	Disk   int64 `json:"disk_bytes"`          // of the ids, beside the log
+	Log    int64 `json:"log_bytes_kept"`      // of the log's older files, for what the window may not have on disk: if it has failed they stay
 }
 
 // WindowRecords counts records by what the window said of them.
@@ -69,6 +70,7 @@ func (v viewer) window(t *topic) *WindowView {
 		return nil
 	}
 	view := viewOfWindow(t, v.b.time.now())
+	view.Log = keptFor(&v.b.windows, t.window)
 	return &view
 }
 
@@ -95,7 +97,10 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	if r.Evict {
 		view.Full = "evict"
 	}
-	s := l.Stats()
+	var s ledger.Stats
+	if l != nil { // else it could not be opened
+		s = l.Stats()
+	}
 	if err == nil {
 		err = s.Failed
 	}

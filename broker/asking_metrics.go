@@ -29,8 +29,9 @@ func windowMetrics() []windowMetric {
 		{"gauge", "hapax_window_cold_ids", "Of the ids that the topic remembers, those on disk and not in memory.", nil, func(w *WindowView) float64 { return float64(w.Cold) }},
 		{"gauge", "hapax_window_memory_bytes", "Bytes of memory that the topic's ids take.", nil, func(w *WindowView) float64 { return float64(w.Memory) }},
 		{"gauge", "hapax_window_disk_bytes", "Bytes of disk that the topic's ids take, beside the log.", nil, func(w *WindowView) float64 { return float64(w.Disk) }},
+		{"gauge", "hapax_window_log_bytes", "Bytes of the log's older files that stay for what the window may not have on disk yet: what a second brings, or, if it has failed, what it has yet to read.", nil, func(w *WindowView) float64 { return float64(w.Log) }},
 		{"gauge", "hapax_window_reach_seconds", "How far back the window reaches: every id that came since then is remembered.", nil, func(w *WindowView) float64 { return w.Reach }},
-		{"gauge", "hapax_window_failed", "1 if the window has failed: the topic takes nothing until the node is started again.", nil, func(w *WindowView) float64 {
+		{"gauge", "hapax_window_failed", "1 if the window has failed: the topic takes nothing until that is mended and the node is started again, or until hapax.identity is taken from it and set anew.", nil, func(w *WindowView) float64 {
 			if w.Failed != "" {
 				return 1
 			}

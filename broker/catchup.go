@@ -64,7 +64,7 @@ func (c *catchUp) frame(f wal.Frame) error {
 		return err
 	}
 	p, ok := c.of[number]
-	if !ok || f.File < p.w.from.Load() || !p.w.works() {
+	if !ok || f.File < p.w.from.Load() {
 		return nil
 	}
 	now, rest, err := partition.TimeOf(rest)
@@ -161,6 +161,9 @@ func (c *catchUp) inOrder(last int32, copies []ledger.Entry) (all []ledger.Entry
 
 // take has a partition's window take what the log has already.
 func (c *catchUp) take(number uint32, p behind, now int64, b ledger.Batch) {
+	if !p.w.works() {
+		return
+	}
 	b.Source, p.to = source(p.index), b.Through
 	c.of[number] = p
 	if err := p.w.take(now, b); err != nil {

@@ -177,6 +177,10 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*
 	case errors.Is(c.w.err, errWindowOver):
 		c.w.mu.Unlock()
 		return nil, nil
+	case c.w.err != nil && slices.ContainsFunc(c.parts, func(p claimed) bool { return p.lacks }):
+		err := c.w.err
+		c.w.mu.Unlock()
+		return nil, refuse(code.CoordinatorLoadInProgress, "the ids of the transaction are not known: abort it, or try again when the window is mended: %v", err)
 	case c.w.err != nil:
 		c.failed = true
 	}
@@ -211,7 +215,9 @@ func (e *ending) log(c *claim, now int64) error {
 			if _, err := e.ws.topics.log.Append(partition.FrameIDs, head, appendIDs(nil, some)); err != nil {
 				return err
 			}
-			e.frames++
+			if e.frames++; c.failed {
+				c.w.until.Store(e.ws.newest())
+			}
 		}
 	}
 	return nil

@@ -20,6 +20,20 @@ func (ws *windows) readPending(t *topic) error {
 	return nil
 }
 
+// lackPending notes the transactions that are open in a topic whose window cannot be
+// opened. They cannot commit: their ids would be forgotten.
+func lackPending(open *openIDs, t *topic) {
+	open.forget(t.window)
+	for index, p := range t.partitions {
+		for _, from := range p.Producers() {
+			if from.FirstOffset != batch.None {
+				open.add(from.ID, p.Number(), t.window, int32(index), nil)
+				open.of[from.ID].parts[p.Number()].lacks = true
+			}
+		}
+	}
+}
+
 // readPendingOf reads those of a partition, from the first that is open on.
 func (ws *windows) readPendingOf(w *window, index int32, p partition.Old) error {
 	open := make(map[int64]int64) // where producers' open transactions begin

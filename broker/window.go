@@ -51,6 +51,7 @@ type window struct {
 
 	durable atomic.Int64  // steps that the ledger has on disk
 	from    atomic.Uint64 // the first file of the node's log that has others
+	until   atomic.Uint64 // once the window has failed: the last one
 }
 
 // windowCounters count records since the node was started.
@@ -152,6 +153,7 @@ func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	w.mu.Unlock()
 	err := w.ledger.Close()
 	if err == nil {
+		w.durable.Store(w.steps) // there are none meanwhile
 		err = w.open(in, rules)
 	}
 	w.mu.Lock()
@@ -167,16 +169,17 @@ var (
 	errWindowReopens = refuse(code.NotLeaderOrFollower, "the topic's window takes over other settings: send the batch again")
 )
 
-// close closes the ledger, which then has all steps on disk, for a reason.
+// close closes the ledger, for a reason. It has all steps on disk then, of which there
+// are more in the log if the window is late.
 func (w *window) close(reason error) (err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil && w.ledger != nil {
-		if err = w.ledger.Close(); err == nil {
+		if err = w.ledger.Close(); err == nil && !w.late.Load() {
 			w.durable.Store(w.steps)
 		}
 	}
-	w.err = cmp.Or(err, reason)
+	w.err = reason
 	return err
 }
 
@@ -258,12 +261,12 @@ func (w *window) state() (s windowState) {
 // windowStands is no setting, but described as one: how a topic's window stands.
 var windowStands = setting{
 	name: "hapax.window.state", kind: text32,
-	doc: "Whether the window is warming, when it reads what the topic has and records pass, or enforced, and from which offsets of the partitions on. It cannot be set.",
+	doc: "Whether the window is warming, when it reads what the topic has and records pass, enforced, and from which offsets of the partitions on, or has failed, why, and how many bytes of the log stay for it. It cannot be set.",
 }
 
-// describe is how the window stands, as a setting that cannot be set; nothing if
-// there is none.
-func (w *window) describe() []configEntry {
+// describeWindow is how a window stands, as a setting that cannot be set; nothing if there
+// is none.
+func describeWindow(ws *windows, w *window) []configEntry {
 	if w == nil {
 		return nil
 	}
@@ -272,6 +275,9 @@ func (w *window) describe() []configEntry {
 		if value = "enforced"; len(w.since) > 0 {
 			value += " from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
 		}
+	}
+	if _, _, err := w.opened(); err != nil && !errors.Is(err, errWindowReopens) {
+		value = fmt.Sprintf("failed, and keeps %d bytes of the log: %v", keptFor(ws, w), err)
 	}
 	return []configEntry{{setting: &windowStands, value: value, source: kmsg.ConfigSourceDefaultConfig, fixed: true}}
 }

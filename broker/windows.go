@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/wal"
 	"github.com/hapaxmq/hapax/ledger"
@@ -150,7 +149,11 @@ func (ws *windows) changed(was, is *topic) error {
 	case is == nil || is.window != w:
 		return errors.Join(w.close(errWindowOver), ws.files.remove(w.dir))
 	case !sameLedger(was.rules.window, is.rules.window):
-		return w.reopen(ws.files, is.rules.window)
+		err := w.reopen(ws.files, is.rules.window)
+		if err != nil {
+			w.until.Store(ws.newest())
+		}
+		return err
 	}
 	return nil
 }
@@ -165,32 +168,12 @@ func sameLedger(a, b *unique.Rules) bool {
 	return a.Window == b.Window && a.MaxMemory == b.MaxMemory && a.MaxDisk == b.MaxDisk && a.Evict == b.Evict
 }
 
-// needed adds the log's files that windows still have to take something from.
-func (ws *windows) needed(live map[uint64]int64) {
-	for _, w := range ws.list() {
-		if !w.behind() || !w.enforced.Load() {
-			continue
-		}
-		for file := w.from.Load(); file <= ws.newest(); file++ {
-			live[file]++
-		}
-	}
-}
-
 // newest is the log's newest file.
 func (ws *windows) newest() uint64 {
 	if l := ws.wal(); l != nil {
 		return l.Newest()
 	}
 	return ws.read
-}
-
-// failed ends a window's use until the node is started again, and with it writing to
-// the topic: what it has forgotten could be stored twice.
-func (ws *windows) failed(t *topic, err error) {
-	_ = t.window.close(refuse(code.KafkaStorageError, "the window of topic %q has failed: %v", t.name, err))
-	ws.files.log.Error("the window of a topic has failed: the topic takes nothing until that is mended and the node is started again, or until "+
-		unique.SettingIdentity+" is taken from it and set anew", "topic", t.name, "dir", t.window.dir, "error", err)
 }
 
 // open opens the windows of all topics, and brings them to where the log is.
@@ -207,11 +190,13 @@ func (ws *windows) open() error {
 		return fmt.Errorf("bring windows to where the log is: %w", err)
 	}
 	for _, t := range ws.topics.list() {
-		if !t.window.enforces() {
-			continue
+		if t.window.enforces() {
+			if err := ws.readPending(t); err != nil {
+				ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
+			}
 		}
-		if err := ws.readPending(t); err != nil {
-			ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
+		if t.window != nil && t.window.enforced.Load() && !t.window.works() {
+			lackPending(&ws.pending, t)
 		}
 	}
 	for _, w := range ws.list() {

@@ -397,7 +397,7 @@ func (m *modelled) step() {
 	case 5:
 		m.again()
 	case 6, 7, 8:
-		m.broker.windows.keep(make(map[*window]bool))
+		m.broker.windows.keep()
 	case 9, 10:
 		m.put(m.ctx, m.plain, "table", fmt.Sprint(m.r.Intn(3)), "value")
 		m.clean()

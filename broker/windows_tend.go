@@ -18,25 +18,27 @@ func (ws *windows) run(ctx context.Context) {
 	defer keep.Stop()
 	defer alarm.Stop()
 	told := make(map[*window]int64) // conflicts
-	failed := make(map[*window]bool)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-keep.C:
-			ws.keep(failed)
+			ws.keep()
 		case <-alarm.C:
 			ws.alarm(told)
 		}
 	}
 }
 
-// keep makes durable what the windows know by now. A failure is told once.
-func (ws *windows) keep(failed map[*window]bool) {
-	for _, w := range ws.list() {
-		if err := w.keep(ws.newest); err != nil && !failed[w] {
-			failed[w] = true
-			ws.files.log.Error("a topic's window has failed: the topic takes nothing until the node is started again", "dir", w.dir, "error", err)
+// keep makes durable what the windows know by now. One that warms is tried again
+// where it goes wrong.
+func (ws *windows) keep() {
+	for _, t := range ws.topics.list() {
+		if t.window == nil {
+			continue
+		}
+		if err := t.window.keep(ws.newest); err != nil && t.window.enforced.Load() {
+			ws.failed(t, err)
 		}
 	}
 }

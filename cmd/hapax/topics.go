@@ -112,6 +112,9 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 	row("reaches", "back to %s, %s", timeText(&w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
 	row("memory", "%s", bytesText(w.Memory))
 	row("disk", "%s", bytesText(w.Disk))
+	if w.State == "failed" && w.Log > 0 {
+		row("log", "%s of it stay, for what the window has yet to read", bytesText(w.Log))
+	}
 	_ = table.Flush() // into memory
 	agesText(b, w)
 }
@@ -119,7 +122,7 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 func stateText(w *broker.WindowView) string {
 	switch w.State {
 	case "failed":
-		return "failed, and the topic takes nothing until the node is started again: " + w.Failed
+		return "failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: " + w.Failed
 	case "warming":
 		return "warming: records pass until it has read those that are there"
 	case "counting":

@@ -60,7 +60,7 @@ func TestSpanText(t *testing.T) {
 		}
 	}
 	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"}), stateText(&broker.WindowView{State: "warming"})}
-	if want := []string{"failed, and the topic takes nothing until the node is started again: x", "only counting: hapax.mode=shadow", "warming: records pass until it has read those that are there"}; !slices.Equal(states, want) {
+	if want := []string{"failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: x", "only counting: hapax.mode=shadow", "warming: records pass until it has read those that are there"}; !slices.Equal(states, want) {
 		t.Errorf("%q", states)
 	}
 }

@@ -100,7 +100,7 @@ func whyText(v *broker.IDView) string {
 		b.WriteString("It is warming: records pass until it has read those that are there.\n")
 	}
 	if w.State == "failed" {
-		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until the node is started again: %s.\n", w.Failed)
+		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: %s.\n", w.Failed)
 	}
 	return b.String()
 }

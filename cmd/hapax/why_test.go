@@ -191,7 +191,7 @@ func TestWhyText(t *testing.T) {
 It did not come since 2026-03-01T13:00:00Z, which is as far as the window reaches back.
 It may have come before, and have been forgotten early: 1,234 ids left before their window ended since the node was started, for the window's memory or disk was used up.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
-It has failed, and the topic takes nothing until the node is started again: the disk is gone.
+It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
 		{broker.IDView{Topic: "t", ID: "7", Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at}}, `t: 7 is not remembered.
 2 open transactions have records with it, and it is remembered once one of them commits.
@@ -209,7 +209,7 @@ No copy came since. Copies go to topic copies.
 Records with a known id and another value are refused, with all of their batch: 0 in the topic since the node was started.
 It is remembered until 2026-03-01T15:00:00Z, or until 5 other ids came.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
-It has failed, and the topic takes nothing until the node is started again: the disk is gone.
+It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
 	} {
 		if got := whyText(&test.view); got != test.want {

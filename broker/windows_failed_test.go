@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/broker/code"
+	"github.com/hapaxmq/hapax/internal/vfs"
+)
+
+// moveFiles moves the files of a directory to another.
+func moveFiles(t *testing.T, disk vfs.FS, from, to string) {
+	t.Helper()
+	names, err := disk.List(from)
+	if err == nil {
+		err = disk.MkdirAll(to)
+	}
+	for _, name := range names {
+		if err == nil {
+			err = disk.Rename(filepath.Join(from, name), filepath.Join(to, name))
+		}
+	}
+	if err = errors.Join(err, disk.Remove(from)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A window that cannot be opened keeps those files of the log that it has yet to read,
+// however much comes to other topics, and says so. With its directory back it reads what
+// it lacks.
+func TestFailedWindowKeepsItsLog(t *testing.T) {
+	disk := vfs.NewMem()
+	n := startWith(t, func(o *Options) {
+		o.FS = disk
+		o.Settings["hapax.log.file.bytes"] = "65536"
+	})
+	ctx := testContext(t)
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "value", "hapax.window.ms": "3600000"})
+	n.makeTopic("others", 1, map[string]string{"retention.bytes": "0"})
+	n.produceSome(ctx, n.client(), 0, 1000)
+	open := n.writer("till", true, minute)
+	open.write("orders", 0, "value of 1000")
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	dir := n.broker.topics.named("orders").window.dir
+	moveFiles(t, disk, dir, "/aside")
+	n.start()
+	kept := func() int64 { return getJSON[[]TopicView](n, "/api/topics")[0].Window.Log }
+	others := func() {
+		c := n.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
+		for range 6 {
+			if err := c.ProduceSync(ctx, &kgo.Record{Topic: "others", Value: make([]byte, 40_000)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			if err := n.broker.retention.once(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	others()
+	open.reconnect(n)
+	open.want(code.CoordinatorLoadInProgress, int16(open.end(true))) // its ids would be forgotten
+	most := kept()
+	others()
+	if got := kept(); got != most || got == 0 {
+		t.Errorf("%d bytes of the log are kept for the window, and %d before more came to another topic", got, most)
+	}
+	if live := n.broker.needed(); live[n.broker.wal.Newest()-1] != 0 {
+		t.Errorf("files of the log are kept that have nothing for the window")
+	}
+	if state := n.topicConfig("orders", "hapax.window.state"); !strings.HasPrefix(state.MaybeValue(), "failed, and keeps ") {
+		t.Errorf("it is described as %q", state.MaybeValue())
+	}
+	if _, metrics := n.ask("/metrics"); !strings.Contains(metrics, `hapax_window_failed{topic="orders"} 1`) || !strings.Contains(metrics, `hapax_window_log_bytes{topic="orders"} `) {
+		t.Error("metrics do not tell")
+	}
+	if code, text := n.ask(idPath("1")); code != http.StatusServiceUnavailable || !strings.Contains(text, "restore it from a backup") {
+		t.Errorf("%d %s", code, text)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	moveFiles(t, disk, "/aside", dir)
+	n.start()
+	open.reconnect(n)
+	open.want(code.None, int16(open.end(true)))
+	n.produceSome(ctx, n.client(), 0, 1001)
+	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 1 { // the transaction's
+		t.Errorf("%d of 1001 ids were forgotten", got-1)
+	}
+}
+
+// What a window has yet to read of the log stays when it fails while it reads.
+func TestWindowFailsAsItIsOpened(t *testing.T) {
+	n := start(t)
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+	ws := &n.broker.windows
+	o := n.broker.topics.named("orders")
+	from := ws.newest()
+	o.window.mu.Lock()
+	o.window.late.Store(true)
+	o.window.steps++
+	o.window.from.Store(from)
+	o.window.mu.Unlock()
+	ws.failed(o, hapax.ErrFull)
+	live := make(map[uint64]int64)
+	if ws.needed(live); live[from] == 0 {
+		t.Error("what it has yet to read would go")
+	}
+	if _, _, err := o.window.opened(); err == nil || errors.Is(err, errWindowOver) {
+		t.Errorf("it says %v", err)
+	}
+}
