@@ -36,7 +36,7 @@ func (s *settings) rules(own map[string]string) topicRules {
 		retentionMs:    s.topicNumber(own, "retention.ms"),
 		retentionBytes: s.topicNumber(own, "retention.bytes"),
 		expire:         slices.Contains(words(s.topicValue(own, "cleanup.policy")), "delete"),
-		compact:        slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact"),
+		compact:        s.compacts(own),
 		compaction:     s.compaction(own),
 		appendTime:     s.topicValue(own, "message.timestamp.type") == logAppendTime,
 		before:         s.topicNumber(own, "message.timestamp.before.max.ms"),
@@ -184,31 +184,56 @@ func checkSettings(ts *topics, name string, own map[string]string) error {
 		return err
 	}
 	window, err := windowOf(ts.settings, name, own)
-	if err != nil || window == nil {
+	if err != nil {
 		return err
 	}
-	for _, route := range window.Routes() {
-		switch to := ts.named(route); {
-		case to == nil:
-			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which does not exist: make it first", name, route)
-		case to.rules.window != nil:
-			return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which keeps each message once itself: name one without %s", name, route, unique.SettingIdentity)
+	if window != nil {
+		for _, route := range window.Routes() {
+			if err := checkRoute(ts, name, route); err != nil {
+				return err
+			}
 		}
+	}
+	keepsLess := ""
+	switch {
+	case window != nil:
+		keepsLess = unique.SettingIdentity
+	case ts.settings.compacts(own):
+		keepsLess = "cleanup.policy=compact"
+	default:
+		return nil
 	}
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	for _, from := range ts.name {
 		if from.rules.window != nil && slices.Contains(from.rules.window.Routes(), name) {
-			return refuse(code.InvalidConfig, "topic %q takes what topic %q does not keep, and so has to keep all of it: it cannot have %s", name, from.name, unique.SettingIdentity)
+			return refuse(code.InvalidConfig, "topic %q takes what topic %q does not keep, and so has to keep all of it: it cannot have %s", name, from.name, keepsLess)
 		}
 	}
 	return nil
 }
 
+// checkRoute refuses a topic that cannot take what another does not keep.
+func checkRoute(ts *topics, from, to string) error {
+	switch t := ts.named(to); {
+	case t == nil:
+		return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which does not exist: make it first", from, to)
+	case t.rules.window != nil:
+		return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which keeps each message once itself: name one without %s", from, to, unique.SettingIdentity)
+	case t.rules.compact:
+		return refuse(code.InvalidConfig, "records of topic %q are to go to topic %q, which keeps the last one of each key, and takes none without: name one without cleanup.policy=compact", from, to)
+	}
+	return nil
+}
+
+// compacts tells whether a topic keeps the last record of each key.
+func (s *settings) compacts(own map[string]string) bool {
+	return slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact")
+}
+
 // windowOf is how a topic keeps each message once; nil if it does not.
 func windowOf(s *settings, topic string, own map[string]string) (*unique.Rules, error) {
-	compacted := slices.Contains(words(s.topicValue(own, "cleanup.policy")), "compact")
-	r, err := unique.Parse(topic, compacted, own)
+	r, err := unique.Parse(topic, s.compacts(own), own)
 	if err != nil {
 		return nil, refuse(code.InvalidConfig, "%v", err)
 	}

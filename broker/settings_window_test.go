@@ -65,6 +65,10 @@ func TestWindowSettings(t *testing.T) {
 	check(unique.SettingDuplicates, "topic:copies", kmsg.ConfigSourceDynamicTopicConfig)
 	alter("copies", "it cannot have hapax.identity", put(unique.SettingIdentity, "key"), put(unique.SettingWindowMs, "1"))
 	create("more", map[string]*string{unique.SettingIdentity: value("key"), unique.SettingWindowMs: value("1"), unique.SettingConflicts: value("topic:orders")}, "keeps each message once itself")
+	alter("copies", "it cannot have cleanup.policy=compact", put("cleanup.policy", "compact,delete"))
+	create("tables", map[string]*string{"cleanup.policy": value("compact")}, "")
+	alter("orders", "name one without cleanup.policy=compact", put(unique.SettingDuplicates, "topic:tables"))
+	alter("orders", "name one without cleanup.policy=compact", put(unique.SettingConflicts, "topic:tables"))
 	alter("orders", "", drop(unique.SettingIdentity), drop(unique.SettingWindowMs), drop(unique.SettingWindowCount), drop(unique.SettingDuplicates))
 	alter("copies", "", put(unique.SettingIdentity, "key"), put(unique.SettingWindowMs, "1"))
 }
