@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -157,4 +159,64 @@ func TestTransactionsThatCommitAtOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Copies in an open transaction that were marked stay as they are when it commits,
+// if the node was started anew meanwhile too: those of records that were there, and
+// of its own. A mark that a producer made says nothing.
+func TestMarkedOnce(t *testing.T) {
+	for _, restarts := range []bool{false, true} {
+		t.Run(fmt.Sprint(restarts), func(t *testing.T) {
+			f := newFates(t, start(t), "mark", "drop", "first")
+			at := func(partition int32, id int) *kgo.Record {
+				r := order(id, 0, false)
+				r.Partition = partition
+				return r
+			}
+			c := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			f.sendAll(c, at(1, 1)) // 1:0
+			a := f.begin("a")
+			f.sendAll(a, at(0, 1)) // 0:0, of 1:0
+			f.sendAll(a, at(1, 2)) // 1:1
+			f.sendAll(a, at(0, 2)) // 0:1, of 1:1
+			forged := at(0, 3)     // 0:2
+			forged.Headers = append(forged.Headers, kgo.RecordHeader{Key: "hapax-duplicate-of", Value: []byte("1:0")})
+			f.sendAll(a, forged)
+			if restarts {
+				f.restart()
+			}
+			if err := a.EndTransaction(f.ctx, kgo.TryCommit); err != nil {
+				t.Fatal(err)
+			}
+			f.sendAll(c, at(1, 3), at(1, 2)) // 1:3, of 0:2, and 1:4, of 1:1
+			want := map[string][]string{"0:0": {"1:0"}, "0:1": {"1:1"}, "0:2": {"1:0"}, "1:3": {"0:2"}, "1:4": {"1:1"}}
+			if got := f.marks("orders", 7); !maps.EqualFunc(got, want, slices.Equal) {
+				t.Errorf("marks are %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// marks are what the marks of a topic's records name, by the records' places.
+func (n *node) marks(topic string, records int) map[string][]string {
+	n.Helper()
+	c := n.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	defer c.Close()
+	all := make(map[string][]string)
+	for records > 0 {
+		fetches := c.PollFetches(n.Context())
+		if err := fetches.Err(); err != nil {
+			n.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			records--
+			for _, h := range r.Headers {
+				if h.Key == "hapax-duplicate-of" {
+					at := place(r.Partition, r.Offset)
+					all[at] = append(all[at], string(h.Value))
+				}
+			}
+		})
+	}
+	return all
 }

@@ -45,6 +45,20 @@ func (p Place) append(b []byte) []byte {
 	return strconv.AppendInt(b, p.Offset, 10)
 }
 
+// String is the place as headers have it.
+func (p Place) String() string { return string(p.append(nil)) }
+
+// Marked tells whether the last of a record's headers is that of a marked copy, which
+// a producer may have made as well, and the place that it names.
+func Marked(h batch.Headers) (first string, ok bool) {
+	for header := range h.All() {
+		if ok = string(header.Key) == HeaderDuplicateOf; ok {
+			first = string(header.Value)
+		}
+	}
+	return first, ok
+}
+
 // Rewrite appends to dst what is left of the batch that was read: the records that
 // copies, in the order of their deltas, does not name stay as they are. All that
 // stays has its offset, and the header says what it said when it was read, base
