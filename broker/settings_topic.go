@@ -194,7 +194,7 @@ func checkSettings(ts *topics, name string, own map[string]string) error {
 			}
 		}
 	}
-	keepsLess := ""
+	var keepsLess string
 	switch {
 	case window != nil:
 		keepsLess = unique.SettingIdentity
