@@ -102,17 +102,17 @@ func (c *catchUp) together(f wal.Frame) error {
 	return err
 }
 
-// copiesOf are the entries of copies that were left out of a batch.
-func copiesOf(b []byte) (all []ledger.Entry) {
+// copiesOf are the ids that came with a batch.
+func copiesOf(b []byte) (all []hapax.Fingerprint) {
 	for ; len(b) >= len(hapax.Fingerprint{}); b = b[len(hapax.Fingerprint{}):] {
-		all = append(all, ledger.Entry{Fingerprint: hapax.Fingerprint(b)})
+		all = append(all, hapax.Fingerprint(b))
 	}
 	return all
 }
 
 // batch has a window take a batch as it did, or would have done, when it was
 // appended.
-func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []ledger.Entry) error {
+func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []hapax.Fingerprint) error {
 	h, err := batch.ReadHeader(b)
 	if err != nil {
 		return err
@@ -121,11 +121,12 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 	if last <= p.to || h.Attributes.Has(batch.Control) {
 		return nil
 	}
-	for i := range copies {
-		copies[i].Offset = last
-	}
-	entries := copies
-	if !h.Attributes.Has(batch.Transactional) { // else its ids come with its end
+	var entries []ledger.Entry
+	if h.Attributes.Has(batch.Transactional) { // its ids come with its end
+		for _, id := range copies {
+			entries = append(entries, ledger.Entry{Fingerprint: id, Offset: last})
+		}
+	} else {
 		if err := c.ids.Read(p.w.namer, p.index, b, 0); err != nil {
 			c.windows.failed(p.t, fmt.Errorf("partition %d, offset %d: %w", p.index, h.BaseOffset, err))
 			return nil
@@ -139,12 +140,18 @@ func (c *catchUp) batch(number uint32, p behind, now int64, b []byte, copies []l
 }
 
 // inOrder are the entries of the batch that was read, by their deltas, with those of
-// copies where no record stands.
-func (c *catchUp) inOrder(last int32, copies []ledger.Entry) (all []ledger.Entry) {
+// copies where no record stands: there is one for each of these, or what stands for a
+// record in conflict. Behind them are the ids of records that stand, with a mark, for
+// they say the same as the first ones in other bytes. Copies have no digest, and so
+// are in conflict with nothing.
+func (c *catchUp) inOrder(last int32, copies []hapax.Fingerprint) (all []ledger.Entry) {
 	if len(copies) == 0 {
 		return c.ids.Entries
 	}
 	records, missing := c.ids.Entries, c.ids.Missing
+	gaps := min(max(int(last)+1-len(records)-len(missing), 0), len(copies))
+	c.undigest(copies[gaps:])
+	copies = copies[:gaps]
 	for delta := int32(0); delta <= last && len(copies) > 0; delta++ {
 		switch {
 		case len(records) > 0 && records[0].Offset == int64(delta):
@@ -152,11 +159,27 @@ func (c *catchUp) inOrder(last int32, copies []ledger.Entry) (all []ledger.Entry
 		case len(missing) > 0 && missing[0].Delta == delta:
 			missing = missing[1:]
 		default:
-			copies[0].Offset = int64(delta)
-			all, copies = append(all, copies[0]), copies[1:]
+			if copies[0] != inConflict {
+				all = append(all, ledger.Entry{Fingerprint: copies[0], Offset: int64(delta)})
+			}
+			copies = copies[1:]
 		}
 	}
 	return append(all, records...)
+}
+
+// undigest takes the digests off the records with a copy's mark that have some ids.
+func (c *catchUp) undigest(ids []hapax.Fingerprint) {
+	left := c.ids.Entries
+	for scan := c.ids.Records(); len(ids) > 0 && len(left) > 0 && scan.Next(); {
+		if int64(scan.Record.OffsetDelta) != left[0].Offset {
+			continue
+		}
+		if _, marked := unique.Marked(scan.Record.Headers); marked && left[0].Fingerprint == ids[0] {
+			left[0].Digest, ids = 0, ids[1:]
+		}
+		left = left[1:]
+	}
 }
 
 // take has a partition's window take what the log has already.

@@ -163,10 +163,10 @@ func (s *sieve) count() {
 }
 
 // without is the batch without what does not pass, and what goes elsewhere instead.
-// The ids that are left out, of a transaction those that the window knew, go to the
-// log with it.
+// The ids that are left out go to the log with it: see [catchUp.inOrder].
 func (s *sieve) without() (sifted partition.Sifted, err error) {
 	s.copies = s.copies[:0]
+	var same []byte
 	for i := range s.ids.Entries {
 		e := &s.ids.Entries[i]
 		fate := s.fateOf(e).Fate
@@ -178,10 +178,17 @@ func (s *sieve) without() (sifted partition.Sifted, err error) {
 			c.First = s.was[i].Place
 		}
 		s.copies = append(s.copies, c)
-		if s.inTransaction() && s.known[i] || !s.inTransaction() && fate != unique.Mark {
+		switch duplicate := e.Verdict == hapax.Duplicate; {
+		case s.inTransaction() && s.known[i] && duplicate, !s.inTransaction() && fate != unique.Mark && duplicate:
 			sifted.Copies = append(sifted.Copies, e.Fingerprint[:]...)
+		case s.inTransaction():
+		case fate != unique.Mark:
+			sifted.Copies = append(sifted.Copies, inConflict[:]...)
+		case i < len(s.compared) && s.compared[i]:
+			same = append(same, e.Fingerprint[:]...)
 		}
 	}
+	sifted.Copies = append(sifted.Copies, same...)
 	if len(s.copies) == 0 {
 		return sifted, nil
 	}
@@ -196,6 +203,10 @@ func (s *sieve) without() (sifted partition.Sifted, err error) {
 	}
 	return sifted, nil
 }
+
+// inConflict stands for a record in conflict that was left out of a batch, which did
+// nothing to the window.
+var inConflict hapax.Fingerprint
 
 // Passed is [partition.Gate].
 func (s *sieve) Passed(err error) {

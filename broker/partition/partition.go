@@ -31,6 +31,10 @@ const FrameBatch = 1
 // left out, and which:
 //
 //	4 partition number · 8 append time, Unix ms · 4 copies · copies × 16 fingerprint · the batch
+//
+// Of a batch without a transaction there is one copy for each offset without a record,
+// and zeros stand for a record in conflict. Behind them are those of records that stand,
+// with a mark, since they say the same as the first ones in other bytes.
 const FrameSifted = 34
 
 // FrameIDs is the kind of those that say which ids a transaction has in a partition
