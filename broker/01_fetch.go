@@ -47,6 +47,7 @@ type fetching struct {
 	most      int
 	until     time.Time
 	committed bool
+	splits    bool // runs that have batches without records: see mostSplit
 	asked     []fetchTopic
 }
 
@@ -68,6 +69,7 @@ func (b *Broker) newFetch(req *kmsg.FetchRequest) *fetching {
 	f := &fetching{
 		b: b, least: int(req.MinBytes), most: min(int(req.MaxBytes), b.settings.maxFetch),
 		until: time.Now().Add(time.Duration(req.MaxWaitMillis) * time.Millisecond), committed: req.IsolationLevel == 1,
+		splits: req.Version <= mostSplit,
 	}
 	byID := req.Version >= 13
 	for i := range req.Topics {
@@ -175,6 +177,9 @@ func (f *fetching) find(p *fetchPartition, open *openFiles, most int, first bool
 		if *e, err = open.narrow(*e, p.offset, most, first); err == nil && e.Length == 0 {
 			r.Extents = nil
 		}
+	}
+	if err == nil && f.splits {
+		r.Extents, err = open.split(r.Extents)
 	}
 	for i := range r.Extents {
 		if err == nil {

@@ -50,6 +50,42 @@ func (p *fetchedPartition) pass(version int16) {
 	}
 }
 
+// mostSplit is the latest version of Fetch for which runs are taken apart that have
+// batches without records: kafka-go 0.4, which knows no later one, takes what is behind
+// such a batch for its records.
+const mostSplit = 10
+
+// split makes extents of their own of the batches without records in runs.
+func (o *openFiles) split(extents []partition.Extent) (all []partition.Extent, err error) {
+	for _, e := range extents {
+		if !e.Run {
+			all = append(all, e)
+			continue
+		}
+		file, err := o.file(e.File)
+		if err != nil {
+			return nil, err
+		}
+		b, err := appendExtent(nil, file, &e)
+		if err != nil {
+			return nil, err
+		}
+		for at, grows := e.At, false; len(b) > 0; {
+			h, err := batch.ReadHeader(b)
+			if err != nil || h.Size() > len(b) {
+				return nil, code.CorruptMessage
+			}
+			if !grows || h.Count == 0 {
+				all = append(all, partition.Extent{File: e.File, At: at, Base: h.BaseOffset, Run: h.Count > 0})
+			}
+			last := &all[len(all)-1]
+			last.Length, last.Last = last.Length+int32(h.Size()), h.LastOffset()
+			at, b, grows = at+int64(h.Size()), b[h.Size():], h.Count > 0
+		}
+	}
+	return all, nil
+}
+
 // over tells whether an extent holds no record from an offset on. Where it begins
 // with one it is read no further than that.
 func (o *openFiles) over(e *partition.Extent, offset int64) (bool, error) {

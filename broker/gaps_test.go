@@ -142,3 +142,44 @@ func TestBatchesWithoutRecords(t *testing.T) {
 		t.Errorf("behind all records, to an old client: %+v", got)
 	}
 }
+
+// Old clients are not given batches without records of what was put together either,
+// but for the last one.
+func TestRunsAreSplitForOldClients(t *testing.T) {
+	n := start(t)
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+	w := n.wire()
+	var want []int64 // where batches with records begin
+	for i := range int64(200) {
+		id := int(i)
+		if i%3 != 0 && i < 190 || i == 199 { // a copy
+			id = 0
+		} else {
+			want = append(want, i)
+		}
+		if d := w.produced("orders", named(t, batch.Header{ProducerID: batch.None}, id)); d.ErrorCode != 0 {
+			t.Fatalf("%+v", d)
+		}
+	}
+	n.restart()
+	n.clean()
+	if n.broker.cleaner.counts.regrouped.Load() == 0 {
+		t.Fatal("nothing was put together")
+	}
+	w = n.wire()
+	for from := int64(0); from < 199; from += 7 {
+		var got []int64
+		for _, h := range w.given("orders", 10, from) {
+			if h.Count == 0 {
+				t.Fatalf("from %d on: a batch without records at %d", from, h.BaseOffset)
+			}
+			got = append(got, h.BaseOffset)
+		}
+		if at, _ := slices.BinarySearch(want, from); !slices.Equal(got, want[at:]) {
+			t.Errorf("from %d on: batches at %v, want %v", from, got, want[at:])
+		}
+	}
+	if got := w.given("orders", 10, 199); len(got) != 1 || got[0].Count != 0 || got[0].BaseOffset != 199 {
+		t.Errorf("behind all records: %+v", got)
+	}
+}
