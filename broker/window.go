@@ -87,10 +87,6 @@ type windowFiles struct {
 	log    *slog.Logger
 }
 
-// windowGrowth makes a ledger's table grow less often than by default, and still
-// keeps it within 20 bytes an id, and 30 with digests.
-const windowGrowth = 0.1
-
 // open opens the ledger, which is made if there is none. Nobody else uses the window.
 func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err := in.fs.MkdirAll(w.dir); err != nil {
@@ -99,7 +95,7 @@ func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	l, err := ledger.Open(w.dir, ledger.Options{
 		Window: rules.Window, Identity: rules.Identity.String(), Scope: rules.Scope.String(),
 		Digests: rules.Digests(), Details: true, Follows: in.follow,
-		MaxMemory: rules.MaxMemory, MaxDisk: rules.MaxDisk, Evict: rules.Evict, Growth: windowGrowth,
+		MaxMemory: rules.MaxMemory, MaxDisk: rules.MaxDisk, Evict: rules.Evict,
 		FS: in.fs, Clock: func() time.Time { return w.now(in.clock) }, Logger: in.log,
 	})
 	if err != nil {

@@ -162,7 +162,7 @@ func (m *move) freeze() {
 func (m *move) collect(shard uint8, index *[256]int, dst []cold.Entry) []cold.Entry {
 	l := m.l
 	st := l.stripes.ofShard(shard)
-	for block, more := 0, true; more; block++ {
+	for block, more := uint32(0), true; more; block++ {
 		st.mu.Lock()
 		more = l.hot.table.Block(shard, block, func(k window.Key, number uint8, side uint64) {
 			if i := index[number]; i > 0 {

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
-	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/identity"
 	"github.com/hapaxmq/hapax/internal/vfs"
 )
 
@@ -319,43 +319,57 @@ func takeStep(t testing.TB, l *Ledger, now time.Time, batch *Batch) {
 }
 
 // BenchmarkStep is what a step takes for each of its identities, all of them new,
-// beside ten million that are live.
+// beside ten million that are live: of a window that has more and more of them, and
+// of one that lets as many go.
 func BenchmarkStep(b *testing.B) {
 	const live = 10_000_000
-	var clock atomic.Int64
-	clock.Store(time.Unix(1e9, 0).UnixNano())
-	l := open(b, b.TempDir(), Options{
-		Window: hapax.Window{Time: 24 * time.Hour}, MaxMemory: 4 << 30, Details: true, Digests: true,
-		Follows: func() error { return nil }, Clock: func() time.Time { return time.Unix(0, clock.Load()) },
-	})
-	h, next := l.Hasher(""), int64(0)
-	var name [8]byte
-	step := func(batch *Batch) {
-		takeStep(b, l, time.Unix(0, clock.Add(int64(time.Millisecond))), batch)
-	}
-	fill := func(batch *Batch) {
-		for i := range batch.Entries {
-			binary.LittleEndian.PutUint64(name[:], uint64(next))
-			batch.Entries[i] = Entry{Fingerprint: h.Fingerprint(name[:]), Digest: hapax.Digest(next), Offset: next}
-			next++
+	for _, w := range []struct {
+		name   string
+		window hapax.Window
+	}{
+		{"growing", hapax.Window{Time: 24 * time.Hour}},
+		{"full", hapax.Window{Count: live}},
+	} {
+		for _, digests := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%s/digests=%t", w.name, digests), func(b *testing.B) {
+				s := &stepping{B: b, ledger: open(b, b.TempDir(), Options{
+					Window: w.window, MaxMemory: 4 << 30, Details: true, Digests: digests,
+					Follows: func() error { return nil },
+				})}
+				s.hasher = s.ledger.Hasher("")
+				batch := &Batch{Source: "0", Entries: make([]Entry, 1000)}
+				for s.next < live {
+					s.fill(batch)
+					s.step(batch)
+				}
+				for b.Loop() {
+					b.StopTimer()
+					s.fill(batch)
+					b.StartTimer()
+					s.step(batch)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(batch.Entries)), "ns/id")
+			})
 		}
-		batch.Through = next - 1
-	}
-	batch := &Batch{Source: "0", Entries: make([]Entry, 1000)}
-	for next < live {
-		fill(batch)
-		step(batch)
-	}
-	for _, size := range []int{100, 1000} {
-		b.Run(strconv.Itoa(size), func(b *testing.B) {
-			batch := &Batch{Source: "0", Entries: make([]Entry, size)}
-			for b.Loop() {
-				b.StopTimer()
-				fill(batch)
-				b.StartTimer()
-				step(batch)
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/id")
-		})
 	}
 }
+
+// stepping takes steps of new identities.
+type stepping struct {
+	*testing.B
+	ledger *Ledger
+	hasher identity.Hasher
+	next   int64
+}
+
+func (s *stepping) fill(batch *Batch) {
+	var name [8]byte
+	for i := range batch.Entries {
+		binary.LittleEndian.PutUint64(name[:], uint64(s.next))
+		batch.Entries[i] = Entry{Fingerprint: s.hasher.Fingerprint(name[:]), Digest: hapax.Digest(s.next), Offset: s.next}
+		s.next++
+	}
+	batch.Through = s.next - 1
+}
+
+func (s *stepping) step(batch *Batch) { takeStep(s, s.ledger, time.Unix(1e9, s.next*1000), batch) }

@@ -23,8 +23,9 @@ import (
 // holds no identity, and fetches the table's blocks as they are first looked at.
 // It is thrown away at open, for from then on it is out of date.
 //
-//	file image  the blocks, one after the other: 64 bytes a line [, then 32 of digests a line]
+//	file image  the blocks, one after the other: 64 bytes a line [, behind every two 64 of their digests]
 //	            4 CRC-32C of each block
+//	            the table's directory
 //	            spilled entries: 16 fingerprint · 1 generation's number · 8 digest
 //
 // What else it takes is in the file clean, with the CRC-32C of all behind the
@@ -62,11 +63,7 @@ func nativeOrder() uint32 { return binary.NativeEndian.Uint32([]byte{4, 3, 2, 1}
 
 // blockBytes is the size of a block in the file.
 func (l *Ledger) blockBytes(layout window.Layout) int64 {
-	per := lineBytes
-	if l.hot.mem.sides != nil {
-		per += sideBytes
-	}
-	return int64(per) * int64(layout.Block)
+	return l.hot.mem.size(layout.BlockLines())
 }
 
 // endLog ends the log, and marks a sound one as closed: with an image of the table
@@ -151,10 +148,10 @@ func (l *Ledger) writeImage(c clean) (text []byte, err error) {
 // behindBlocks is what is behind the blocks of an image, which it completes.
 func (l *Ledger) behindBlocks(m *image) []byte {
 	var behind []byte
-	for i := range m.Layout.Blocks() {
-		lines, sides := l.hot.table.Raw(i)
-		behind = binary.LittleEndian.AppendUint32(behind, blockSum(bytesOf(lines), bytesOf(sides)))
+	for i := range m.Layout.CountBlocks() {
+		behind = binary.LittleEndian.AppendUint32(behind, crc32.Checksum(bytesOf(l.hot.table.Raw(i)), castagnoli()))
 	}
+	behind = append(behind, l.hot.table.Directory()...)
 	l.hot.table.Spilled(func(k window.Key, number uint8, side uint64) {
 		fp := k.Fingerprint()
 		behind = append(append(behind, fp[:]...), number)
@@ -166,31 +163,18 @@ func (l *Ledger) behindBlocks(m *image) []byte {
 }
 
 func (l *Ledger) writeBlocks(f vfs.File, m *image, behind []byte) error {
-	for i := range m.Layout.Blocks() {
-		lines, sides := l.hot.table.Raw(i)
-		at := int64(i) * m.Size
-		if _, err := f.WriteAt(bytesOf(lines), at); err != nil {
+	for i := range m.Layout.CountBlocks() {
+		if _, err := f.WriteAt(bytesOf(l.hot.table.Raw(i)), int64(i)*m.Size); err != nil {
 			return err
 		}
-		if len(sides) > 0 {
-			if _, err := f.WriteAt(bytesOf(sides), at+int64(len(bytesOf(lines)))); err != nil {
-				return err
-			}
-		}
 	}
-	_, err := f.WriteAt(behind, int64(m.Layout.Blocks())*m.Size)
+	_, err := f.WriteAt(behind, int64(m.Layout.CountBlocks())*m.Size)
 	return err
 }
 
-// blockSum is the checksum of a block.
-func blockSum(lines, sides []byte) uint32 {
-	return crc32.Update(crc32.Checksum(lines, castagnoli()), castagnoli(), sides)
-}
-
-// bytesOf is the memory of a slice of words.
-func bytesOf[T window.Line | window.Side](s []T) []byte {
-	var one T
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*int(unsafe.Sizeof(one)))
+// bytesOf is the memory of lines.
+func bytesOf(s []window.Line) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(s))), len(s)*lineBytes)
 }
 
 // picture is an image that the table is being fetched from.
@@ -198,6 +182,7 @@ type picture struct {
 	*image
 	file    vfs.File
 	sums    []byte
+	dir     []byte // of the table
 	spilled []byte
 	numbers [256]uint8 // the number that a generation has now, by the one it had; 0: it has left
 }
@@ -214,7 +199,7 @@ func (l *Ledger) openImage(m *image) bool {
 		err = p.open(l.o.FS, filepath.Join(l.dir, imageName))
 	}
 	if err == nil {
-		l.hot.table, err = window.RestoreTable(l.hot.mem, m.Layout, l.fetchBlock)
+		l.hot.table, err = window.RestoreTable(l.hot.mem, l.hot.mem.beside, m.Layout, p.dir, l.fetchBlock)
 	}
 	if err != nil {
 		l.o.Logger.Warn("the table's image cannot be used: reading the log", "dir", l.dir, "error", err)
@@ -242,16 +227,17 @@ func (p *picture) open(fsys vfs.FS, path string) (err error) {
 	if p.file, err = fsys.Open(path); err != nil {
 		return err
 	}
-	blocks := p.Layout.Blocks()
+	blocks := p.Layout.CountBlocks()
 	end := int64(blocks) * p.Size
-	tail := make([]byte, 4*blocks+p.Spilled*spillSize)
+	sums, dir := 4*blocks, p.Layout.DirectoryBytes()
+	tail := make([]byte, sums+dir+p.Spilled*spillSize)
 	if size, err := p.file.Size(); err != nil || size != end+int64(len(tail)) {
 		return errors.Join(err, fmt.Errorf("%w: %s has %d bytes, and had %d", hapax.ErrCorrupt, path, size, end+int64(len(tail))))
 	}
 	if _, err := p.file.ReadAt(tail, end); err != nil {
 		return err
 	}
-	p.sums, p.spilled = tail[:4*blocks], tail[4*blocks:]
+	p.sums, p.dir, p.spilled = tail[:sums], tail[sums:][:dir], tail[sums+dir:]
 	if crc32.Checksum(tail, castagnoli()) != p.Sum {
 		return fmt.Errorf("%w: %s does not match its checksum", hapax.ErrCorrupt, path)
 	}
@@ -335,8 +321,8 @@ func (p *picture) restoreLog(f *logFile) error {
 
 // fetchBlock fetches a block that is needed now. If it cannot, nothing that the
 // ledger says counts any more.
-func (l *Ledger) fetchBlock(block int, lines []window.Line, sides []window.Side) {
-	if err := l.picture.fetch(block, lines, sides); err != nil {
+func (l *Ledger) fetchBlock(block int, lines []window.Line) {
+	if err := l.picture.fetch(block, lines, l.hot.mem.beside); err != nil {
 		clear(lines)
 		_ = l.fail(err) // who asked is told by sound
 	}
@@ -349,14 +335,11 @@ func (l *Ledger) fetchRest() {
 	if p == nil || p.file == nil {
 		return
 	}
-	size := int(p.Layout.Block)
-	b := readBeside{number: -1, lines: make([]window.Line, size)}
-	if l.hot.mem.sides != nil {
-		b.sides = make([]window.Side, size)
-	}
+	size := p.Layout.BlockLines()
+	b := readBeside{number: -1, lines: make([]window.Line, window.Space(size, l.hot.mem.beside))}
 	for l.unlessStopped(func() bool { return l.install(&b) }) {
 		l.hot.mem.prepare(b.number*size, (b.number+1)*size)
-		b.err = p.fetch(b.number, b.lines, b.sides)
+		b.err = p.fetch(b.number, b.lines, l.hot.mem.beside)
 		runtime.Gosched() // callers first: to sleep would take longer than all of this
 	}
 }
@@ -365,7 +348,6 @@ func (l *Ledger) fetchRest() {
 type readBeside struct {
 	number int // -1: none was yet
 	lines  []window.Line
-	sides  []window.Side
 	err    error
 }
 
@@ -375,7 +357,7 @@ func (l *Ledger) install(b *readBeside) (more bool) {
 	switch {
 	case b.number < 0:
 	case b.err == nil:
-		l.hot.table.Install(b.number, b.lines, b.sides)
+		l.hot.table.Install(b.number, b.lines)
 	case l.hot.table.Lacks(b.number):
 		_ = l.fail(b.err) // the next call reports it
 		return false
@@ -388,28 +370,19 @@ func (l *Ledger) install(b *readBeside) (more bool) {
 
 // fetch reads a block of the table from the image, without what has left the
 // window.
-func (p *picture) fetch(block int, lines []window.Line, sides []window.Side) error {
-	if err := p.read(block, bytesOf(lines), bytesOf(sides)); err != nil {
+func (p *picture) fetch(block int, lines []window.Line, beside bool) error {
+	if err := p.read(block, bytesOf(lines)); err != nil {
 		return fmt.Errorf("read the table's image: %w", err)
 	}
-	for i := range lines {
-		for slot := 1; slot < len(lines[i]); slot += 2 {
-			w := &lines[i][slot]
-			*w = *w&^0xff | uint64(p.numbers[uint8(*w)])
-		}
-	}
+	window.Renumber(lines, beside, &p.numbers)
 	return nil
 }
 
-func (p *picture) read(block int, lines, sides []byte) error {
-	at := int64(block) * p.Size
-	if _, err := p.file.ReadAt(lines, at); err != nil {
+func (p *picture) read(block int, b []byte) error {
+	if _, err := p.file.ReadAt(b, int64(block)*p.Size); err != nil {
 		return err
 	}
-	if _, err := p.file.ReadAt(sides, at+int64(len(lines))); err != nil && len(sides) > 0 {
-		return err
-	}
-	if blockSum(lines, sides) != binary.LittleEndian.Uint32(p.sums[4*block:]) {
+	if crc32.Checksum(b, castagnoli()) != binary.LittleEndian.Uint32(p.sums[4*block:]) {
 		return fmt.Errorf("%w: block %d does not match its checksum; the next open reads the log instead", hapax.ErrCorrupt, block)
 	}
 	return nil

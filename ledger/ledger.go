@@ -105,7 +105,7 @@ func (l *Ledger) open() error {
 		l.hot.recency = window.NewRecency()
 	}
 	var err error
-	if l.hot.mem, err = newMemory(l.o.hotMemory(l.dir), l.o.Digests || l.hot.recency != nil, l.o.Growth); err != nil {
+	if l.hot.mem, err = newMemory(l.o.hotMemory(l.dir), l.o.Digests || l.hot.recency != nil); err != nil {
 		return err
 	}
 	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)

@@ -61,6 +61,10 @@ func (l *Ledger) tend() {
 	l.back(lines)
 	l.fetchRest()
 	for l.scrubSome() {
+		if l.rest() == 0 {
+			l.nudge() // and goes on then
+			break
+		}
 		time.Sleep(breath)
 	}
 	if chill {
@@ -68,8 +72,9 @@ func (l *Ledger) tend() {
 	}
 }
 
-// breath is how long maintain lets callers go first between two steps.
-const breath = 20 * time.Microsecond
+// breath is how long maintain lets callers go first between two steps: those who call
+// often pay for the sweep before it gets to it.
+const breath = 500 * time.Microsecond
 
 // back has the system back the table's memory up to so many lines before they are
 // used. It is maintain's.

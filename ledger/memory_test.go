@@ -22,11 +22,11 @@ func TestBudgetBetweenGrowths(t *testing.T) {
 			{MaxMemory: memory},
 			{MaxMemory: memory, Window: hapax.Window{Time: time.Hour, Kind: hapax.Renewed}},
 			{MaxMemory: memory, Evict: true},
-			{MaxMemory: memory * 5, Growth: 0.25},
+			{MaxMemory: memory * 5},
 			{MaxMemory: memory * 2, FS: vfs.NewMem()},
 			{MaxMemory: memory * 2, FS: vfs.NewMem(), Window: hapax.Window{Count: exactCount}},
 		} {
-			t.Run(fmt.Sprintf("%d bytes, growth %g, evict %t, directory %t, %v", o.MaxMemory, o.Growth, o.Evict, o.FS != nil, o.Window), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d bytes, evict %t, directory %t, %v", o.MaxMemory, o.Evict, o.FS != nil, o.Window), func(t *testing.T) {
 				fillUp(t, o)
 			})
 		}

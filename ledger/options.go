@@ -68,12 +68,6 @@ type Options struct {
 
 	Expect int64 // identities to make room for at open; 0 grows from small
 
-	// Growth is the part of its size by which a full table grows. Default: a
-	// thirteenth or so, which keeps it below 20 bytes an identity at any time. A
-	// quarter takes up to 23, and takes in what nobody expected in half the time.
-	// At most a half.
-	Growth float64
-
 	// QuickStart is how many identities must be in memory for Close to write an
 	// image of them beside the log (16 bytes each and a quarter), so that the next
 	// Open takes no time. Default 1 << 20; negative: never.
@@ -140,8 +134,6 @@ func (o *Options) validate() error {
 		return fmt.Errorf("unknown durability %d", o.Durability)
 	case o.MaxMemory < minMemory:
 		return fmt.Errorf("MaxMemory %d: at least %d bytes", o.MaxMemory, int64(minMemory))
-	case !(o.Growth >= 0 && o.Growth <= 0.5):
-		return fmt.Errorf("a Growth of %g: 0 to 0.5", o.Growth)
 	case o.MaxDisk != 0 && o.MaxDisk < minDisk:
 		return fmt.Errorf("MaxDisk %d: at least %d bytes", o.MaxDisk, int64(minDisk))
 	case o.MaxMemory > maxMemory:

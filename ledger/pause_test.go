@@ -17,8 +17,8 @@ func TestGrowthTakesLittleOfEachCall(t *testing.T) {
 	}
 	const (
 		n         = 1_500_000
-		block     = 2048                               // lines, at most
-		mostLines = mostRate*hurried*stripes + 2*block // that one call may move: what a deal owes, and the block begun last, counted as a whole one
+		step      = 1024                              // lines, at most
+		mostLines = mostRate*hurried*stripes + 2*step // that one call may sweep: what a deal owes, and the step begun last, counted as a whole one
 	)
 	l := open(t, "", Options{Window: hapax.Window{Time: time.Hour}})
 	stopMaintain(t, l)
@@ -36,15 +36,15 @@ func TestGrowthTakesLittleOfEachCall(t *testing.T) {
 		if l.hot.table.Lines() != lines {
 			growths++
 		}
-		// A block is a part of one of 256 shards.
-		most = max(most, int(l.hot.table.Epoch()-epoch)*min(lines/256, block))
+		// A step is a part of one of 256 shards.
+		most = max(most, int(l.hot.table.Epoch()-epoch)*min(lines/256, step))
 	}
 	t.Logf("%d growths, at most %d lines by one call", growths, most)
 	if growths < 10 {
 		t.Errorf("%d growths: too few to tell", growths)
 	}
 	if most > mostLines {
-		t.Errorf("one call moved %d lines", most)
+		t.Errorf("one call swept %d lines", most)
 	}
 }
 

@@ -47,7 +47,7 @@ type sweptTable struct {
 // newTable makes room for so many identities, as far as memory allows.
 func (t *sweptTable) newTable(expect int64) (err error) {
 	most := int64(float64(t.mem.limit) * 3.2)
-	t.table, err = window.NewTable(t.mem, int(min(expect, most)))
+	t.table, err = window.NewTable(t.mem, t.mem.beside, int(min(expect, most)), t.mem.limit)
 	return err
 }
 
@@ -158,7 +158,7 @@ func (t *sweptTable) fit(n int) error {
 func (t *sweptTable) uncrowded() int64 { return mostIn(t.table.Lines()) }
 
 // grown is the layout after the table's next growth.
-func (t *sweptTable) grown() window.Layout { return t.table.Grown(t.mem.growth()) }
+func (t *sweptTable) grown() window.Layout { return t.table.Layout().Grown(t.mem.limit) }
 
 // mayGrow tells whether the table may grow: its memory allows it, and no keys are
 // being copied to a cold file.

@@ -117,8 +117,8 @@ func (v *verifier) image(m *image) error {
 		return err
 	}
 	block := make([]byte, m.Size)
-	for i := range m.Layout.Blocks() {
-		if err := p.read(i, block, nil); err != nil {
+	for i := range m.Layout.CountBlocks() {
+		if err := p.read(i, block); err != nil {
 			return err
 		}
 	}

@@ -10,43 +10,33 @@ func (g *grid) Load(keys []Key, spots []Spot, live *Live) {
 	if len(spots) == 0 {
 		return
 	}
-	loadLines(&g.lines[0], &spots[0].home, 2*len(spots))
-	if g.sides != nil {
-		g.loadSides(spots)
-	}
+	g.load(unsafe.Slice(&spots[0].home, 2*len(spots)))
+	var ways [2 * slots]uint32
 	for i, s := range spots {
-		if vacant(&g.lines[s.home], live)|vacant(&g.lines[s.other], live) == 0 {
-			home, other := g.ways(keys[i].shard, int(s.home)), g.ways(keys[i].shard, int(s.other))
-			loadLines(&g.lines[0], &home[0], slots)
-			loadLines(&g.lines[0], &other[0], slots)
+		if vacant(g.line(s.home), live)|vacant(g.line(s.other), live) == 0 {
+			g.ways(keys[i].shard, s.home, ways[:slots])
+			g.ways(keys[i].shard, s.other, ways[slots:])
+			g.load(ways[:])
 		}
-	}
-}
-
-// loadSides asks for the words beside the lines. Two lines' are one line of the
-// processor's.
-func (g *grid) loadSides(spots []Spot) {
-	first := (*Line)(unsafe.Pointer(&g.sides[0]))
-	for _, s := range spots {
-		at := [2]uint32{s.home / 2, s.other / 2}
-		loadLines(first, &at[0], len(at))
 	}
 }
 
 // Ahead is where a table had its keys' lines at one time.
 type Ahead struct {
-	layout Layout
-	lines  *Line
+	shard shard // any
+	cells cells
 }
 
 // Ahead is where the keys' lines are between two growths.
-func (g *grid) Ahead() Ahead { return Ahead{g.now, &g.lines[0]} }
+func (g *grid) Ahead() Ahead {
+	return Ahead{shard{dir: g.dirs[0], bits: g.now.Bits}, g.cells}
+}
 
 // Load asks for the two lines of a key. It reads nothing, so it takes no lock:
 // waiting for the lines and for the lock that guards them overlap. Where the
 // lines are elsewhere by now, or gone, it has asked in vain.
 func (a *Ahead) Load(k Key) {
-	home, other := a.layout.places(k)
-	at := [2]uint32{uint32(home), uint32(other)}
-	loadLines(a.lines, &at[0], len(at))
+	s, d := &a.shard, a.shard.dir
+	at := [2]uint32{s.even(k.shard, d.block(k.home), k.home), s.odd(k.shard, d.block(k.rest), k.rest)}
+	a.cells.load(at[:])
 }

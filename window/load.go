@@ -2,8 +2,8 @@
 
 package window
 
-// loadLines asks for the lines numbered at[0] to at[n-1] without waiting for
-// them: a batch's misses overlap, as many as the processor can have.
+// loadLines asks for the lines numbered at[0] to at[n-1], and with beside for the
+// words beside them, without waiting for them.
 //
 //go:noescape
-func loadLines(lines *Line, at *uint32, n int)
+func loadLines(lines *Line, beside uint32, at *uint32, n int)

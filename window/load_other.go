@@ -3,4 +3,4 @@
 package window
 
 // loadLines would ask for lines ahead; here they come when they are read.
-func loadLines(*Line, *uint32, int) {}
+func loadLines(*Line, uint32, *uint32, int) {}

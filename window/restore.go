@@ -1,12 +1,12 @@
 package window
 
 import (
-	"fmt"
+	"math"
 	"math/bits"
 )
 
-// Fetch fills the lines of a block, which are zero, and their sides.
-type Fetch func(block int, lines []Line, sides []Side)
+// Fetch fills the memory of a block, which is zero: see [grid.Raw].
+type Fetch func(block int, lines []Line)
 
 // absence is the blocks of a restored table that are not there yet.
 type absence struct {
@@ -16,29 +16,37 @@ type absence struct {
 	next   int // none before it
 }
 
-// RestoreTable returns a table of a layout whose blocks are fetched one by one,
-// each before it is first looked at. Until all are there, calls must not overlap.
-func RestoreTable(mem Memory, l Layout, fetch Fetch) (*Table, error) {
-	if !l.valid() {
-		return nil, fmt.Errorf("no table has %d lines a block and 2^%d blocks", l.Block, l.Bits)
-	}
-	t := new(Table)
-	if err := t.lay(mem, l); err != nil {
+// RestoreTable returns a table of a layout and a directory, whose blocks are fetched
+// one by one, each before it is first looked at. Until all are there, calls must not
+// overlap.
+func RestoreTable(mem Memory, beside bool, l Layout, directory []byte, fetch Fetch) (*Table, error) {
+	if err := l.check(); err != nil {
 		return nil, err
 	}
-	n := l.Blocks()
-	t.absent = absence{fetch: fetch, blocks: make([]uint64, (n+63)/64), left: n}
-	for i := range n {
-		t.absent.blocks[i/64] |= 1 << (i % 64)
+	d, err := readDirectory(l.Blocks, directory)
+	if err != nil {
+		return nil, err
+	}
+	t := new(Table)
+	if err := t.lay(mem, beside, l, d); err != nil {
+		return nil, err
+	}
+	n := l.CountBlocks()
+	t.absent = absence{fetch: fetch, blocks: make([]uint64, n/64), left: n}
+	for i := range t.absent.blocks {
+		t.absent.blocks[i] = math.MaxUint64
 	}
 	for s := range t.shards {
-		t.shards[s].absent = 1 << l.Bits
+		t.shards[s].absent = int32(l.Blocks)
 	}
 	return t, nil
 }
 
-// Layout is the table's. No sweep may be on.
+// Layout is the table's, or what it was before the growth that is on.
 func (g *grid) Layout() Layout { return g.now }
+
+// Directory is what RestoreTable is to be given with the layout. No sweep may be on.
+func (g *grid) Directory() []byte { return g.dirs[0].append(nil) }
 
 // NextAbsent is a block that was not fetched yet, and whether there is one.
 func (g *grid) NextAbsent() (block int, ok bool) {
@@ -54,47 +62,53 @@ func (g *grid) NextAbsent() (block int, ok bool) {
 
 // Lacks tells whether a block was not fetched yet.
 func (g *grid) Lacks(block int) bool {
-	return g.absent.left > 0 && g.absent.blocks[block/64]>>(block%64)&1 != 0
+	a := &g.absent
+	return a.left > 0 && block < 64*len(a.blocks) && a.blocks[block/64]>>(block%64)&1 != 0
 }
 
 // Install copies a block to its place that was read beside the table: what [Fetch]
 // would have filled it with. If it was fetched meanwhile that counts: it may have
 // changed since.
-func (g *grid) Install(block int, lines []Line, sides []Side) {
-	if !g.Lacks(block) {
-		return
+func (g *grid) Install(block int, lines []Line) {
+	if g.Lacks(block) {
+		copy(g.arrive(block), lines)
 	}
-	ownLines, ownSides := g.arrive(block)
-	copy(ownLines, lines)
-	copy(ownSides, sides)
 }
 
-// Raw is a block's lines, and their sides if the table has any: the table's own
-// memory. No sweep may be on.
-func (g *grid) Raw(i int) ([]Line, []Side) {
+// Raw is a block's memory, the table's own: its lines of entries, and behind every two
+// that of the words beside them if the table has any. No sweep may be on.
+func (g *grid) Raw(i int) []Line {
 	g.need(i)
-	from := i * int(g.now.Block)
-	to := from + int(g.now.Block)
-	if g.sides == nil {
-		return g.lines[from:to], nil
+	from, to := i<<g.now.Bits, (i+1)<<g.now.Bits
+	return g.lines[g.at(uint32(from)):g.at(uint32(to))]
+}
+
+// Renumber gives all entries in a block's memory other numbers: by the ones they have.
+func Renumber(lines []Line, beside bool, numbers *[256]uint8) {
+	for i := range lines {
+		if beside && i%3 == 2 {
+			continue
+		}
+		for slot := range slots {
+			w := &lines[i][2*slot+1]
+			*w = *w&^numberBits | uint64(numbers[uint8(*w)])
+		}
 	}
-	return g.lines[from:to], g.sides[from:to]
 }
 
 // need fetches a block if it is absent.
 func (g *grid) need(block int) {
 	if g.Lacks(block) {
-		lines, sides := g.arrive(block)
-		g.absent.fetch(block, lines, sides)
+		g.absent.fetch(block, g.arrive(block))
 	}
 }
 
 // arrive takes a block as there from now on and returns what is to be filled.
-func (g *grid) arrive(block int) ([]Line, []Side) {
+func (g *grid) arrive(block int) []Line {
 	a := &g.absent
 	a.blocks[block/64] &^= 1 << (block % 64)
 	a.left--
-	g.shards[block>>g.now.Bits].absent--
+	g.shards[uint8(block)].absent--
 	return g.Raw(block)
 }
 

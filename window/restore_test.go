@@ -22,11 +22,9 @@ func TestRestoredTable(t *testing.T) {
 		whole.SetSide(keys[i], p, uint64(i))
 	}
 	fetched := make(map[int]int)
-	table, err := RestoreTable(&slab{sided: true}, whole.Layout(), func(block int, lines []Line, sides []Side) {
+	table, err := RestoreTable(new(slab), true, whole.Layout(), whole.Directory(), func(block int, lines []Line) {
 		fetched[block]++
-		from, beside := whole.Raw(block)
-		copy(lines, from)
-		copy(sides, beside)
+		copy(lines, whole.Raw(block))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -39,19 +37,17 @@ func TestRestoredTable(t *testing.T) {
 		table.Mark(k, p, second)
 	}
 	asked := len(fetched)
-	if asked == 0 || asked == whole.Layout().Blocks() {
+	if asked == 0 || asked == whole.Layout().CountBlocks() {
 		t.Fatalf("%d blocks were asked for", asked)
 	}
 	for block := range fetched { // as if they had been read beside the table before
-		lines, sides := whole.Raw(block)
-		table.Install(block, lines, sides)
+		table.Install(block, whole.Raw(block))
 	}
 	for block, more := table.NextAbsent(); more; block, more = table.NextAbsent() {
 		if fetched[block] > 0 || !table.Lacks(block) {
 			t.Fatalf("block %d is there", block)
 		}
-		lines, sides := whole.Raw(block)
-		table.Install(block, lines, sides)
+		table.Install(block, whole.Raw(block))
 		if table.Lacks(block) {
 			t.Fatalf("block %d is not there", block)
 		}

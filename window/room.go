@@ -6,15 +6,16 @@ import "math/bits"
 // entries can move to its other line; else it takes a chain of moves.
 func (g *grid) makeRoom(shard uint8, full Spot, live *Live) (Place, bool) {
 	lines := [2]uint32{full.home, full.other}
-	ways := [2][slots]uint32{g.ways(shard, int(full.home)), g.ways(shard, int(full.other))}
-	loadLines(&g.lines[0], &ways[0][0], 2*slots)
-	for i := range lines {
-		for slot, to := range ways[i] {
-			if free := vacant(&g.lines[to], live); free != 0 {
-				from := Place{int(lines[i]), slot}
-				g.move(from, Place{int(to), bits.TrailingZeros8(free)})
-				return from, true
-			}
+	var ways [2 * slots]uint32
+	g.ways(shard, full.home, ways[:slots])
+	g.ways(shard, full.other, ways[slots:])
+	g.load(ways[:])
+	for i, to := range ways {
+		line := lines[i/slots]
+		if free := vacant(g.line(to), live); free != 0 && !g.shards[shard].parts(line, to) {
+			from := Place{line, uint8(i % slots)}
+			g.move(from, Place{to, firstOf(free)})
+			return from, true
 		}
 	}
 	return g.makeChain(shard, full, live)
@@ -35,11 +36,15 @@ func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	steps[0], steps[1] = step{full.home, -1, 0}, step{full.other, -1, 0}
 	n := 2
 	for i := 0; i < n; i++ {
-		ways := g.ways(shard, int(steps[i].line))
-		loadLines(&g.lines[0], &ways[0], slots)
+		var ways [slots]uint32
+		g.ways(shard, steps[i].line, ways[:])
+		g.load(ways[:])
 		for slot, to := range ways {
-			if free := vacant(&g.lines[to], live); free != 0 {
-				return g.shift(steps[:n], i, slot, Place{int(to), bits.TrailingZeros8(free)}), true
+			if g.shards[shard].parts(steps[i].line, to) {
+				continue
+			}
+			if free := vacant(g.line(to), live); free != 0 {
+				return g.shift(steps[:n], i, uint8(slot), Place{to, firstOf(free)}), true
 			}
 			if n < most && !reached(steps[:n], to) {
 				steps[n] = step{to, int16(i), uint8(slot)}
@@ -51,13 +56,19 @@ func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 }
 
 // ways is the other lines of a line's entries.
-func (g *grid) ways(shard uint8, line int) (to [slots]uint32) {
-	for slot := range slots {
-		k, _ := g.keyAt(shard, Place{line, slot})
-		home, other := g.places(k)
-		to[slot] = uint32(home ^ other ^ line)
+func (g *grid) ways(shard uint8, line uint32, to []uint32) {
+	sh, l := &g.shards[shard], g.line(line)
+	if line&1 == 0 {
+		for slot := range slots {
+			word := l[2*slot+1]
+			to[slot] = sh.odd(shard, g.block(sh, shard, word), word)
+		}
+		return
 	}
-	return to
+	for slot := range slots {
+		word := l[2*slot]
+		to[slot] = sh.even(shard, g.block(sh, shard, word), word)
+	}
 }
 
 func reached(steps []step, line uint32) bool {
@@ -71,22 +82,17 @@ func reached(steps []step, line uint32) bool {
 
 // shift moves the entries of a chain, the last one into hole, and returns the
 // place that the first one leaves.
-func (g *grid) shift(steps []step, at, slot int, hole Place) Place {
+func (g *grid) shift(steps []step, at int, slot uint8, hole Place) Place {
 	for {
-		from := Place{int(steps[at].line), slot}
+		from := Place{steps[at].line, slot}
 		g.move(from, hole)
 		hole = from
 		if steps[at].from < 0 {
 			return hole
 		}
-		at, slot = int(steps[at].from), int(steps[at].slot)
+		at, slot = int(steps[at].from), steps[at].slot
 	}
 }
 
-func (g *grid) move(from, to Place) {
-	f, l := &g.lines[from.line], &g.lines[to.line]
-	l[2*to.slot], l[2*to.slot+1] = f[2*from.slot], f[2*from.slot+1]
-	if g.sides != nil {
-		g.sides[to.line][to.slot] = g.sides[from.line][from.slot]
-	}
-}
+// firstOf is the first of some slots.
+func firstOf(bit uint8) uint8 { return uint8(bits.TrailingZeros8(bit)) }

@@ -1,31 +1,33 @@
 package window
 
-import "slices"
-
-// A sweep passes over the whole table, a block at a time, from the last block to
-// the first. There are two kinds.
+// A sweep passes over the whole table, some blocks of a shard at a time, from the
+// last shard to the first, and in a shard from the last block to the first. There
+// are three kinds.
 //
 // A scrub clears the entries that have expired, so that their generations'
 // numbers can be given out again.
 //
-// A growth moves every live entry to a layout with more lines, in place. Blocks
-// keep their order, and none begins before its old place, so moving the last
-// block first never overwrites one that is yet to be moved:
+// A growth by blocks adds some to each shard, behind those of all shards. Each of
+// the old ones gives up the entries in slots that the new ones have now, and no
+// other entry moves:
 //
 //	old  │ 0 │ 1 │ … │ n │
-//	new  │  0  │  1  │ … │  n  │
-//	             ◀── sweep
+//	new  │ 0 │ 1 │ … │ n │ n+1 │     a part of each moves to the new one
+//	                   ◀── sweep
 //
-// A block that has become too long is laid out anew as two. Expired entries are
-// left behind, so a growth is a scrub too.
+// A growth of blocks makes those of a small table, one of each shard, twice as
+// long. Moving the last one first overwrites none that is yet to be moved:
+//
+//	old  │ 0 │ 1 │ … │ n │
+//	new  │   0   │   1   │ … │   n   │
+//
+// Expired entries are left behind, so a growth is a scrub too.
 type sweep struct {
 	active bool
 	grows  bool
+	shard  int // that is being swept
 
-	lines []Line // scratch: the block that is moving
-	sides []Side
-	taken []uint8 // scratch: slots of the next layout's lines that are
-	left  []moved // scratch: entries whose line in the next layout is full
+	left []moved // of a step: entries whose line in the next layout is full
 }
 
 type moved struct {
@@ -36,73 +38,26 @@ type moved struct {
 
 const (
 	// fullest is the load at which the table wants to grow.
-	fullest = 0.89
+	fullest = 0.87
 	// roomy is the load of a table that holds what it was made for: few keys
 	// have to move for a new one, and it takes less than 20 bytes a key.
 	roomy = 0.83
-	// small is the number of lines, 12 MiB of them, below which memory is traded
-	// for time: the table that such a one grows to is for 800,000 keys.
-	small = 3 << 16
-	// large is the number of lines, 64 MiB of them, from which what else a process
-	// takes is no matter beside them.
-	large = 1 << 20
+	// stretch is how many lines a step sweeps, at most, some ten microseconds' work.
+	stretch = 1024
 )
 
-// Growth is how a table grows: by so much of itself, half at most, or by the least
-// that pays if that is more or Limit, a number of lines, allows no more.
-type Growth struct {
-	By    float64
-	Limit int
-}
-
-// Grown is the layout after the table's next growth. It is over the limit if
-// there can be none.
-func (t *Table) Grown(g Growth) Layout { return t.now.grown(g) }
-
-// Largest is the number of lines the table will have when it has grown as often
-// as it can.
-func (t *Table) Largest(g Growth) int {
-	l := t.now
-	for next := l.grown(g); next.Lines() <= g.Limit; next = l.grown(g) {
-		l = next
-	}
-	return l.Lines()
-}
-
-func (l Layout) grown(g Growth) Layout {
-	if to := l.grownBy(max(g.By, l.least())); to.Lines() <= g.Limit {
-		return to
-	}
-	return l.grownBy(l.least())
-}
-
-// least is a thirty-second, or a thirteenth, which keeps the load above 0.82 at the
-// worst moment. Where a megabyte is no matter it is a half, so that a key moves
-// three times and not sixteen.
-func (l Layout) least() float64 {
-	switch {
-	case l.Lines() < small:
-		return 1. / 2
-	case l.Lines() < large:
-		return 1. / 32
-	}
-	return 1. / 13
-}
-
-func (l Layout) grownBy(part float64) Layout {
-	lines := int(l.Block) << l.Bits
-	return layoutFor(lines + int(part*float64(lines)) + 1)
-}
-
-// BeginGrowth starts a growth to what Grown returned. It must hold the locks of
+// BeginGrowth starts a growth to what [Layout.Grown] returned. It must hold the locks of
 // all shards.
 func (t *Table) BeginGrowth(next Layout) error {
-	lines, sides, err := t.mem.Grow(next.Lines())
+	if err := next.check(); err != nil {
+		return err
+	}
+	lines, err := t.mem.Grow(t.space(next))
 	if err != nil {
 		return err
 	}
-	t.lines, t.sides = lines, sides
-	t.next = next
+	t.lines, t.next = lines, next
+	t.dirs[1] = t.dirs[0].grown(next.Blocks)
 	t.begin(true)
 	return nil
 }
@@ -111,149 +66,195 @@ func (t *Table) BeginGrowth(next Layout) error {
 func (t *Table) BeginScrub() { t.begin(false) }
 
 func (t *Table) begin(grows bool) {
-	t.sweep.active, t.sweep.grows, t.edge = true, grows, shards<<t.now.Bits
+	t.sweep.active, t.sweep.grows, t.sweep.shard = true, grows, shards-1
+	t.from = t.now.Blocks
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
-func (t *Table) Sweeping() (shard uint8, ok bool) {
-	return uint8((t.edge - 1) >> t.now.Bits), t.sweep.active
-}
+func (t *Table) Sweeping() (shard uint8, ok bool) { return uint8(t.sweep.shard), t.sweep.active }
 
-// Step sweeps one block and returns the number of its lines, 0 if no sweep is
-// on; Sweeping tells whether it was the last. It must hold the lock of the shard
-// that Sweeping names.
+// Step sweeps some blocks of a shard and returns the number of their lines, 0 if no
+// sweep is on; Sweeping tells whether they were the last. It must hold the lock of the
+// shard that Sweeping names.
 func (t *Table) Step(live *Live) (lines int) {
 	if !t.sweep.active {
 		return 0
 	}
-	block := t.edge - 1
-	shard := block >> t.now.Bits
-	if t.absent.left > 0 {
-		t.need(block)
-	}
+	s := uint8(t.sweep.shard)
 	if t.sweep.grows {
-		t.moveBlock(shard, block, live)
 		t.epoch++
-	} else {
-		t.scrubBlock(block, live)
 	}
-	t.edge = block
-	if block == shard<<t.now.Bits {
-		t.leave(shard, live)
+	for t.from > 0 && lines < stretch {
+		t.from--
+		t.sweepBlock(s, t.from, live)
+		lines += t.now.BlockLines()
 	}
-	lines = int(t.now.Block)
-	if block == 0 {
-		t.sweep.active = false
-		t.now = t.next
+	t.reinsert(live)
+	if t.from > 0 {
+		return lines
+	}
+	t.leave(s, live)
+	t.from = t.now.Blocks
+	if t.sweep.shard--; s == 0 {
+		t.sweep.shard, t.sweep.active = 0, false
+		t.now, t.dirs[0] = t.next, t.dirs[1]
 	}
 	return lines
 }
 
-// leave ends the sweep of a shard. Keys that had found no place try again.
-func (t *Table) leave(shard int, live *Live) {
-	if t.sweep.grows {
-		t.shards[shard].Layout, t.shards[shard].moving = t.next, false
+func (t *Table) sweepBlock(s uint8, block uint32, live *Live) {
+	if t.absent.left > 0 {
+		t.need(blockNumber(s, block))
 	}
-	if !t.shards[shard].spills {
+	switch {
+	case !t.sweep.grows:
+		t.scrub(s, block, live)
+	case t.next.Bits > t.now.Bits:
+		t.stretchBlock(s, live)
+	default:
+		t.shed(s, block, live)
+	}
+}
+
+// leave ends the sweep of a shard. Keys that had found no place try again.
+func (t *Table) leave(s uint8, live *Live) {
+	sh := &t.shards[s]
+	if t.sweep.grows {
+		sh.dir, sh.bits, sh.moving = t.dirs[1], t.next.Bits, false
+	}
+	if !sh.spills {
 		return
 	}
-	t.sweep.left = t.sweep.left[:0]
-	for k, e := range t.spill[shard] {
+	for k, e := range t.spill[s] {
 		if live[e.number] {
 			t.sweep.left = append(t.sweep.left, moved{k, e.number, e.side})
 		}
 	}
-	clear(t.spill[shard])
-	t.shards[shard].spills = false
+	clear(t.spill[s])
+	sh.spills = false
 	t.reinsert(live)
 }
 
 // reinsert puts the entries left over into the table and loses none: one that
 // finds no place is spilled, bound or no bound.
 func (t *Table) reinsert(live *Live) {
-	for _, m := range t.sweep.left {
-		p, err := t.Insert(m.key, m.number, live)
-		if err != nil {
-			t.spill[m.key.shard][m.key] = spilled{number: m.number}
-			p = Place{line: -1}
+	const together = 64
+	var keys [together]Key
+	var spots [together]Spot
+	for left := t.sweep.left; len(left) > 0; left = left[min(len(left), together):] {
+		n := min(len(left), together)
+		for i := range n {
+			keys[i], spots[i] = left[i].key, t.Spot(left[i].key)
 		}
-		t.SetSide(m.key, p, m.side)
-	}
-}
-
-func (t *Table) scrubBlock(block int, live *Live) {
-	from := block * int(t.now.Block)
-	lines := t.lines[from : from+int(t.now.Block)]
-	for i := range lines {
-		for slot := range slots {
-			if number := uint8(lines[i][2*slot+1]); number != 0 && !live[number] {
-				lines[i][2*slot], lines[i][2*slot+1] = 0, 0
+		t.Load(keys[:n], spots[:n], live)
+		for i, m := range left[:n] {
+			p, err := t.InsertAt(m.key, spots[i], m.number, live)
+			if err != nil {
+				t.spill[m.key.shard][m.key] = spilled{number: m.number}
+				p = Place{slot: spilledSlot}
 			}
+			t.SetSide(m.key, p, m.side)
 		}
 	}
-}
-
-// moveBlock moves the live entries of a block to where the next layout has it.
-// An entry in the first of its lines goes to the first again, one in the second
-// to the second: both lie as far into the block as before, so that the lines are
-// written in their order. The few whose line is full by then find a place as a
-// new key does.
-func (t *Table) moveBlock(shard, block int, live *Live) {
-	t.lift(block)
-	now, next := t.now, t.next
-	base := block << (next.Bits - now.Bits) * int(next.Block)
-	lines := t.lines[base : base+int(next.Block)<<(next.Bits-now.Bits)]
-	clear(lines)
-	t.sweep.taken = slices.Grow(t.sweep.taken[:0], len(lines))[:len(lines)]
-	clear(t.sweep.taken)
-	t.shards[shard].moving = true
-	t.edge = block
 	t.sweep.left = t.sweep.left[:0]
-	for i := range t.sweep.lines {
-		l := &t.sweep.lines[i]
-		for slot := range slots {
-			home, rest := l[2*slot], l[2*slot+1]
-			if !live[uint8(rest)] {
-				continue
-			}
-			k := Key{home: home, rest: rest, shard: uint8(shard)}
-			to := next.line(k)
-			if now.line(k) != i {
-				to = next.second(k, to)
-			}
-			if next.Bits != now.Bits {
-				to += int(home<<now.Bits>>63) * int(next.Block)
-			}
-			if at := t.sweep.taken[to]; at < slots {
-				t.sweep.taken[to] = at + 1
-				lines[to][2*at], lines[to][2*at+1] = home, rest
-				if t.sides != nil {
-					t.sides[base+to][at] = t.sweep.sides[i][slot]
-				}
-				continue
-			}
-			m := moved{key: k, number: uint8(rest)}
-			m.key.rest &^= numberBits
-			if t.sides != nil {
-				m.side = t.sweep.sides[i][slot]
-			}
-			t.sweep.left = append(t.sweep.left, m)
-		}
-	}
-	t.reinsert(live)
 }
 
-// lift copies a block to the scratch lines, which are made for the longest one at
-// once: blocks grow little by little.
-func (t *Table) lift(block int) {
-	if t.sweep.lines == nil {
-		t.sweep.lines = make([]Line, 0, longest)
-		t.sweep.taken = make([]uint8, 0, 2*longest)
+func (t *Table) scrub(s uint8, block uint32, live *Live) {
+	from := t.shards[s].first(s, block)
+	for line := from; line < from+1<<t.now.Bits; line++ {
+		l := t.line(line)
+		clean(l, vacant(l, live))
 	}
-	from := block * int(t.now.Block)
-	to := from + int(t.now.Block)
-	t.sweep.lines = append(t.sweep.lines[:0], t.lines[from:to]...)
-	if t.sides != nil {
-		t.sweep.sides = append(t.sweep.sides[:0], t.sides[from:to]...)
+}
+
+// clean clears those of the vacant slots of a line that are not empty.
+func clean(l *Line, vacant uint8) {
+	for expired := vacant &^ empty(l); expired != 0; expired &= expired - 1 {
+		slot := firstOf(expired)
+		l[2*slot], l[2*slot+1] = 0, 0
+	}
+}
+
+// shed moves those live entries of a block that are in slots of new ones now, and
+// clears it of expired ones. An entry goes to the same line of the other block; the few
+// whose line is full by then find a place as a new key does.
+func (t *Table) shed(s uint8, block uint32, live *Live) {
+	sh, next := &t.shards[s], t.dirs[1]
+	if !sh.moving {
+		sh.moving = true
+		t.loadRun(sh.first(s, block), t.now.BlockLines())
+	}
+	if block > 0 {
+		t.loadRun(sh.first(s, block-1), t.now.BlockLines())
+	}
+	var places [slots << fullBits]Place
+	var to [slots << fullBits]uint32
+	n := 0
+	from := sh.first(s, block)
+	for line := from; line < from+1<<sh.bits; line++ {
+		l := t.line(line)
+		free := vacant(l, live)
+		clean(l, free)
+		for leave := next.others(l, line&1, block) &^ free; leave != 0; leave &= leave - 1 {
+			slot := firstOf(leave)
+			places[n] = Place{line, slot}
+			to[n] = sh.first(s, next.block(l[2*slot+uint8(line&1)])) + line - from
+			n++
+		}
+	}
+	t.load(to[:n])
+	for i := range n {
+		t.moveOut(s, places[i], to[i], live)
+	}
+}
+
+// others is the slots of a line whose entries, by their words 0 or 1, are not in a
+// block: a bit each.
+func (d *directory) others(l *Line, word, block uint32) uint8 {
+	w := l[word&1:]
+	return not(d.block(w[0]) == block) | not(d.block(w[2]) == block)<<1 |
+		not(d.block(w[4]) == block)<<2 | not(d.block(w[6]) == block)<<3
+}
+
+// moveOut moves an entry of shard s to another line, if there is a place.
+func (t *Table) moveOut(s uint8, p Place, line uint32, live *Live) {
+	if free := vacant(t.line(line), live); free != 0 {
+		t.move(p, Place{line, firstOf(free)})
+	} else {
+		k, number := t.key(s, p)
+		t.sweep.left = append(t.sweep.left, moved{k, number, t.side(p)})
+	}
+	l := t.line(p.line)
+	l[2*p.slot], l[2*p.slot+1] = 0, 0
+}
+
+// stretchBlock moves the live entries of shard s's one block to where the next layout
+// has it, which is twice as long: all of them find a place, as two lines take what was in
+// one.
+func (t *Table) stretchBlock(s uint8, live *Live) {
+	var lines [3 << (fullBits - 2)]Line
+	n := t.now.BlockLines()
+	old := cells{lines[:Space(n, t.beside != 0)], t.beside}
+	from, to := uint32(s)<<t.now.Bits, uint32(s)<<t.next.Bits
+	copy(old.lines, t.lines[t.at(from):])
+	clear(t.lines[t.at(to):t.at(to+uint32(2*n))])
+	t.shards[s].bits = t.next.Bits
+	for line := range uint32(n) {
+		for slot := range uint8(slots) {
+			p := Place{line, slot}
+			k, number := old.key(s, p)
+			if !live[number] {
+				continue
+			}
+			next := Place{line: t.home(s, k.home)}
+			if line&1 != 0 {
+				next.line = t.other(s, k.rest)
+			}
+			next.slot = firstOf(vacant(t.line(next.line), live))
+			t.put(next, k, number)
+			if t.beside != 0 {
+				*t.word(next) = old.side(p)
+			}
+		}
 	}
 }

@@ -15,12 +15,12 @@ import (
 //	             shard  word 0          word 1    ┼ generation number (1 byte)
 //
 // Byte 0 chooses one of 256 shards; the other fifteen are stored, so all 128
-// bits decide. A shard is one or more blocks of some thousand lines, chosen by
-// the first bits of word 0, and blocks lie in the order of the keys, which lets
-// the table grow in place by a sweep (see sweep.go). A key lives in one of two
-// lines of its block, named by its own bits; when both are full, entries of the
-// two move to their other lines (cuckoo hashing, Pagh and Rodler 2001; buckets
-// of four, Dietzfelbinger and Weidling 2007). A look-up therefore reads two
+// bits decide. A shard is one or more blocks of 64 lines. A key lives in one of two
+// lines of its shard, an even one by word 0 and an odd one by word 1: the first bits
+// of the word choose the block, by a directory (see directory.go) that lets the table
+// grow by a few blocks at a time, and the last bits the line. When both are full,
+// entries of the two move to their other lines (cuckoo hashing, Pagh and Rodler 2001;
+// buckets of four, Dietzfelbinger and Weidling 2007). A look-up therefore reads two
 // lines and never more, however many entries have expired in between.
 //
 // An entry whose generation is not live counts as absent and its place as free.
@@ -81,11 +81,15 @@ func (k Key) Words() (home, rest uint64) { return k.home, k.rest }
 func (k Key) Shard() uint8 { return k.shard }
 
 // NewTable returns a table with room for capacity keys, and for a thousand at
-// least, before it wants to grow.
-func NewTable(mem Memory, capacity int) (*Table, error) {
+// least, before it wants to grow, or for as many as go into limit lines. Beside each
+// there may be a word.
+func NewTable(mem Memory, beside bool, capacity, limit int) (*Table, error) {
 	t := new(Table)
-	err := t.lay(mem, layoutFor(int(float64(capacity)/(shards*slots*roomy))+2))
-	return t, err
+	l := layoutFor(int(float64(capacity)/(slots*roomy)) + 2*shards)
+	if l.Lines() > limit {
+		l = largest(limit)
+	}
+	return t, t.lay(mem, beside, l, newDirectory(l.Blocks))
 }
 
 // Find returns the place and the generation number of the key, live or not. A
@@ -94,20 +98,20 @@ func (t *Table) Find(k Key) (Place, uint8) { return t.FindAt(k, t.Spot(k)) }
 
 // FindAt is Find of a key whose spot is known.
 func (t *Table) FindAt(k Key, s Spot) (Place, uint8) {
-	if slot, number := find(&t.lines[s.home], k); number != 0 {
-		return Place{int(s.home), slot}, number
+	if slot, number := find(t.line(s.home), k); number != 0 {
+		return Place{s.home, slot}, number
 	}
-	if slot, number := find(&t.lines[s.other], k); number != 0 {
-		return Place{int(s.other), slot}, number
+	if slot, number := find(t.line(s.other), k); number != 0 {
+		return Place{s.other, slot}, number
 	}
 	if t.shards[k.shard].spills {
-		return Place{line: -1}, t.spill[k.shard][k].number
+		return Place{slot: spilledSlot}, t.spill[k.shard][k].number
 	}
 	return Place{}, 0
 }
 
-func find(l *Line, k Key) (slot int, number uint8) {
-	for slot := range slots {
+func find(l *Line, k Key) (slot, number uint8) {
+	for slot := range uint8(slots) {
 		if l[2*slot] == k.home && l[2*slot+1]^k.rest <= numberBits && l[2*slot+1]&numberBits != 0 {
 			return slot, uint8(l[2*slot+1])
 		}
@@ -140,10 +144,10 @@ func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
 
 // InsertAt is Insert of a key whose spot is known.
 func (t *Table) InsertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
-	at := Place{line: int(s.home)}
-	free := vacant(&t.lines[s.home], live)
-	if more := vacant(&t.lines[s.other], live); bits.OnesCount8(more) > bits.OnesCount8(free) {
-		at.line, free = int(s.other), more
+	at := Place{line: s.home}
+	free := vacant(t.line(s.home), live)
+	if more := vacant(t.line(s.other), live); bits.OnesCount8(more) > bits.OnesCount8(free) {
+		at.line, free = s.other, more
 	}
 	if free == 0 {
 		var ok bool
@@ -151,7 +155,7 @@ func (t *Table) InsertAt(k Key, s Spot, number uint8, live *Live) (Place, error)
 			return t.spillOver(k, number)
 		}
 	} else {
-		at.slot = bits.TrailingZeros8(free)
+		at.slot = firstOf(free)
 	}
 	t.put(at, k, number)
 	return at, nil
@@ -168,13 +172,13 @@ func (t *Table) spillOver(k Key, number uint8) (Place, error) {
 	}
 	t.spill[k.shard][k] = spilled{number: number}
 	t.shards[k.shard].spills = true
-	return Place{line: -1}, nil
+	return Place{slot: spilledSlot}, nil
 }
 
 // Mark rewrites the generation number of a key that was found; 0 removes it.
 func (t *Table) Mark(k Key, p Place, number uint8) {
-	if p.line >= 0 {
-		w := &t.lines[p.line][2*p.slot+1]
+	if p.slot != spilledSlot {
+		w := &t.line(p.line)[2*p.slot+1]
 		*w = *w&^numberBits | uint64(number)
 		return
 	}
@@ -187,22 +191,19 @@ func (t *Table) Mark(k Key, p Place, number uint8) {
 
 // Side returns the word stored beside a key that was found, 0 if none is.
 func (t *Table) Side(k Key, p Place) uint64 {
-	switch {
-	case t.sides == nil:
-		return 0
-	case p.line < 0:
+	if p.slot == spilledSlot {
 		return t.spill[k.shard][k].side
 	}
-	return t.sides[p.line][p.slot]
+	return t.side(p)
 }
 
 // SetSide stores a word beside a key, if the table keeps them.
 func (t *Table) SetSide(k Key, p Place, side uint64) {
 	switch {
-	case t.sides == nil:
-	case p.line < 0:
+	case t.beside == 0:
+	case p.slot == spilledSlot:
 		t.spill[k.shard][k] = spilled{t.spill[k.shard][k].number, side}
 	default:
-		t.sides[p.line][p.slot] = side
+		*t.word(p) = side
 	}
 }

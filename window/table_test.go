@@ -3,33 +3,25 @@ package window
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/hapaxmq/hapax"
 )
 
-// slab is memory from the Go heap, of a fixed size at most.
-type slab struct {
-	lines []Line
-	sides []Side
-	sided bool
-}
+// slab is memory from the Go heap.
+type slab struct{ lines []Line }
 
-func (h *slab) Grow(n int) ([]Line, []Side, error) {
+func (h *slab) Grow(n int) ([]Line, error) {
 	lines := make([]Line, n)
 	copy(lines, h.lines)
 	h.lines = lines
-	if h.sided {
-		sides := make([]Side, n)
-		copy(sides, h.sides)
-		h.sides = sides
-	}
-	return h.lines, h.sides, nil
+	return h.lines, nil
 }
 
-func newTable(t testing.TB, capacity int, sides bool) *Table {
+func newTable(t testing.TB, capacity int, beside bool) *Table {
 	t.Helper()
-	table, err := NewTable(&slab{sided: sides}, capacity)
+	table, err := NewTable(new(slab), beside, capacity, MaxLines)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +39,7 @@ func randomFingerprint(r *rand.Rand) (f hapax.Fingerprint) {
 func sweepSome(t testing.TB, table *Table, n, keys int, live *Live) {
 	t.Helper()
 	if _, ok := table.Sweeping(); !ok && keys > table.Capacity() {
-		if err := table.BeginGrowth(table.Grown(Growth{})); err != nil {
+		if err := table.BeginGrowth(table.Layout().Grown(math.MaxInt)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,33 +58,130 @@ func admit(t *Table, f hapax.Fingerprint, live *Live) (Place, uint8, error) {
 	return t.AdmitAt(k, t.Spot(k), 1, live)
 }
 
-func TestGrowthByParts(t *testing.T) {
-	const keys = 700_000
-	var live Live
-	live[1] = true
-	table := newTable(t, keys, false)
+// A table loses no key and nothing beside one as it grows, from the least to one of
+// many blocks.
+func TestGrowthLosesNothing(t *testing.T) {
+	const keys = 1000
+	live := Live{1: true}
+	table := newTable(t, 0, true)
 	r := rand.New(rand.NewPCG(3, 4))
 	all := make([]hapax.Fingerprint, keys)
 	for i := range all {
 		all[i] = randomFingerprint(r)
-		if _, _, err := admit(table, all[i], &live); err != nil {
+		p, _, err := admit(table, all[i], &live)
+		if err != nil {
 			t.Fatal(err)
+		}
+		table.SetSide(KeyOf(all[i]), p, uint64(i))
+	}
+	for table.Layout().Blocks < 100 {
+		before := table.Layout()
+		if err := table.BeginGrowth(table.Layout().Grown(math.MaxInt)); err != nil {
+			t.Fatal(err)
+		}
+		for more := true; more; {
+			more = table.Step(&live) > 0
+			for i, f := range all {
+				p, was := table.Find(KeyOf(f))
+				if was != 1 || table.Side(KeyOf(f), p) != uint64(i) {
+					t.Fatalf("from %v on: %v is lost", before, f)
+				}
+			}
+		}
+		if l := table.Layout(); l.Lines() <= before.Lines() || l.check() != nil {
+			t.Fatalf("%v has grown to %v", before, l)
 		}
 	}
-	for _, by := range []float64{0, 0.25, 0.5} {
-		want := int(float64(table.Lines()) * (1 + max(by, 1./32)))
-		if err := table.BeginGrowth(table.Grown(Growth{by, math.MaxInt})); err != nil {
+}
+
+// A block of a directory has as many slots as any other, or two less, and keeps what it
+// has but for what goes to new ones.
+func TestDirectoryGrows(t *testing.T) {
+	d := newDirectory(1)
+	for d.count < 3000 {
+		next := d.grown(d.count + 1 + d.count/16)
+		times, has := len(next.blocks)/len(d.blocks), make([]int, next.count)
+		for s, b := range next.blocks {
+			if was := d.blocks[s/times]; b != was && uint32(b) < d.count {
+				t.Fatalf("%d to %d blocks: slot %d goes from block %d to %d", d.count, next.count, s, was, b)
+			}
+			has[b]++
+		}
+		if least, most := slices.Min(has), slices.Max(has); most > least+2 || least < manySlots-1 && next.count > 1 {
+			t.Fatalf("%d to %d blocks: of %d to %d slots", d.count, next.count, least, most)
+		}
+		again, err := readDirectory(next.count, next.append(nil))
+		if err != nil || !slices.Equal(again.blocks, next.blocks) || again.shift != next.shift {
+			t.Fatalf("%d blocks, read again: %v", next.count, err)
+		}
+		d = next
+	}
+}
+
+// What a directory's bytes may not be is an error.
+func TestWrongDirectory(t *testing.T) {
+	good := newDirectory(3).append(nil)
+	for what, b := range map[string][]byte{
+		"none": nil, "short": good[2:], "long": append(good[:len(good):len(good)], 0, 0), "a block too many": append(good[2:len(good):len(good)], 3, 0),
+	} {
+		if _, err := readDirectory(3, b); err == nil {
+			t.Errorf("%s: read", what)
+		}
+	}
+}
+
+// A table grows up to its limit, and knows before how far.
+func TestGrowthEndsAtLimit(t *testing.T) {
+	for _, limit := range []int{512, 1000, 5000, 16384, 20000, 100_000, 1_000_000} {
+		table := newTable(t, 0, false)
+		want := table.Layout().Largest(limit)
+		for table.Layout().Grown(limit).Lines() <= limit {
+			if err := table.BeginGrowth(table.Layout().Grown(limit)); err != nil {
+				t.Fatal(err)
+			}
+			for table.Step(new(Live)) > 0 {
+			}
+		}
+		if got := table.Lines(); got != want || limit >= 16384 && got+16384 <= limit {
+			t.Errorf("limit %d: %d lines, and was to have %d", limit, got, want)
+		}
+	}
+}
+
+// Who walks over a shard sees each key once, whatever comes meanwhile.
+func TestWalkSeesEachOnce(t *testing.T) {
+	const keys = 450_000
+	live := Live{1: true, 2: true}
+	table := newTable(t, keys, false)
+	r := rand.New(rand.NewPCG(5, 6))
+	there := make(map[Key]int)
+	add := func(number uint8) {
+		f := randomFingerprint(r)
+		f[0] %= 2 // much of two shards
+		k := KeyOf(f)
+		if _, _, err := table.AdmitAt(k, table.Spot(k), number, &live); err != nil {
 			t.Fatal(err)
 		}
-		for table.Step(&live) > 0 {
+		if number == 1 && k.shard == 1 {
+			there[k] = 0
 		}
-		if got := table.Lines(); got < want || got > want+want/50 {
-			t.Errorf("by %g: %d lines, want %d", by, got, want)
-		}
-		for _, f := range all {
-			if _, was := table.Find(KeyOf(f)); was != 1 {
-				t.Fatalf("by %g: %v is lost", by, f)
+	}
+	for range keys / shards * 2 {
+		add(1)
+	}
+	for block, more := uint32(0), true; more; block++ {
+		more = table.Block(1, block, func(k Key, number uint8, _ uint64) {
+			if number == 1 {
+				there[k]++
 			}
+		})
+		for range 20 {
+			add(2)
+		}
+	}
+	for k, times := range there {
+		if times != 1 {
+			t.Fatalf("%v was seen %d times", k, times)
 		}
 	}
 }
@@ -228,9 +317,9 @@ func (m *tableAndMap) nextGeneration() {
 
 // reusable scrubs the table until no entry has the number.
 func (t *Table) reusable(number uint8) bool {
-	for _, l := range t.lines {
-		for slot := range slots {
-			if kept := uint8(l[2*slot+1]); kept == number {
+	for line := range uint32(t.Lines()) {
+		for slot := range uint8(slots) {
+			if _, kept := t.key(0, Place{line, slot}); kept == number {
 				return false
 			}
 		}

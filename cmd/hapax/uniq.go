@@ -123,7 +123,6 @@ func (c *uniqCommand) Run(w *world) error {
 		// read the log instead.
 		settings.QuickStart = -1
 	}
-	settings.Growth = 0.25 // where nobody can tell how much a pipe will bring
 	settings.Identity, settings.Scope, settings.Digests = o.Naming.Identity.String(), c.Scope, o.Naming.Digests
 	if o.Naming.Numbered {
 		settings.Sequences.Idle = bounds.Time

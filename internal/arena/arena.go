@@ -18,7 +18,10 @@ type Arena struct {
 	used int    // bytes of it that are usable
 }
 
-const page = 1 << 21 // the unit of reservation: a huge page
+const (
+	page  = 1 << 21   // the unit of reservation: a huge page
+	large = 16 * page // from there on it grows by huge pages: the system backs none in part
+)
 
 // Reserve reserves addresses for up to limit bytes. They take no memory yet.
 func Reserve(limit int64) (*Arena, error) {
@@ -36,7 +39,11 @@ func (a *Arena) Grow(n int) ([]byte, error) {
 	if n > len(a.all) {
 		return nil, ErrLimit
 	}
-	n = min((n+pageSize-1)/pageSize*pageSize, len(a.all))
+	unit := pageSize
+	if n >= large {
+		unit = page
+	}
+	n = min((n+unit-1)/unit*unit, len(a.all))
 	if n > a.used {
 		if err := commit(a.all[a.used:n]); err != nil {
 			return nil, fmt.Errorf("make %d bytes usable: %w", n-a.used, err)

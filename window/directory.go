@@ -1,0 +1,184 @@
+package window
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"slices"
+)
+
+// Layout is how many blocks a shard has, and lines a block.
+type Layout struct {
+	Bits   uint8  // 2^Bits lines a block
+	Blocks uint32 // of a shard: one, unless a block is as large as it gets
+}
+
+const (
+	fullBits  = 6       // of a block as large as it gets: a page of lines
+	maxBlocks = 1 << 16 // of a shard
+	manySlots = 32      // of a directory for each block, at least
+	// gain is the part of its blocks by which a table grows, or by one: the load stays
+	// above 0.8, and an entry is looked at some dozen times until it is one of many,
+	// and moved once.
+	gain = 1. / 12
+)
+
+// MaxLines is the most that a table has: 64 GiB of them.
+const MaxLines = shards * maxBlocks << fullBits
+
+// layoutFor has at least that many lines.
+func layoutFor(lines int) Layout {
+	l := Layout{Bits: 1, Blocks: 1}
+	for l.Bits < fullBits && l.Lines() < lines {
+		l.Bits++
+	}
+	l.Blocks = uint32(max((lines+l.Lines()-1)/l.Lines(), 1))
+	return l
+}
+
+// largest is the layout with the most lines up to a limit, and with some anyhow.
+func largest(limit int) Layout {
+	l := Layout{Bits: 1, Blocks: 1}
+	for l.Bits < fullBits && 2*l.Lines() <= limit {
+		l.Bits++
+	}
+	l.Blocks = uint32(min(max(limit/l.Lines(), 1), maxBlocks))
+	if l.Bits < fullBits {
+		l.Blocks = 1
+	}
+	return l
+}
+
+// Grown is the layout after the next growth of a table, to so many lines at most. It is
+// over the limit if there can be none.
+func (l Layout) Grown(limit int) Layout {
+	if l.Bits < fullBits {
+		l.Bits++
+		return l
+	}
+	most := uint32(min(limit/shards>>fullBits, maxBlocks))
+	l.Blocks += max(min(uint32(gain*float64(l.Blocks)), most-min(most, l.Blocks)), 1)
+	return l
+}
+
+// Largest is the number of lines of a table that has grown to the limit as often as it
+// can.
+func (l Layout) Largest(limit int) int { return max(largest(limit).Lines(), l.Lines()) }
+
+// CountBlocks is the number of blocks of all shards.
+func (l Layout) CountBlocks() int { return shards * int(l.Blocks) }
+
+// Lines is the number of lines of all shards.
+func (l Layout) Lines() int { return l.CountBlocks() << l.Bits }
+
+// BlockLines is the number of lines of a block.
+func (l Layout) BlockLines() int { return 1 << l.Bits }
+
+// check reports why no table is laid out so.
+func (l Layout) check() error {
+	if l.Bits < 1 || l.Bits > fullBits || l.Blocks < 1 || l.Blocks > maxBlocks || l.Blocks > 1 && l.Bits < fullBits {
+		return fmt.Errorf("no table has 2^%d lines a block and %d blocks", l.Bits, l.Blocks)
+	}
+	return nil
+}
+
+// blockNumber is the number of a shard's block among those of all shards: new ones
+// come behind all others.
+func blockNumber(s uint8, block uint32) int { return int(block)<<8 | int(s) }
+
+// directory tells in which block of its shard a key is: by the slot that the first
+// bits of a word are. Where blocks are added each of the others gives up as many
+// slots, so that only the keys of those move (extendible hashing, Fagin and others
+// 1979; the slots of hashing are as those of a Redis cluster). It never changes.
+type directory struct {
+	blocks []uint16 // by slot
+	shift  uint8    // of a word
+	count  uint32   // of blocks
+}
+
+// newDirectory deals the slots out to so many blocks.
+func newDirectory(blocks uint32) *directory {
+	d := sizedDirectory(blocks)
+	for s := range d.blocks {
+		d.blocks[s] = uint16(s % int(blocks))
+	}
+	return d
+}
+
+func sizedDirectory(blocks uint32) *directory {
+	n := slotBits(blocks)
+	return &directory{blocks: make([]uint16, 1<<n), shift: uint8(64 - n), count: blocks}
+}
+
+func (d *directory) block(word uint64) uint32 { return uint32(d.blocks[word>>d.shift]) }
+
+// slotBits is how many bits of a word name a slot, with so many blocks.
+func slotBits(blocks uint32) int {
+	if blocks == 1 {
+		return 0
+	}
+	return bits.Len32(manySlots*blocks - 1)
+}
+
+// grown is the directory with more blocks.
+func (d *directory) grown(to uint32) *directory {
+	if to == d.count {
+		return d
+	}
+	next := sizedDirectory(to)
+	times := len(next.blocks) / len(d.blocks)
+	for s := range next.blocks {
+		next.blocks[s] = d.blocks[s/times]
+	}
+	next.share(d.count)
+	return next
+}
+
+// share gives the blocks from the first new one on their slots: of those that have the
+// most at the time.
+func (d *directory) share(fresh uint32) {
+	has := make([]int, d.count)
+	for _, b := range d.blocks {
+		has[b]++
+	}
+	each := len(d.blocks) / int(d.count)
+	to := fresh
+	for keep := slices.Max(has) - 1; has[d.count-1] < each; keep-- {
+		for s := 0; s < len(d.blocks) && has[d.count-1] < each; s++ {
+			b := uint32(d.blocks[s])
+			if b >= fresh || has[b] <= keep {
+				continue
+			}
+			d.blocks[s] = uint16(to)
+			has[b]--
+			has[to]++
+			if to++; to == d.count {
+				to = fresh
+			}
+		}
+	}
+}
+
+// DirectoryBytes is the size of [Table.Directory] for a layout.
+func (l Layout) DirectoryBytes() int { return 2 << slotBits(l.Blocks) }
+
+// append appends the directory's blocks, two bytes each, the lower one first.
+func (d *directory) append(b []byte) []byte {
+	for _, block := range d.blocks {
+		b = binary.LittleEndian.AppendUint16(b, block)
+	}
+	return b
+}
+
+func readDirectory(blocks uint32, b []byte) (*directory, error) {
+	d := sizedDirectory(blocks)
+	if len(b) != 2*len(d.blocks) {
+		return nil, fmt.Errorf("the directory of %d blocks takes %d bytes, and not %d", blocks, 2*len(d.blocks), len(b))
+	}
+	for s := range d.blocks {
+		if d.blocks[s] = binary.LittleEndian.Uint16(b[2*s:]); uint32(d.blocks[s]) >= blocks {
+			return nil, fmt.Errorf("the directory of %d blocks names block %d", blocks, d.blocks[s])
+		}
+	}
+	return d, nil
+}
