@@ -136,7 +136,9 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.Instead, err error) {
 	for _, c := range e.claims {
 		if !c.failed {
-			err = c.step.Admit()
+			if err = c.step.Admit(); err == nil {
+				c.settle()
+			}
 		}
 		if err == nil {
 			err = e.log(c, now.UnixMilli())

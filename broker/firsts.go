@@ -53,7 +53,8 @@ func namesFirsts(r *unique.Rules) bool {
 // comparesFirsts tells whether it matters, but for counting, that a record in
 // conflict may say the same as the first one.
 func comparesFirsts(r *unique.Rules) bool {
-	return !r.Shadow && r.Digests() && (r.Duplicates != r.Conflicts || r.Duplicates.Fate == unique.Route)
+	return !r.Shadow && r.Digests() &&
+		(r.Duplicates != r.Conflicts || r.Duplicates.Fate == unique.Route || r.Window.Kind == hapax.Renewed)
 }
 
 // finder finds the first records of ids in a window's ledger.

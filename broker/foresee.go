@@ -2,6 +2,7 @@ package broker
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -14,12 +15,14 @@ import (
 // end asks for it again.
 func foresee(ws *windows, producer int64) {
 	for _, parts := range ws.pending.parts(producer) {
-		for _, part := range parts {
+		own := make(firsts)
+		for _, number := range slices.Sorted(maps.Keys(parts)) { // as they are told to the window
+			part := parts[number]
 			t := ws.topics.byID(part.w.topic)
 			if t == nil || t.window != part.w || !namesFirsts(t.rules.window) && !comparesFirsts(t.rules.window) {
 				continue
 			}
-			f := foresight{ws: ws, topic: t, producer: producer, part: part}
+			f := foresight{ws: ws, topic: t, producer: producer, part: part, own: own}
 			if err := f.look(); err != nil {
 				ws.files.log.Warn("the first records of copies in a transaction that commits cannot be looked up", "topic", t.name, "error", err)
 			}
@@ -33,6 +36,7 @@ type foresight struct {
 	topic    *topic
 	producer int64
 	part     *openPart
+	own      firsts // the transaction's ids, of the partitions before and of what was looked at in this one
 }
 
 func (f *foresight) look() error {
@@ -43,7 +47,10 @@ func (f *foresight) look() error {
 		prints[i] = ids[i].print
 	}
 	others := make(firsts)
-	err := f.part.w.lookUp(others, prints, f.topic.rules.window.Window.Kind)
+	_, err := f.part.w.pass(f.ws.files.clock.now()) // nothing is found that has left by now
+	if err == nil {
+		err = f.part.w.lookUp(others, prints, f.topic.rules.window.Window.Kind)
+	}
 	if err == nil && comparesFirsts(f.topic.rules.window) {
 		err = f.compare(ids, others)
 	}
@@ -52,12 +59,15 @@ func (f *foresight) look() error {
 }
 
 // compare gives records of the transaction that say the same as the first ones, as
-// JSON, their digests.
+// JSON, their digests: others may be in the transaction itself.
 func (f *foresight) compare(ids []openID, others firsts) error {
 	own, theirs := contents{ws: f.ws, topic: f.topic}, contents{ws: f.ws, topic: f.topic}
 	for i := range ids {
 		id := &ids[i]
 		was, known := others[id.print]
+		if !known {
+			was, known = f.first(id)
+		}
 		if !known || was.digest == id.digest {
 			continue
 		}
@@ -77,6 +87,14 @@ func (f *foresight) compare(ids []openID, others firsts) error {
 		}
 	}
 	return nil
+}
+
+// first is the first record of the transaction that has an id, if it is another.
+func (f *foresight) first(id *openID) (was first, again bool) {
+	if was, again = f.own[id.print]; !again {
+		f.own[id.print] = first{unique.Place{Partition: f.part.index, Offset: id.offset}, id.digest}
+	}
+	return was, again
 }
 
 // in are the ids that a transaction has in a partition.
@@ -136,7 +154,12 @@ func (c *claim) find(open *openIDs, producer int64, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	c.own = open.known(producer, c.w)
+	c.own = make(firsts)
+	for i := range c.parts {
+		for j := range c.parts[i].asked.Entries {
+			c.own.add(&c.parts[i].asked.Entries[j], c.parts[i].index)
+		}
+	}
 	others, looks := open.foreseen(producer, c.w)
 	c.others = others
 	for i := range c.parts {
@@ -148,6 +171,18 @@ func (c *claim) find(open *openIDs, producer int64, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// settle notes which of the transaction's records are the first ones with their ids,
+// when the window has admitted them: one that it had may have left.
+func (c *claim) settle() {
+	for i := range c.parts {
+		for _, e := range c.parts[i].asked.Entries {
+			if e.Verdict == hapax.Fresh {
+				delete(c.others, e.Fingerprint)
+			}
+		}
+	}
 }
 
 // first is where the first record of an entry's id is.
