@@ -68,7 +68,7 @@ func (m *Model) late(e ledger.Entry) Recall {
 	}
 	m.watermark = max(m.watermark, min(e.Time, m.now+int64(m.window.Skew)))
 	w := int64(m.window.Time)
-	recall := between(m.watermark-e.Time, w+1, m.slackOf(w))
+	recall := between(m.watermark-e.Time, w+1, slackOf(m.window, w, w))
 	if m.window.Kind == hapax.Tumbling && e.Time-floorMod(e.Time, w) != m.watermark-floorMod(m.watermark, w) {
 		return min(Open, recall) // its aligned window has ended
 	}
@@ -179,7 +179,7 @@ func (m *Model) remember(e ledger.Entry) {
 	early, late := m.span(e)
 	m.sight++
 	m.known[e.Fingerprint] = &memory{digest: e.Digest, early: early, late: late,
-		ordinal: m.ids, bytes: m.bytes, size: e.Size, sight: m.sight}
+		ordinal: m.ids, bytes: m.bytes, size: e.Size, sight: m.sight, within: m.window}
 	m.ids++
 	delete(m.holds, e.Fingerprint) // its lease ran out, or it would be in flight
 }
@@ -197,7 +197,7 @@ func (m *Model) renew(e ledger.Entry) {
 	early, late := m.span(e)
 	k.early, k.late = max(k.early, early), max(k.late, late)
 	m.sight++
-	k.sight, k.bytes = m.sight, m.bytes
+	k.sight, k.bytes, k.within = m.sight, m.bytes, m.window
 }
 
 // glimpse notes a position met again. Whether that is a sight which renews a window

@@ -35,13 +35,14 @@ type tally struct{ fresh, all int64 }
 // memory is one remembered identity.
 type memory struct {
 	digest  hapax.Digest
-	early   int64 // the time its window runs from, at the earliest
-	late    int64 // and at the latest
-	ordinal int64 // identities that had come before it
-	bytes   tally // bytes that had come up to and with it
-	size    int64 // of its message
-	sight   int64 // last sight, for renewed windows
-	shaken  bool  // a crash or a failure left it open whether it is remembered
+	early   int64        // the time its window runs from, at the earliest
+	late    int64        // and at the latest
+	ordinal int64        // identities that had come before it
+	bytes   tally        // bytes that had come up to and with it
+	size    int64        // of its message
+	sight   int64        // last sight, for renewed windows
+	within  hapax.Window // that it came in
+	shaken  bool         // a crash or a failure left it open whether it is remembered
 }
 
 // hold is a live claim.
@@ -133,13 +134,13 @@ func bounds(w hapax.Window) (n int) {
 	return n
 }
 
-// slackOf is how much beyond a bound w an identity may stay: 1/128 of it, or
-// 1/64 beside other bounds.
-func (m *Model) slackOf(w int64) int64 {
-	if bounds(m.window) > 1 {
-		return w/64 + 1
+// slackOf is how much beyond a bound of w an identity may stay: 1/128 of what the bound is,
+// or was when it came, or 1/64 beside other bounds.
+func slackOf(w hapax.Window, is, was int64) int64 {
+	if bounds(w) > 1 {
+		return max(is, was)/64 + 1
 	}
-	return w/128 + 1
+	return max(is, was)/128 + 1
 }
 
 func (m *Model) clock() int64 {
@@ -154,12 +155,12 @@ func (m *Model) byTime(k *memory) Recall {
 	if w == 0 {
 		return Kept
 	}
-	now, early, late := m.clock(), k.early, k.late
+	now, early, late, slack := m.clock(), k.early, k.late, slackOf(m.window, w, int64(k.within.Time))
 	if m.window.Kind == hapax.Tumbling {
 		// The aligned window it fell into began at or before it.
 		early, late = early-floorMod(early, w), late-floorMod(late, w)
 	}
-	return spanned(between(now-early, w, m.slackOf(w)), between(now-late, w, m.slackOf(w)))
+	return spanned(between(now-early, w, slack), between(now-late, w, slack))
 }
 
 func floorMod(a, b int64) int64 { return ((a % b) + b) % b }
@@ -170,7 +171,7 @@ func (m *Model) byCount(k *memory) Recall {
 	if n == 0 {
 		return Kept
 	}
-	slack := m.slackOf(n)
+	slack := slackOf(m.window, n, k.within.Count)
 	if bounds(m.window) == 1 && n <= 1_000_000 {
 		slack = -1
 	}
@@ -208,8 +209,9 @@ func (m *Model) byBytes(k *memory) Recall {
 		return Kept
 	}
 	most, least := m.bytes.all-k.bytes.all, m.bytes.fresh-k.bytes.fresh
+	slack := slackOf(m.window, w, k.within.Bytes)
 	if m.window.Kind == hapax.Tumbling {
-		return min(Open, between(least, w, m.slackOf(w))) // where it is cut is the ledger's to choose
+		return min(Open, between(least, w, slack)) // where it is cut is the ledger's to choose
 	}
-	return spanned(between(most, w, m.slackOf(w)), between(least, w, m.slackOf(w)))
+	return spanned(between(most, w, slack), between(least, w, slack))
 }
