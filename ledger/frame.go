@@ -34,6 +34,8 @@ import (
 //	    lap       v file · 8 next       all whose fingerprint's upper half is below next are repeated from that file on; 0: all
 //	    producer  16 fingerprint · v epoch · v highest · 4 last number's time · words × 8 numbers
 //	13 hidden     16 fingerprint · v file            forgotten in cold files up to that number; in a snapshot
+//	14 evicted    v generation · v file · v total    it has left early; of it and those before there are frames up to that file,
+//	                                    and total identities have left early by now; in a snapshot with generation 0 if there are none
 const (
 	frameGeneration = 1 + iota
 	frameAdmit
@@ -48,6 +50,7 @@ const (
 	frameReceipt
 	frameSequence
 	frameHidden
+	frameEvicted
 )
 
 const (

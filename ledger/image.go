@@ -268,8 +268,9 @@ func (l *Ledger) restore() error {
 		if err != nil {
 			return err
 		}
-		p.numbers[number] = now.Number
-		l.hot.live.Add(now.Count)
+		if p.numbers[number] = now.Number; now.Number != 0 { // else its keys are in a cold file that was just made
+			l.hot.live.Add(now.Count)
+		}
 	}
 	l.publish()
 	for s := p.spilled; len(s) > 0; s = s[spillSize:] {

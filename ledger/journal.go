@@ -199,6 +199,9 @@ func (l *Ledger) snapshot(j *journal) error {
 			return err
 		}
 	}
+	if err := l.evictions.snapshot(j, &l.cold); err != nil {
+		return err
+	}
 	if err := j.append(frameTokens, binary.AppendUvarint(nil, l.claims.reserved)); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ type Ledger struct {
 	serving  bool  // between Open and Close
 	failed   error // why nothing is served any more
 
+	evictions evictions  // under mu
 	sequences *sequences // nil before the first producer is met; under mu
 
 	stripes    *stripeSet   // in memory of its own, which begins with a cache line

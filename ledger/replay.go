@@ -97,6 +97,8 @@ func (r *replay) apply(kind uint8, b *reader) error {
 		l.receipts.put(f, append(hapax.Receipt{}, b.string("receipt")...))
 	case frameSequence:
 		return r.sequences(b)
+	case frameEvicted:
+		evictAgain(l, b)
 	default:
 		return fmt.Errorf("%w: frame of unknown type %d", hapax.ErrCorrupt, kind)
 	}
@@ -234,7 +236,7 @@ func (r *replay) generation(b *reader) error {
 
 // begin begins a generation again, unless it has left the window.
 func (r *replay) begin(gen window.Generation) error {
-	if r.l.gens.Gone(gen.ID, gen.End) {
+	if _, early := r.l.evictions.files[gen.ID]; early || r.l.gens.Gone(gen.ID, gen.End) {
 		return nil
 	}
 	if r.l.cold.log(gen.ID) > 0 && r.l.gens.ByID(gen.ID) == nil {

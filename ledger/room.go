@@ -105,6 +105,9 @@ func (l *Ledger) evict() error {
 		return l.hot.full()
 	}
 	l.ended([]*window.Generation{gen}, true)
+	if err := l.evictions.log(l.journal, gen); err != nil {
+		return l.fail(err)
+	}
 	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", gen.Count)
 	l.publish()
 	if gen.Number != 0 {

@@ -15,7 +15,7 @@ type Stats struct {
 
 	Live        int64 // identities remembered
 	LiveCold    int64 // of these, in cold files
-	EvictedLive int64 // let go before their window ended
+	EvictedLive int64 // let go before their window ended, since the ledger was made
 	Claims      int64 // held, some of which may just have run out
 	Producers   int64 // remembered by AdmitSequences, some of which may be idle by now
 	Memory      int64 // bytes of table, filters and producers
@@ -41,8 +41,8 @@ func (c *counter) Add(n int64) { *c += counter(n) }
 func (c *counter) Load() int64 { return int64(*c) }
 
 type stats struct {
-	fresh, duplicates                                          counter
-	redelivered, inFlight, conflicts, late, stale, evictedLive atomic.Int64
+	fresh, duplicates                             counter
+	redelivered, inFlight, conflicts, late, stale atomic.Int64
 
 	ages [40]atomic.Int64
 }
@@ -87,7 +87,7 @@ func (l *Ledger) Stats() Stats {
 		Fresh: l.stats.fresh.Load(), Duplicates: l.stats.duplicates.Load(),
 		Redelivered: l.stats.redelivered.Load(), InFlight: l.stats.inFlight.Load(),
 		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
-		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.stats.evictedLive.Load(),
+		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.evictions.total,
 		Claims: int64(l.claims.Len()), Memory: l.hot.table.Bytes() + l.cold.memory(),
 		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count), Failed: l.failed,
 	}

@@ -81,7 +81,7 @@ func (l *Ledger) ended(gone []*window.Generation, early bool) {
 			l.cold.live -= gen.Count
 		}
 		if early {
-			l.stats.evictedLive.Add(gen.Count)
+			l.evictions.total += gen.Count
 		}
 	}
 	if l.journal != nil {

@@ -211,6 +211,10 @@ func (v *verifier) frame(f segment.Frame) error {
 	case frameReceipt:
 		b.fingerprint()
 		b.string("receipt")
+	case frameEvicted:
+		b.uvarint("generation")
+		b.uvarint("file")
+		b.uvarint("identities")
 	case frameSequence:
 		v.sequences(b)
 	default:

@@ -324,6 +324,15 @@ func (g *Generations) Evict() *Generation {
 	return gone
 }
 
+// Drop ends the generation with that ID, if it is live, and returns it.
+func (g *Generations) Drop(id uint64) *Generation {
+	gen := g.ByID(id)
+	if gen != nil {
+		g.remove(gen)
+	}
+	return gen
+}
+
 // Chill takes the number from a generation whose keys have left the table for a
 // file. It stays live.
 func (g *Generations) Chill(gen *Generation) {

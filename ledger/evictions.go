@@ -1,0 +1,76 @@
+package ledger
+
+import (
+	"encoding/binary"
+
+	"github.com/hapaxmq/hapax/window"
+)
+
+// evictions are what has left the window early, which is durable: a file of the log, or
+// a cold one, may hold it beside what has not.
+type evictions struct {
+	total int64             // identities
+	files map[uint64]uint64 // generations, of which the log may have something up to that file
+}
+
+// log has the log, if there is one, say that a generation has left the window early.
+func (e *evictions) log(j *journal, gen *window.Generation) error {
+	if j == nil {
+		return nil
+	}
+	file := j.newestNumber()
+	e.add(gen.ID, file)
+	return j.append(frameEvicted, e.frame(gen.ID, file))
+}
+
+func (e *evictions) add(id, file uint64) {
+	if e.files == nil {
+		e.files = make(map[uint64]uint64)
+	}
+	e.files[id] = file
+}
+
+func (e *evictions) frame(id, file uint64) []byte {
+	b := binary.AppendUvarint(nil, id)
+	b = binary.AppendUvarint(b, file)
+	return binary.AppendUvarint(b, uint64(e.total))
+}
+
+// snapshot adds what there is to know of them to a new file of the log, and forgets
+// generations of which nothing is left.
+func (e *evictions) snapshot(j *journal, cold *coldFiles) error {
+	if e.total == 0 {
+		return nil
+	}
+	for id, file := range e.files {
+		if j.files[0].number > file && cold.log(id) == 0 {
+			delete(e.files, id)
+		}
+	}
+	if len(e.files) == 0 {
+		return j.append(frameEvicted, e.frame(0, 0))
+	}
+	for id, file := range e.files {
+		if err := j.append(frameEvicted, e.frame(id, file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// evictAgain ends a generation that left early, while the log is read.
+func evictAgain(l *Ledger, b *reader) {
+	id, file, total := b.uvarint("generation"), b.uvarint("file"), b.uvarint("identities")
+	if b.err != nil {
+		return
+	}
+	l.evictions.total = max(l.evictions.total, int64(total))
+	if id == 0 {
+		return
+	}
+	l.evictions.add(id, file)
+	if gen := l.gens.Drop(id); gen != nil {
+		l.ended([]*window.Generation{gen}, false)
+		l.publish()
+	}
+}
