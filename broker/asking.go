@@ -41,7 +41,7 @@ type WindowView struct {
 
 	Live   int64 `json:"live_ids"`
 	Cold   int64 `json:"cold_ids"`            // of these, on disk
-	Early  int64 `json:"ids_forgotten_early"` // before their window ended, since a budget was reached
+	Early  int64 `json:"ids_forgotten_early"` // before their window ended, for a budget was reached; since the window was turned on
 	Memory int64 `json:"memory_bytes"`        // of the ids
 	Disk   int64 `json:"disk_bytes"`          // of the ids, beside the log
 	Log    int64 `json:"log_bytes_kept"`      // of the log's older files, for what the window may not have on disk: if it has failed they stay
@@ -143,19 +143,31 @@ func (w *window) opened() (*ledger.Ledger, *unique.Namer, error) {
 
 // since is from when on every id that came is remembered.
 func since(r *unique.Rules, s *ledger.Stats, began, now time.Time) time.Time {
-	from, w := began, r.Window
-	if w.Time > 0 {
-		bound := now.Add(-w.Time)
-		if w.Kind == hapax.Tumbling {
-			bound = time.Unix(0, now.UnixNano()-now.UnixNano()%int64(w.Time))
-		}
-		from = latest(from, bound)
-	}
+	from, w := timely(r, began, now), r.Window
 	mayBeShort := r.Evict || s.EvictedLive > 0 || w.Bytes > 0 || w.Count > 0 && (s.Live >= w.Count || w.Kind == hapax.Tumbling)
 	if mayBeShort && !s.Since.IsZero() {
 		from = latest(from, s.Since)
 	}
 	return from
+}
+
+// timely is from when on every id is remembered that nothing but time lets go.
+func timely(r *unique.Rules, began, now time.Time) time.Time {
+	w := r.Window
+	switch {
+	case w.Time == 0:
+		return began
+	case w.Kind == hapax.Tumbling:
+		return latest(began, time.Unix(0, now.UnixNano()-now.UnixNano()%int64(w.Time)))
+	}
+	return latest(began, now.Add(-w.Time))
+}
+
+// early tells whether an id that is not remembered may have been let go before its
+// window ended: others were, and the window is shorter for it still, as far as its
+// slices tell.
+func early(r *unique.Rules, w *WindowView, now time.Time) bool {
+	return w.Early > 0 && w.Since.After(timely(r, w.Began, now).Add(2*sliceOf(r.Window)))
 }
 
 func latest(a, b time.Time) time.Time {
@@ -250,7 +262,7 @@ func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (vi
 	}
 	view = IDView{Topic: topic, ID: id, Scope: query.Get("scope"), Remembered: known, Window: *a.window(t)}
 	view.Open = a.b.windows.pending.with(t.window, f)
-	view.Early = !known && view.Window.Early > 0
+	view.Early = !known && early(t.rules.window, &view.Window, a.b.time.now())
 	view.saw(&seen)
 	return view, nil
 }

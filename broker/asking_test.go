@@ -309,3 +309,26 @@ func TestAskAboutOpenID(t *testing.T) {
 	}
 	want(0, true)
 }
+
+// An id that is not remembered may have been forgotten early as long as the window is
+// shorter for it, and no longer.
+func TestEarly(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	began := now.Add(-240 * time.Hour)
+	r := &unique.Rules{Window: hapax.Window{Time: 128 * time.Hour}}
+	for _, test := range []struct {
+		early int64
+		since time.Time
+		want  bool
+	}{
+		{0, now.Add(-time.Hour), false},
+		{5, now.Add(-time.Hour), true},
+		{5, now.Add(-125 * time.Hour), true},
+		{5, now.Add(-127 * time.Hour), false},
+		{5, now.Add(-128 * time.Hour), false},
+	} {
+		if got := early(r, &WindowView{Early: test.early, Began: began, Since: test.since}, now); got != test.want {
+			t.Errorf("%d early, since %v: %v", test.early, test.since, got)
+		}
+	}
+}

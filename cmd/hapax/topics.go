@@ -24,9 +24,9 @@ func (*topicsCommand) examples() string {
   hapax topics orders payments
   hapax topics --json | jq '.[] | select(.window) | {name, records: .window.records}'
 
-Records, duplicates by age and ids gone early are counted since the node was started,
-or since the window was opened if that was later; by age those too that it found when
-it read what was there. A window reaches back to the time since which it remembers
+Records and duplicates by age are counted since the node was started, or since the
+window was opened if that was later; by age those too that it found when it read what
+was there. Ids gone early are counted since the window was turned on. A window reaches back to the time since which it remembers
 every id that came.
 `
 }

@@ -151,7 +151,7 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	}
 	fmt.Fprintf(b, "%s since %s, which is %s.\n", what, timeText(&w.Since), why)
 	if v.Early {
-		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids left before their window ended since the node was started, for the window's memory or disk was used up.\n", count(w.Early))
+		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids have left before their window ended since it was turned on, for the window's memory or disk was used up.\n", count(w.Early))
 	}
 }
 

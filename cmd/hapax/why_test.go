@@ -189,7 +189,7 @@ func TestWhyText(t *testing.T) {
 	}{
 		{broker.IDView{Topic: "t", ID: "7", Early: true, Window: window}, `t: 7 is not remembered.
 It did not come since 2026-03-01T13:00:00Z, which is as far as the window reaches back.
-It may have come before, and have been forgotten early: 1,234 ids left before their window ended since the node was started, for the window's memory or disk was used up.
+It may have come before, and have been forgotten early: 1,234 ids have left before their window ended since it was turned on, for the window's memory or disk was used up.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
