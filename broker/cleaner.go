@@ -194,19 +194,31 @@ func (c *cleaner) move(ctx context.Context, p *partition.Partition, extents []pa
 	if len(extents) == 0 {
 		return ctx.Err()
 	}
-	b, err := c.b.records.load(extents)
-	if err == nil {
-		err = eachBatch(b, func([]byte) error { return nil })
-	}
+	b, times, err := c.load(p, extents)
 	if err == nil {
 		err = c.keep(ctx, p, partition.Kept{
-			From: extents[0].Base, To: extents[len(extents)-1].Last + 1, First: extents[0], Batches: b,
+			From: extents[0].Base, To: extents[len(extents)-1].Last + 1, First: extents[0], Batches: b, Times: times,
 		}, count)
 	}
 	if errors.Is(err, errMoved) {
 		return ctx.Err() // they are gone meanwhile
 	}
 	return err
+}
+
+// load reads extents of a partition, and when their batches were appended.
+func (c *cleaner) load(p *partition.Partition, extents []partition.Extent) (all []byte, times []int64, err error) {
+	for _, e := range extents {
+		b, at, err := c.b.records.timed(e, p.Number())
+		if err == nil {
+			err = eachBatch(b, func([]byte) error { times = append(times, at.Next()); return nil })
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		all = append(all, b...)
+	}
+	return all, times, nil
 }
 
 // keep puts batches in the place of what was there, and rests. With errMoved nothing

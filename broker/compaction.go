@@ -130,6 +130,7 @@ type compacting struct {
 	to      int64
 	read    int64 // bytes that it has
 	left    []byte
+	times   []int64 // when what is left was appended
 	changed bool
 }
 
@@ -163,7 +164,7 @@ func (x *compacting) add(ctx context.Context, e partition.Extent) error {
 			return err
 		}
 	}
-	b, err := x.c.b.records.load([]partition.Extent{e})
+	b, times, err := x.c.b.records.timed(e, x.d.Number())
 	if errors.Is(err, errMoved) {
 		return x.flush(ctx) // it was deleted meanwhile, and so was what is before it
 	}
@@ -176,7 +177,11 @@ func (x *compacting) add(ctx context.Context, e partition.Extent) error {
 	x.to = e.Last + 1
 	x.read += int64(e.Length)
 	return eachBatch(b, func(one []byte) error {
+		at := times.Next()
 		left, same, err := x.filter.Append(x.left, one)
+		if len(left) > len(x.left) {
+			x.times = append(x.times, at)
+		}
 		x.left, x.changed = left, x.changed || !same
 		return err
 	})
@@ -187,8 +192,8 @@ func (x *compacting) add(ctx context.Context, e partition.Extent) error {
 // pass must not go on as if that were compacted.
 func (x *compacting) flush(ctx context.Context) (err error) {
 	if x.changed {
-		err = x.c.keep(ctx, x.d.Partition, partition.Kept{From: x.from, To: x.to, First: x.first, Batches: x.left}, &x.c.counts.compacted)
+		err = x.c.keep(ctx, x.d.Partition, partition.Kept{From: x.from, To: x.to, First: x.first, Batches: x.left, Times: x.times}, &x.c.counts.compacted)
 	}
-	x.read, x.left, x.changed = 0, x.left[:0], false
+	x.read, x.left, x.times, x.changed = 0, x.left[:0], x.times[:0], false
 	return cmp.Or(err, x.c.rest(ctx))
 }

@@ -33,6 +33,24 @@ func (rs *records) load(extents []partition.Extent) ([]byte, error) {
 	return b, nil
 }
 
+// timed reads an extent of a partition, and when its batches were appended.
+func (rs *records) timed(e partition.Extent, number uint32) (b []byte, times partition.Times, err error) {
+	all := e
+	all.At, all.Length = e.At-partition.TimesHead, e.Length+partition.TimesHead
+	if b, err = rs.load([]partition.Extent{all}); err != nil {
+		return nil, times, err
+	}
+	before, b := b[:partition.TimesHead:partition.TimesHead], b[partition.TimesHead:]
+	if n := partition.TimesLength(before, number); e.Run && n > 0 && n < min(all.At, int64(e.Length)) {
+		others, err := rs.load([]partition.Extent{{File: e.File, At: all.At - n, Length: int32(n)}})
+		if err != nil {
+			return nil, times, err
+		}
+		before = append(others, before...)
+	}
+	return b, partition.ReadTimes(before, number), nil
+}
+
 func appendExtent(b []byte, file *wal.File, e *partition.Extent) ([]byte, error) {
 	at, n := len(b), int(e.Length)
 	if cap(b)-at < n {

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -151,37 +150,29 @@ func (m *warming) read(p *warmPart) error {
 	return nil
 }
 
-// readExtent reads the batches of an extent, and what stands before it.
+// readExtent reads the batches of an extent, and when they were appended. Where the
+// log does not tell, their records' time has to do.
 func (m *warming) readExtent(p *warmPart, e partition.Extent) error {
-	e.At, e.Length = e.At-partition.HeadSize, e.Length+partition.HeadSize
-	all, err := m.ws.records.load([]partition.Extent{e})
+	b, times, err := m.ws.records.timed(e, p.Number())
 	if err != nil {
 		return err
 	}
-	head, first := all[:partition.HeadSize], true
-	return eachBatch(all[partition.HeadSize:], func(one []byte) error {
+	now := m.ws.files.clock.newest()
+	return eachBatch(b, func(one []byte) error {
 		h, err := batch.ReadHeader(one)
 		if err != nil {
 			return err
 		}
-		p.time = max(p.time, timeOf(head, &h, p.Number(), first, m.ws.files.clock.newest()))
-		first = false
+		at := times.Next()
+		if at <= 0 || at > now {
+			at = min(h.MaxTimestamp, now)
+		}
+		p.time = max(p.time, at)
 		if h.LastOffset() >= p.next && !h.Attributes.Has(batch.Control) {
 			p.at = append(p.at, warmBatch{h, one, p.time})
 		}
 		return nil
 	})
-}
-
-// timeOf is when a batch was appended. Where it stands as it was appended, that is
-// before it; where it was moved to, its records' time has to do.
-func timeOf(head []byte, h *batch.Header, number uint32, first bool, now int64) int64 {
-	if first && binary.LittleEndian.Uint32(head) == number {
-		if at := int64(binary.LittleEndian.Uint64(head[4:])); at > 0 && at <= now {
-			return at
-		}
-	}
-	return min(h.MaxTimestamp, now)
 }
 
 // take has the window take a batch, unless it is of a transaction that is open or

@@ -123,3 +123,58 @@ func (n *node) produceSome(ctx context.Context, c *kgo.Client, from, to int) {
 		n.Fatal(err)
 	}
 }
+
+// The times at which records were appended outlive that they are moved: a window that
+// warms goes by them, and not by what producers say.
+func TestWindowWarmsByAppendTimes(t *testing.T) {
+	for _, policy := range []string{"delete", "compact"} {
+		t.Run(policy, func(t *testing.T) {
+			clock := newHandClock()
+			n := startWith(t, func(o *Options) { o.Clock = clock.now })
+			ctx := testContext(t)
+			n.makeTopic("orders", 1, map[string]string{
+				"cleanup.policy": policy, "segment.bytes": "14", "min.cleanable.dirty.ratio": "0.01",
+			})
+			const ids = 100
+			c := n.client()
+			send := func(id int) {
+				t.Helper()
+				r := message("orders", id)
+				if id%10 == 0 {
+					r.Key = []byte("compacted")
+				}
+				r.Timestamp = clock.now().Add(-240 * time.Hour)
+				if err := c.ProduceSync(ctx, r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			began := clock.now()
+			for id := range ids {
+				send(id)
+				clock.pass(time.Second)
+			}
+			n.restart()
+			n.clean()
+			clock.pass(time.Minute)
+			if counts := &n.broker.cleaner.counts; counts.regrouped.Load() == 0 && counts.compacted.Load() == 0 {
+				t.Fatal("nothing was moved")
+			}
+			n.alter("orders", map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000", "cleanup.policy": "delete"})
+			n.enforced("orders")
+			for id := range ids {
+				got := getJSON[IDView](n, idPath(fmt.Sprint(id)))
+				switch {
+				case got.Remembered:
+				case policy == "compact" && id%10 == 0:
+					continue
+				default:
+					t.Fatalf("id %d was forgotten", id)
+				}
+				want := began.Add(time.Duration(id) * time.Second)
+				if d := got.Expires.Sub(want); d < time.Hour || d > time.Hour+time.Minute {
+					t.Errorf("id %d expires %v after its append", id, d)
+				}
+			}
+		})
+	}
+}

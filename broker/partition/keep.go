@@ -10,8 +10,12 @@ import (
 
 // The kinds of the log's frames that move batches, and that say what was compacted:
 //
-//	19 kept     4 partition number · v first offset · v offsets · the batches that stand for them from now on, back to back
+//	19 kept     4 partition number · v first offset · v offsets · v length of times · times · 4 length of times · 4 partition number ·
+//	            8 the first batch's time · the batches that stand for them from now on, back to back
 //	20 cleaned  4 partition number · v the first offset that was not compacted
+//
+// The times are those at which the batches were appended, Unix ms: of each behind the
+// first v what it is later. They are before the first batch: see [ReadTimes].
 const (
 	FrameKept    = 19
 	FrameCleaned = 20
@@ -23,9 +27,10 @@ type Old struct{ *Partition }
 // Kept are batches for a range of a partition's offsets: what is there, or what is
 // left of it.
 type Kept struct {
-	From, To int64  // the range, without To: from one extent to another
-	First    Extent // the first extent of the range, as it was found
-	Batches  []byte // may be none
+	From, To int64   // the range, without To: from one extent to another
+	First    Extent  // the first extent of the range, as it was found
+	Batches  []byte  // may be none
+	Times    []int64 // when they were appended, Unix ms; nil: nobody knows
 }
 
 // Keep puts batches in the place of what a range of offsets has. On return they are
@@ -42,6 +47,7 @@ func (p Old) Keep(k Kept) (moved bool, err error) {
 	head := binary.LittleEndian.AppendUint32(nil, p.number)
 	head = binary.AppendUvarint(head, uint64(k.From))
 	head = binary.AppendUvarint(head, uint64(k.To-k.From))
+	head = appendTimes(head, p.number, k.Times)
 	p.mu.Lock()
 	if p.dropped || !p.index.stands(k.First) {
 		p.mu.Unlock()
@@ -104,9 +110,11 @@ func (p Replay) Keep(rest []byte, file uint64, at int64) error {
 	r := numbers{b: rest}
 	from := r.uvarint()
 	to := from + r.uvarint()
-	if r.bad || to > p.end {
+	times := r.uvarint()
+	if r.bad || to > p.end || times > int64(len(r.b)) || len(r.b)-int(times) < TimesHead {
 		return corrupt(p.number, "records are kept for no offsets that it has")
 	}
+	r.b = r.b[int(times)+TimesHead:]
 	run, err := runOf(r.b, from, to)
 	if err != nil {
 		return corrupt(p.number, err.Error())

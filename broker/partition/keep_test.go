@@ -16,7 +16,8 @@ func batches(offsets ...int64) (b []byte) {
 }
 
 func keptFrame(from, offsets uint64, b []byte) []byte {
-	return append(binary.AppendUvarint(binary.AppendUvarint(nil, from), offsets), b...)
+	frame := binary.AppendUvarint(binary.AppendUvarint(nil, from), offsets)
+	return append(appendTimes(frame, 1, []int64{5, 7}), b...)
 }
 
 // What a frame says is kept takes the place of what was there, and what cannot be is
