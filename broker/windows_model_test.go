@@ -109,6 +109,8 @@ func (m *modelled) pass() {
 		m.wall.Add(7_000 + m.r.Int63n(3_000))
 	case 1:
 		m.wall.Add(-m.r.Int63n(5_000))
+	case 2, 3:
+		m.wall.Add(1_000 + m.r.Int63n(4_000))
 	default:
 		m.wall.Add(m.r.Int63n(400))
 	}
@@ -173,7 +175,7 @@ func (m *modelled) step() {
 	case 0:
 		m.restart()
 		m.reopened()
-	case 1, 2:
+	case 1, 2, 8:
 		m.crash()
 	case 3:
 		m.cut()
@@ -184,7 +186,7 @@ func (m *modelled) step() {
 		m.grow()
 	case 5:
 		m.again()
-	case 6, 7, 8:
+	case 6, 7:
 		m.broker.windows.keep()
 	case 9, 10:
 		m.put(m.ctx, m.client(kgo.RecordPartitioner(kgo.ManualPartitioner())), "table", fmt.Sprint(m.r.Intn(3)), "value")
@@ -196,7 +198,7 @@ func (m *modelled) step() {
 		m.abandon()
 	case 13, 14:
 		m.turn()
-	case 15:
+	case 15, 16:
 		m.rebound()
 	default:
 		if m.r.Intn(2) == 0 {
@@ -246,8 +248,8 @@ func TestWindowAgreesWithModel(t *testing.T) {
 	for i, window := range modelledWindows() {
 		t.Run(window.String(), func(t *testing.T) {
 			t.Parallel()
-			for seed := range int64(3) {
-				modelCourse(t, 100*seed+int64(i), window, 100)
+			for seed := range int64(6) {
+				modelCourse(t, 100*seed+int64(i), window, 130)
 			}
 		})
 	}
