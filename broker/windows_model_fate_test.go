@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -95,6 +94,8 @@ type modelFirst struct {
 	at       unique.Place
 	content  int
 	spelling int
+	print    hapax.Fingerprint // in the window
+	came     time.Time
 }
 
 // modelRecord is a record that is sent.
@@ -127,7 +128,9 @@ func (x *modelRecord) String() string {
 	return fmt.Sprintf("record %d (at %v, content %d, spelling %d)", x.number, x.at, x.content, x.spelling)
 }
 
-func (x *modelRecord) first() modelFirst { return modelFirst{x.at, x.content, x.spelling} }
+func (x *modelRecord) first() modelFirst {
+	return modelFirst{at: x.at, content: x.content, spelling: x.spelling, print: x.entry.Fingerprint}
+}
 
 // matter is what is the matter with a copy: whether it says the same.
 func (m *modelled) matter(x *modelRecord, was modelFirst) hapax.Verdict {
@@ -161,11 +164,34 @@ func (m *modelled) knows(x *modelRecord) bool {
 	case ledgertest.Gone:
 		return false
 	}
-	s, ok, err := m.broker.topics.named(modelTopic).window.ledger.Lookup(context.Background(), x.entry.Fingerprint)
+	s, ok := m.ask(x.entry.Fingerprint)
+	return ok && placeOf(s.Position) != x.at
+}
+
+// ask asks the window for an id.
+func (m *modelled) ask(print hapax.Fingerprint) (ledger.Sighting, bool) {
+	m.Helper()
+	s, ok, err := m.broker.topics.named(modelTopic).window.ledger.Lookup(m.ctx, print)
 	if err != nil {
 		m.Fatal(err)
 	}
-	return ok && placeOf(s.Position) != x.at
+	return s, ok
+}
+
+// checkFirsts compares what the window says of ids.
+func (m *modelled) checkFirsts() {
+	m.Helper()
+	m.memory.SetTime(m.now())
+	for print, first := range m.firsts {
+		recall := m.memory.Recall(print)
+		if recall == ledgertest.Open {
+			continue
+		}
+		s, ok := m.ask(first.print)
+		if ok != (recall == ledgertest.Kept) || ok && (placeOf(s.Position) != first.at || !s.First.Equal(first.came)) {
+			m.Errorf("the first with %s is at %v since %v: %t, want %v since %v: %v", print, placeOf(s.Position), s.First, ok, first.at, first.came, recall)
+		}
+	}
 }
 
 // admit takes over that the window was told of a record. It returns the verdict, and
@@ -180,7 +206,9 @@ func (m *modelled) admit(x *modelRecord) (v hapax.Verdict, was modelFirst) {
 		}
 		e.Verdict = v
 	} else {
-		m.firsts[x.print], m.sure = x.first(), m.now()
+		first := x.first()
+		first.came, m.sure = m.now(), m.now()
+		m.firsts[x.print] = first
 	}
 	if err := m.memory.Admitted(&ledger.Batch{Entries: []ledger.Entry{e}}); err != nil {
 		m.Fatalf("%v: %v", x, err)
@@ -222,6 +250,7 @@ func (m *modelled) deal(x *modelRecord, v hapax.Verdict, first unique.Place) (s 
 func (m *modelled) check() {
 	m.Helper()
 	m.settle()
+	m.checkFirsts()
 	want := maps.Clone(m.stands)
 	maps.DeleteFunc(want, func(_ int, s modelStanding) bool { return s.topic == modelTopic && !m.readable(s.at) })
 	got := make(map[int]modelStanding)
