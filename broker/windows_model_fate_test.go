@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand"
-	"slices"
 	"strings"
 	"time"
 
@@ -52,9 +51,12 @@ func (f modelFates) of(v hapax.Verdict) string {
 	return "stay"
 }
 
+// has tells whether records may have a fate.
+func (f modelFates) has(fate string) bool { return f.duplicates == fate || f.conflicts == fate }
+
 // refuses tells whether a record may be a reason to refuse all of a batch.
-func (f modelFates) refuses() bool {
-	return !f.shadow && (f.duplicates == "reject" || f.conflicts == "reject")
+func (m *modelled) refuses() bool {
+	return !m.fates.shadow && (m.fates.has("reject") || m.fates.has("topic:"+m.gone))
 }
 
 // compares tells whether copies are looked at, to see if they say the same.
@@ -65,15 +67,36 @@ func (f modelFates) compares(kind hapax.WindowKind) bool {
 // turn changes what becomes of records.
 func (m *modelled) turn() {
 	m.Helper()
-	m.fates = drawFates(m.r)
+	if m.fates = drawFates(m.r); m.fates.has("topic:" + m.gone) {
+		m.fates.conflicts = "accept" // there has to be such a topic
+	}
 	m.alter(modelTopic, m.fates.settings())
+}
+
+// vanish takes a topic away that copies go to, or makes it anew.
+func (m *modelled) vanish() {
+	m.Helper()
+	if m.gone != "" {
+		m.makeTopic(m.gone, modelSides()[m.gone], nil)
+		m.gone = ""
+		return
+	}
+	m.gone = "others"
+	if _, err := m.admin().DeleteTopic(m.ctx, m.gone); err != nil {
+		m.Fatal(err)
+	}
+	isGone := func(_ int, s modelStanding) bool { return s.topic == m.gone }
+	maps.DeleteFunc(m.stands, isGone)
+	for _, t := range m.open {
+		maps.DeleteFunc(t.beside, isGone)
+	}
 }
 
 // rebound makes the window longer or shorter.
 func (m *modelled) rebound() {
 	m.Helper()
-	if m.keeps.Kind == hapax.Tumbling {
-		return // it would be another one
+	if m.keeps.Kind == hapax.Tumbling || m.fates.has("topic:"+m.gone) {
+		return // it would be another one, or is not to be had
 	}
 	if m.keeps.Time > 0 {
 		m.keeps.Time = time.Duration(4_000+m.r.Int63n(9_000)) * time.Millisecond
@@ -178,22 +201,6 @@ func (m *modelled) ask(print hapax.Fingerprint) (ledger.Sighting, bool) {
 	return s, ok
 }
 
-// checkFirsts compares what the window says of ids.
-func (m *modelled) checkFirsts() {
-	m.Helper()
-	m.memory.SetTime(m.now())
-	for print, first := range m.firsts {
-		recall := m.memory.Recall(print)
-		if recall == ledgertest.Open {
-			continue
-		}
-		s, ok := m.ask(first.print)
-		if ok != (recall == ledgertest.Kept) || ok && (placeOf(s.Position) != first.at || !s.First.Equal(first.came)) {
-			m.Errorf("the first with %s is at %v since %v: %t, want %v since %v: %v", print, placeOf(s.Position), s.First, ok, first.at, first.came, recall)
-		}
-	}
-}
-
 // admit takes over that the window was told of a record. It returns the verdict, and
 // the first record with the id, if it is another.
 func (m *modelled) admit(x *modelRecord) (v hapax.Verdict, was modelFirst) {
@@ -232,7 +239,7 @@ func markOf(first unique.Place) string { return fmt.Sprintf(" %s=%v", unique.Hea
 func (m *modelled) deal(x *modelRecord, v hapax.Verdict, first unique.Place) (s modelStanding, stands bool) {
 	of := markOf(first)
 	switch fate := m.fates.of(v); fate {
-	case "drop", "reject":
+	case "drop", "reject", "topic:" + m.gone:
 		return s, false
 	case "mark":
 		if x.mark != of {
@@ -244,37 +251,4 @@ func (m *modelled) deal(x *modelRecord, v hapax.Verdict, first unique.Place) (s 
 		return modelStanding{name, unique.Place{Partition: x.at.Partition % modelSides()[name]}, x.text}, true
 	}
 	return modelStanding{modelTopic, x.at, x.text}, true
-}
-
-// check compares what is read committed.
-func (m *modelled) check() {
-	m.Helper()
-	m.settle()
-	m.checkFirsts()
-	want := maps.Clone(m.stands)
-	maps.DeleteFunc(want, func(_ int, s modelStanding) bool { return s.topic == modelTopic && !m.readable(s.at) })
-	got := make(map[int]modelStanding)
-	for _, name := range []string{modelTopic, "copies", "others"} {
-		for i, p := range m.broker.topics.named(name).partitions {
-			for offset, r := range m.readAll(p, p.Start(), true) {
-				at := unique.Place{Partition: int32(i)}
-				if name == modelTopic {
-					at.Offset = offset
-				}
-				if was, twice := got[r.number]; twice {
-					m.Errorf("record %d is there twice: %v, %v", r.number, was, modelStanding{name, at, r.text})
-				}
-				got[r.number] = modelStanding{name, at, r.text}
-			}
-		}
-	}
-	for _, number := range slices.Sorted(maps.Keys(want)) {
-		if got[number] != want[number] && want[number].topic != anywhere {
-			m.Errorf("record %d is %v, want %v", number, got[number], want[number])
-		}
-		delete(got, number)
-	}
-	for number, s := range got {
-		m.Errorf("record %d is %v, want none", number, s)
-	}
 }

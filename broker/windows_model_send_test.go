@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -13,7 +12,6 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
-	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledgertest"
 )
@@ -60,7 +58,7 @@ func (m *modelled) draw(partition int32, t *modelTransaction) (all []*modelRecor
 		}
 		if x.print = m.print(x); m.r.Intn(15) == 0 {
 			x.id = -1
-		} else if m.memory.Recall(x.print) == ledgertest.Open && (m.fates.refuses() || t != nil || many > 1 && m.keeps.Count > 0) {
+		} else if m.memory.Recall(x.print) == ledgertest.Open && (m.refuses() || t != nil || many > 1 && m.keeps.Count > 0) {
 			continue
 		}
 		m.sent++
@@ -68,6 +66,18 @@ func (m *modelled) draw(partition int32, t *modelTransaction) (all []*modelRecor
 		all = append(all, x)
 	}
 	return all
+}
+
+// lacks is the header that a record without an id is without, and how that is told.
+func (m *modelled) lacks(x *modelRecord) (header, told string) {
+	const none = `: it has no header "%s"`
+	switch {
+	case x.id >= 0:
+		return "", ""
+	case m.scope == "header:user" && x.number%2 == 0:
+		return "user", fmt.Sprintf("scope: %v"+none, hapax.ErrMissing, "user")
+	}
+	return "id", fmt.Sprintf("%v"+none, hapax.ErrMissing, "id")
 }
 
 func dropping(missing string) modelFates {
@@ -90,9 +100,12 @@ func (m *modelled) encode(w *modelWriter, partition int32, all []*modelRecord) [
 	}
 	var records []batch.Record
 	for i, x := range all {
-		headers := []batch.RecordHeader{{Key: []byte("n"), Value: fmt.Append(nil, x.number)}, {Key: []byte("user"), Value: fmt.Append(nil, x.user)}}
-		if x.id >= 0 {
-			headers = append(headers, batch.RecordHeader{Key: []byte("id"), Value: fmt.Append(nil, x.id)})
+		headers := []batch.RecordHeader{{Key: []byte("n"), Value: fmt.Append(nil, x.number)}}
+		lacks, _ := m.lacks(x)
+		for _, name := range []string{"user", "id"} {
+			if n := map[string]int{"user": x.user, "id": x.id}[name]; name != lacks {
+				headers = append(headers, batch.RecordHeader{Key: []byte(name), Value: fmt.Append(nil, n)})
+			}
 		}
 		value := fmt.Sprintf(`{"id":%d,"of":%d}`, x.id, x.content)
 		if x.spelling > 0 {
@@ -117,67 +130,6 @@ func (m *modelled) encode(w *modelWriter, partition int32, all []*modelRecord) [
 	return b
 }
 
-// textOf is a record as it is compared, and its number.
-func textOf(r *batch.Record) (number int, text string) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s", r.Key, r.Value)
-	for h := range r.Headers.All() {
-		if fmt.Fprintf(&b, " %s=%s", h.Key, h.Value); string(h.Key) == "n" {
-			_, _ = fmt.Sscan(string(h.Value), &number) // it is one
-		}
-	}
-	return number, b.String()
-}
-
-// read is a record that was read.
-type modelRead struct {
-	number int
-	text   string
-}
-
-// readAll reads a partition from an offset on.
-func (m *modelled) readAll(p *partition.Partition, from int64, committed bool) map[int64]modelRead {
-	m.Helper()
-	all := make(map[int64]modelRead)
-	for {
-		found, err := p.Read(from, 1<<20, true, committed)
-		if err != nil {
-			m.Fatal(err)
-		}
-		if len(found.Extents) == 0 {
-			return all
-		}
-		b, err := m.broker.records.load(found.Extents)
-		if err != nil {
-			m.Fatal(err)
-		}
-		err = eachBatch(b, func(one []byte) error {
-			h, err := batch.ReadHeader(one)
-			aborted := func(a partition.Aborted) bool {
-				return h.Attributes.Has(batch.Transactional) && a.Producer == h.ProducerID && a.First <= h.BaseOffset && h.BaseOffset <= a.Last
-			}
-			if err != nil || h.Attributes.Has(batch.Control) || slices.ContainsFunc(found.Aborted, aborted) {
-				return err
-			}
-			var d batch.Decoder
-			for r, err := range d.Records(one) {
-				if err != nil {
-					return err
-				}
-				if offset := h.BaseOffset + int64(r.OffsetDelta); offset >= from {
-					number, text := textOf(&r)
-					all[offset] = modelRead{number, text}
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			m.Fatal(err)
-		}
-		from = found.Extents[len(found.Extents)-1].Last + 1
-	}
-}
-
 // send sends a batch, and returns what its producer is told.
 func (m *modelled) send(w *modelWriter, partition int32, b []byte) kmsg.ProduceResponseTopicPartition {
 	m.Helper()
@@ -194,16 +146,20 @@ func (m *modelled) send(w *modelWriter, partition int32, b []byte) kmsg.ProduceR
 	return ask[*kmsg.ProduceResponse](w.wire, version, req).Topics[0].Partitions[0]
 }
 
-// refused is which records of a batch are refused, by their places in it, and why.
-func (m *modelled) refused(all []*modelRecord, t *modelTransaction) map[int32]string {
-	wrong := make(map[int32]string)
+// refused is why a batch is refused, if it is, and for which of its records, by their
+// places in it.
+func (m *modelled) refused(all []*modelRecord, t *modelTransaction) (c code.Error, wrong map[int32]string) {
+	wrong = make(map[int32]string)
 	for i, x := range all {
 		if x.id < 0 && m.fates.missing == "reject" && !m.fates.shadow {
-			wrong[int32(i)] = hapax.ErrMissing.Error() + `: it has no header "id"`
+			_, wrong[int32(i)] = m.lacks(x)
 		}
 	}
-	if len(wrong) > 0 || !m.fates.refuses() {
-		return wrong
+	switch {
+	case len(wrong) > 0:
+		return code.InvalidRecord, wrong
+	case !m.refuses():
+		return code.None, wrong
 	}
 	within := make(map[hapax.Fingerprint]modelFirst)
 	if t != nil {
@@ -222,11 +178,17 @@ func (m *modelled) refused(all []*modelRecord, t *modelTransaction) map[int32]st
 			within[x.print] = x.first()
 			continue
 		}
-		if v := m.matter(x, was); m.fates.of(v) == "reject" {
+		switch v := m.matter(x, was); m.fates.of(v) {
+		case "reject":
 			wrong[int32(i)] = v.String()
+		case "topic:" + m.gone:
+			return code.InvalidConfig, nil
 		}
 	}
-	return wrong
+	if len(wrong) > 0 {
+		c = code.InvalidRecord
+	}
+	return c, wrong
 }
 
 // some sends some records to a partition, and returns them if they were taken.
@@ -238,7 +200,7 @@ func (m *modelled) some(w *modelWriter, partition int32, t *modelTransaction) []
 		return nil
 	}
 	b, base := m.encode(w, partition, all), m.partition(partition).Limit(false)
-	wrong := m.refused(all, t)
+	c, wrong := m.refused(all, t)
 	times := 1
 	if w.producer.ID != batch.None && m.r.Intn(5) == 0 {
 		times++ // it did not get the answer
@@ -249,15 +211,15 @@ func (m *modelled) some(w *modelWriter, partition int32, t *modelTransaction) []
 		for _, r := range told.ErrorRecords {
 			got[r.RelativeOffset] = *r.ErrorMessage
 		}
-		want, offset := code.None, base
-		if len(wrong) > 0 {
-			want, offset = code.InvalidRecord, -1
+		offset := base
+		if c != code.None {
+			offset = -1
 		}
-		if told.ErrorCode != int16(want) || told.BaseOffset != offset || !maps.Equal(got, wrong) {
-			m.Fatalf("%v at %d with %+v: told %v, %d, %v; want %v, %d, %v", all, base, m.fates, code.Error(told.ErrorCode), told.BaseOffset, got, want, offset, wrong)
+		if told.ErrorCode != int16(c) || told.BaseOffset != offset || !maps.Equal(got, wrong) {
+			m.Fatalf("%v at %d with %+v: told %v, %d, %v; want %v, %d, %v", all, base, m.fates, code.Error(told.ErrorCode), told.BaseOffset, got, c, offset, wrong)
 		}
 	}
-	if end := m.partition(partition).Limit(false); len(wrong) > 0 {
+	if end := m.partition(partition).Limit(false); c != code.None {
 		if end != base {
 			m.Fatalf("a batch that is refused takes offsets %d to %d", base, end)
 		}
@@ -268,24 +230,6 @@ func (m *modelled) some(w *modelWriter, partition int32, t *modelTransaction) []
 		x.at.Offset = base + int64(i)
 	}
 	return all
-}
-
-// expect compares what is in the log of records with what should be.
-func (m *modelled) expect(all []*modelRecord, want map[int]modelStanding) {
-	m.Helper()
-	for _, x := range all {
-		if !m.readable(x.at) {
-			continue
-		}
-		got := m.readAll(m.partition(x.at.Partition), x.at.Offset, false)[x.at.Offset].text
-		s, text := want[x.number], ""
-		if s.topic == modelTopic {
-			text = s.text
-		}
-		if got != text {
-			m.Fatalf("%v with %+v stands as %q, want %q, which is %+v", x, m.fates, got, text, s)
-		}
-	}
 }
 
 // write sends records without a transaction.

@@ -40,6 +40,7 @@ type modelled struct {
 	firsts map[hapax.Fingerprint]modelFirst
 	sure   time.Time // the window has remembered something last
 
+	gone   string // a topic that copies go to, and that was deleted
 	plain  *modelWriter
 	open   map[int]*modelTransaction
 	parts  int
@@ -71,6 +72,7 @@ func newModelled(t *testing.T, seed int64, keeps hapax.Window) *modelled {
 
 // begin makes the topics anew.
 func (m *modelled) begin() {
+	m.gone = ""
 	for name, partitions := range modelSides() {
 		m.makeTopic(name, partitions, nil)
 	}
@@ -160,6 +162,9 @@ func (m *modelled) again() {
 	m.check()
 	names := slices.Collect(maps.Keys(modelSides()))
 	for _, name := range append([]string{modelTopic}, names...) {
+		if name == m.gone {
+			continue
+		}
 		if _, err := m.admin().DeleteTopic(m.ctx, name); err != nil {
 			m.Fatal(err)
 		}
@@ -200,6 +205,8 @@ func (m *modelled) step() {
 		m.turn()
 	case 15, 16:
 		m.rebound()
+	case 17:
+		m.vanish()
 	default:
 		if m.r.Intn(2) == 0 {
 			m.write()
