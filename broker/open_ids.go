@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
@@ -104,6 +105,20 @@ func (o *openIDs) add(producer int64, number uint32, w *window, index int32, ent
 		e := &entries[i]
 		part.ids = append(part.ids, openID{e.Fingerprint, e.Digest, e.Offset, e.Size})
 		ids.add(e, index)
+	}
+}
+
+// inOrder puts what transactions have in a window into the order of the offsets, in
+// which the window is told of it.
+func (o *openIDs) inOrder(w *window) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, t := range o.of {
+		for _, part := range t.parts {
+			if part.w == w {
+				slices.SortFunc(part.ids, func(a, b openID) int { return cmp.Compare(a.offset, b.offset) })
+			}
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func (ws *windows) readPending(t *topic) error {
 			return nil
 		}
 	}
+	ws.pending.inOrder(t.window)
 	return nil
 }
 

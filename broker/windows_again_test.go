@@ -125,3 +125,24 @@ func TestFirstLeavesBeforeCommit(t *testing.T) {
 	n.wall.Add(20_000)
 	n.commit(c, "0:1")
 }
+
+// A marked copy in a transaction whose first record has left the window is judged when
+// the transaction commits, if the node was started anew, in the order of the offsets.
+func TestMarkedIsJudgedInOrder(t *testing.T) {
+	n := startTimed(t, "mark", "drop", "first")
+	plain := n.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	n.sendAll(plain, order(2, 0, false))
+	c := n.plainly("writer")
+	n.sendAll(c, order(2, 0, false), order(4, 0, false))
+	n.wall.Add(20_000)
+	n.sendAll(plain, order(2, 0, false), order(4, 0, false))
+	n.restart()
+	n.alter("orders", map[string]string{"hapax.duplicates": "topic:copies"})
+	n.commit(c)
+	copies := n.read("copies")
+	for origin, first := range map[string]string{"orders:0:1": "0:3", "orders:0:2": "0:4"} {
+		if got := copies[origin]; got.first != first {
+			t.Errorf("%s is a copy of %q, want %s", origin, got.first, first)
+		}
+	}
+}
