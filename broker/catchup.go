@@ -55,7 +55,7 @@ func (c *catchUp) frame(f wal.Frame) error {
 		return c.end(f)
 	case partition.FrameTogether:
 		return c.together(f)
-	case frameBatch, partition.FrameSifted, partition.FrameIDs:
+	case frameBatch, partition.FrameIDs:
 	default:
 		return nil
 	}
@@ -71,14 +71,7 @@ func (c *catchUp) frame(f wal.Frame) error {
 	if err != nil {
 		return err
 	}
-	switch f.Kind {
-	case partition.FrameSifted:
-		var gone []byte
-		if gone, rest, err = partition.CopiesOf(rest); err != nil {
-			return err
-		}
-		return c.batch(number, p, now, rest, copiesOf(gone))
-	case partition.FrameIDs:
+	if f.Kind == partition.FrameIDs {
 		before, ids, err := readIDs(rest)
 		if before == 0 {
 			clear(c.ended) // of an end that did not come

@@ -34,8 +34,8 @@ import (
 // this one · 1 is it enforced? · v the time from which on it has had all ids, Unix ms · v partitions · partitions × v the offset from which on it is.
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
-// records are let go and moved, 34, a batch without its copies, 36, of the ids of
-// transactions that end, and 38, batches of several partitions.
+// records are let go and moved, 36, of the ids of transactions that end, and 38, a
+// batch without its copies, or batches of several partitions.
 const (
 	frameBatch = 1 + iota
 	frameTopicMade

@@ -108,14 +108,14 @@ func replayPartition(b *Broker, f wal.Frame) error {
 	}
 	r := partition.Replay{Partition: p}
 	switch f.Kind {
-	case frameBatch, partition.FrameSifted, partition.FrameIDs:
+	case frameBatch, partition.FrameIDs:
 		if now, _, err := partition.TimeOf(rest); err == nil {
 			b.time.stored(now)
 		}
 		if f.Kind == partition.FrameIDs {
 			return nil // they are for windows: see catchUp
 		}
-		return r.Batch(f.Kind, rest, f.File, f.Offset+4)
+		return r.Batch(rest, f.File, f.Offset+4)
 	case partition.FrameCut:
 		return r.Cut(rest)
 	case partition.FrameKept:

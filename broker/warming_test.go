@@ -127,14 +127,16 @@ func (n *node) produceSome(ctx context.Context, c *kgo.Client, from, to int) {
 // The times at which records were appended outlive that they are moved: a window that
 // warms goes by them, and not by what producers say.
 func TestWindowWarmsByAppendTimes(t *testing.T) {
-	for _, policy := range []string{"delete", "compact"} {
+	for _, policy := range []string{"delete", "compact", "copies"} {
 		t.Run(policy, func(t *testing.T) {
 			clock := newHandClock()
 			n := startWith(t, func(o *Options) { o.Clock = clock.now })
 			ctx := testContext(t)
-			n.makeTopic("orders", 1, map[string]string{
-				"cleanup.policy": policy, "segment.bytes": "14", "min.cleanable.dirty.ratio": "0.01",
-			})
+			set := map[string]string{"cleanup.policy": policy, "segment.bytes": "14", "min.cleanable.dirty.ratio": "0.01"}
+			if policy == "copies" {
+				set = map[string]string{"hapax.identity": "header:of", "hapax.window.ms": "1"}
+			}
+			n.makeTopic("orders", 1, set)
 			const ids = 100
 			c := n.client()
 			send := func(id int) {
@@ -144,7 +146,14 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 					r.Key = []byte("compacted")
 				}
 				r.Timestamp = clock.now().Add(-240 * time.Hour)
-				if err := c.ProduceSync(ctx, r).FirstErr(); err != nil {
+				all := []*kgo.Record{r}
+				if policy == "copies" { // of which one is left out
+					for range 2 {
+						of := kgo.RecordHeader{Key: "of", Value: []byte("all")}
+						all = append(all, &kgo.Record{Topic: "orders", Headers: []kgo.RecordHeader{of}, Timestamp: r.Timestamp})
+					}
+				}
+				if err := c.ProduceSync(ctx, all...).FirstErr(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -153,10 +162,12 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 				send(id)
 				clock.pass(time.Second)
 			}
-			n.restart()
-			n.clean()
+			if policy != "copies" {
+				n.restart()
+				n.clean()
+			}
 			clock.pass(time.Minute)
-			if counts := &n.broker.cleaner.counts; counts.regrouped.Load() == 0 && counts.compacted.Load() == 0 {
+			if counts := &n.broker.cleaner.counts; policy != "copies" && counts.regrouped.Load() == 0 && counts.compacted.Load() == 0 {
 				t.Fatal("nothing was moved")
 			}
 			n.alter("orders", map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000", "cleanup.policy": "delete"})

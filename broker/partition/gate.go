@@ -13,12 +13,16 @@ import (
 	"github.com/hapaxmq/hapax/internal/wal"
 )
 
-// FrameTogether is the kind of the log's frames that hold batches of several
-// partitions, each once, which are there together or not at all:
+// FrameTogether is the kind of the log's frames that hold a batch from which copies
+// were left out, and which, or batches of several partitions, each once, which are
+// there together or not at all:
 //
 //	batches × (4 copies · copies × 16 fingerprint · 4 partition number · 8 append time, Unix ms · the batch)
 //
-// The fingerprints are as in [FrameSifted], the rest as in [FrameBatch].
+// Of a batch without a transaction there is one copy for each offset without a record,
+// and zeros stand for a record in conflict. Behind them are those of records that stand,
+// with a mark, since they say the same as the first ones in other bytes. The rest is as
+// in [FrameBatch].
 const FrameTogether = 38
 
 // Gate looks at a batch when it is its turn: its producer's sequence is new, and

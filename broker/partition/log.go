@@ -44,9 +44,9 @@ func (l *Log) appendBatch(head, copies, b []byte) (at wal.Position, begins int64
 		at, err = l.Append(FrameBatch, head, b)
 		return at, at.Offset + int64(len(head)), err
 	}
-	head = binary.LittleEndian.AppendUint32(head, uint32(len(copies)/16))
-	at, err = l.Append(FrameSifted, head, copies, b)
-	return at, at.Offset + int64(len(head)+len(copies)), err
+	count := binary.LittleEndian.AppendUint32(nil, uint32(len(copies)/16))
+	at, err = l.Append(FrameTogether, count, copies, head, b)
+	return at, at.Offset + int64(len(count)+len(copies)+len(head)), err
 }
 
 // Sync returns once the log up to end is durable.

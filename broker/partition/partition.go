@@ -27,16 +27,6 @@ const LeaderEpoch = 0
 //	4 partition number · 8 append time, Unix ms · the batch
 const FrameBatch = 1
 
-// FrameSifted is the kind of the log's frames that hold a batch from which copies were
-// left out, and which:
-//
-//	4 partition number · 8 append time, Unix ms · 4 copies · copies × 16 fingerprint · the batch
-//
-// Of a batch without a transaction there is one copy for each offset without a record,
-// and zeros stand for a record in conflict. Behind them are those of records that stand,
-// with a mark, since they say the same as the first ones in other bytes.
-const FrameSifted = 34
-
 // FrameIDs is the kind of those that say which ids a transaction has in a partition
 // that it is about to end in, with a commit. There may be several of one:
 //
@@ -45,7 +35,7 @@ const FrameSifted = 34
 const FrameIDs = 36
 
 // HeadSize is how many bytes of a frame are before a batch that stands as it was
-// appended, unless copies were left out of it: its number and its time.
+// appended: its partition's number and its time.
 const HeadSize = frameHead
 
 const frameHead = 12

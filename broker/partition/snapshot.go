@@ -147,13 +147,10 @@ func (p Replay) RestoreExtents(rest []byte) error {
 	return nil
 }
 
-// Batch takes over a batch that the log holds, by a frame of a kind. rest is the
-// payload behind the number, at offset at of a file.
-func (p Replay) Batch(kind uint8, rest []byte, file uint64, at int64) error {
+// Batch takes over a batch that the log holds. rest is the payload behind the number,
+// at offset at of a file.
+func (p Replay) Batch(rest []byte, file uint64, at int64) error {
 	now, b, err := TimeOf(rest)
-	if err == nil && kind == FrameSifted {
-		_, b, err = CopiesOf(b)
-	}
 	if err != nil {
 		return err
 	}
