@@ -164,15 +164,14 @@ func (t *sweptTable) grown() window.Layout { return t.table.Layout().Grown(t.mem
 // being copied to a cold file.
 func (t *sweptTable) mayGrow() bool { return !t.frozen && t.grown().Lines() <= t.mem.limit }
 
-// startGrowth begins a growth, which frees numbers as a scrub does. Callers owe it
-// so much that it is over well before the table is crowded. It must hold all locks.
+// startGrowth begins a growth. Callers owe it so much that it is over well before the
+// table is crowded. It must hold all locks.
 func (t *sweptTable) startGrowth() error {
 	room := max(t.uncrowded()-t.live.Load(), 1)
 	t.rate = min(max(2*int64(t.table.Lines())/room, leastRate), mostRate)
 	if err := t.table.BeginGrowth(t.grown()); err != nil {
 		return fmt.Errorf("grow table: %w", err)
 	}
-	t.gens.Sweep()
 	t.nudge()
 	return nil
 }

@@ -17,6 +17,10 @@ const (
 	fullBits  = 6       // of a block as large as it gets: a page of lines
 	maxBlocks = 1 << 16 // of a shard
 	manySlots = 32      // of a directory for each block, at least
+	// givers is how many blocks give slots up for a new one. All of them would have all
+	// entries looked at for each growth; with one, blocks of half the load would stand
+	// beside full ones, where room is hard to find.
+	givers = 3
 	// gain is the part of its blocks by which a table grows, or by one: the load stays
 	// above 0.8, and an entry is looked at some dozen times until it is one of many,
 	// and moved once.
@@ -120,43 +124,49 @@ func slotBits(blocks uint32) int {
 	return bits.Len32(manySlots*blocks - 1)
 }
 
-// grown is the directory with more blocks.
-func (d *directory) grown(to uint32) *directory {
+// grown is the directory with more blocks, twice as many at most, and which of the old
+// ones give up slots for them.
+func (d *directory) grown(to uint32) (next *directory, donors []uint32) {
 	if to == d.count {
-		return d
+		return d, nil
 	}
-	next := sizedDirectory(to)
+	next = sizedDirectory(to)
 	times := len(next.blocks) / len(d.blocks)
 	for s := range next.blocks {
 		next.blocks[s] = d.blocks[s/times]
 	}
-	next.share(d.count)
-	return next
+	return next, next.split(d.count)
 }
 
-// share gives the blocks from the first new one on their slots: of those that have the
-// most at the time.
-func (d *directory) share(fresh uint32) {
-	has := make([]int, d.count)
+// split gives each block from the first new one on as many slots as each of some
+// others keeps, which have the most and give them up. It returns those.
+func (d *directory) split(fresh uint32) (donors []uint32) {
+	has := make([]int, fresh)
 	for _, b := range d.blocks {
 		has[b]++
 	}
-	each := len(d.blocks) / int(d.count)
-	to := fresh
-	for keep := slices.Max(has) - 1; has[d.count-1] < each; keep-- {
-		for s := 0; s < len(d.blocks) && has[d.count-1] < each; s++ {
-			b := uint32(d.blocks[s])
-			if b >= fresh || has[b] <= keep {
-				continue
-			}
-			d.blocks[s] = uint16(to)
-			has[b]--
-			has[to]++
-			if to++; to == d.count {
-				to = fresh
-			}
+	donors = make([]uint32, fresh)
+	for b := range donors {
+		donors[b] = uint32(b)
+	}
+	slices.SortStableFunc(donors, func(a, b uint32) int { return has[b] - has[a] })
+	added := int(d.count - fresh)
+	donors = donors[:min(added*givers, len(donors))]
+	to, turn := make([]uint16, fresh), make([]int, fresh) // a donor's new block, and when it gives
+	for i, b := range donors {
+		to[b] = uint16(int(fresh) + i%added)
+		turn[b] = (len(donors)-1-i%added)/added + 2
+	}
+	for s, b := range d.blocks {
+		if turn[b] == 0 {
+			continue
+		}
+		if has[b]--; has[b]%turn[b] == 0 {
+			d.blocks[s] = to[b]
 		}
 	}
+	slices.Sort(donors)
+	return donors
 }
 
 // DirectoryBytes is the size of [Table.Directory] for a layout.

@@ -7,13 +7,12 @@ package window
 // A scrub clears the entries that have expired, so that their generations'
 // numbers can be given out again.
 //
-// A growth by blocks adds some to each shard, behind those of all shards. Each of
-// the old ones gives up the entries in slots that the new ones have now, and no
-// other entry moves:
+// A growth by blocks adds some to each shard, behind those of all shards. Each takes
+// slots over from some old ones, whose entries move, and no others:
 //
 //	old  │ 0 │ 1 │ … │ n │
-//	new  │ 0 │ 1 │ … │ n │ n+1 │     a part of each moves to the new one
-//	                   ◀── sweep
+//	new  │ 0 │ 1 │ … │ n │ n+1 │
+//	       └───┴──────────▶
 //
 // A growth of blocks makes those of a small table, one of each shard, twice as
 // long. Moving the last one first overwrites none that is yet to be moved:
@@ -21,13 +20,15 @@ package window
 //	old  │ 0 │ 1 │ … │ n │
 //	new  │   0   │   1   │ … │   n   │
 //
-// Expired entries are left behind, so a growth is a scrub too.
+// Expired entries are left behind.
 type sweep struct {
 	active bool
 	grows  bool
-	shard  int // that is being swept
+	shard  int      // that is being swept
+	blocks []uint32 // of a shard that are swept; nil: all of them
+	left   int      // of them, of the shard that is being swept
+	over   []moved  // of a step: entries whose line in a new block is full
 
-	left []moved // of a step: entries whose line in the next layout is full
 }
 
 type moved struct {
@@ -57,17 +58,34 @@ func (t *Table) BeginGrowth(next Layout) error {
 		return err
 	}
 	t.lines, t.next = lines, next
-	t.dirs[1] = t.dirs[0].grown(next.Blocks)
-	t.begin(true)
+	d, blocks := t.dirs[0].grown(next.Blocks)
+	t.dirs[1] = d
+	t.begin(true, blocks)
 	return nil
 }
 
 // BeginScrub starts a scrub. It must hold the locks of all shards.
-func (t *Table) BeginScrub() { t.begin(false) }
+func (t *Table) BeginScrub() { t.begin(false, nil) }
 
-func (t *Table) begin(grows bool) {
-	t.sweep.active, t.sweep.grows, t.sweep.shard = true, grows, shards-1
+func (t *Table) begin(grows bool, blocks []uint32) {
+	t.sweep = sweep{active: true, grows: grows, shard: shards - 1, blocks: blocks, over: t.sweep.over}
+	t.sweep.beginShard(t.now)
 	t.from = t.now.Blocks
+}
+
+// beginShard begins with the blocks of a shard.
+func (s *sweep) beginShard(l Layout) {
+	if s.left = len(s.blocks); s.blocks == nil {
+		s.left = int(l.Blocks)
+	}
+}
+
+// next is the block that is next to be swept, and -1 behind the last.
+func (s *sweep) next() int {
+	if s.blocks == nil || s.left == 0 {
+		return s.left - 1
+	}
+	return int(s.blocks[s.left-1])
 }
 
 // Sweeping names the shard that Step would work on, and whether a sweep is on.
@@ -84,19 +102,23 @@ func (t *Table) Step(live *Live) (lines int) {
 	if t.sweep.grows {
 		t.epoch++
 	}
-	for t.from > 0 && lines < stretch {
-		t.from--
+	for ; t.sweep.left > 0 && lines < stretch; lines += t.now.BlockLines() {
+		t.from = uint32(t.sweep.next())
+		t.sweep.left--
+		if next := t.sweep.next(); next >= 0 {
+			t.loadRun(t.shards[s].first(s, uint32(next)), t.now.BlockLines())
+		}
 		t.sweepBlock(s, t.from, live)
-		lines += t.now.BlockLines()
 	}
 	t.reinsert(live)
-	if t.from > 0 {
+	if t.sweep.left > 0 {
 		return lines
 	}
 	t.leave(s, live)
+	t.sweep.beginShard(t.now)
 	t.from = t.now.Blocks
 	if t.sweep.shard--; s == 0 {
-		t.sweep.shard, t.sweep.active = 0, false
+		t.sweep = sweep{over: t.sweep.over}
 		t.now, t.dirs[0] = t.next, t.dirs[1]
 	}
 	return lines
@@ -127,11 +149,10 @@ func (t *Table) leave(s uint8, live *Live) {
 	}
 	for k, e := range t.spill[s] {
 		if live[e.number] {
-			t.sweep.left = append(t.sweep.left, moved{k, e.number, e.side})
+			t.sweep.over = append(t.sweep.over, moved{k, e.number, e.side})
 		}
 	}
-	clear(t.spill[s])
-	sh.spills = false
+	t.spill[s], sh.spills = nil, false
 	t.reinsert(live)
 }
 
@@ -141,13 +162,13 @@ func (t *Table) reinsert(live *Live) {
 	const together = 64
 	var keys [together]Key
 	var spots [together]Spot
-	for left := t.sweep.left; len(left) > 0; left = left[min(len(left), together):] {
-		n := min(len(left), together)
+	for over := t.sweep.over; len(over) > 0; over = over[min(len(over), together):] {
+		n := min(len(over), together)
 		for i := range n {
-			keys[i], spots[i] = left[i].key, t.Spot(left[i].key)
+			keys[i], spots[i] = over[i].key, t.Spot(over[i].key)
 		}
 		t.Load(keys[:n], spots[:n], live)
-		for i, m := range left[:n] {
+		for i, m := range over[:n] {
 			p, err := t.InsertAt(m.key, spots[i], m.number, live)
 			if err != nil {
 				t.spill[m.key.shard][m.key] = spilled{number: m.number}
@@ -156,7 +177,7 @@ func (t *Table) reinsert(live *Live) {
 			t.SetSide(m.key, p, m.side)
 		}
 	}
-	t.sweep.left = t.sweep.left[:0]
+	t.sweep.over = t.sweep.over[:0]
 }
 
 func (t *Table) scrub(s uint8, block uint32, live *Live) {
@@ -175,21 +196,12 @@ func clean(l *Line, vacant uint8) {
 	}
 }
 
-// shed moves those live entries of a block that are in slots of new ones now, and
-// clears it of expired ones. An entry goes to the same line of the other block; the few
+// shed moves those live entries of a block that are in slots of a new one now, and
+// clears it of expired ones. An entry goes to the same line of the new block. The few
 // whose line is full by then find a place as a new key does.
 func (t *Table) shed(s uint8, block uint32, live *Live) {
 	sh, next := &t.shards[s], t.dirs[1]
-	if !sh.moving {
-		sh.moving = true
-		t.loadRun(sh.first(s, block), t.now.BlockLines())
-	}
-	if block > 0 {
-		t.loadRun(sh.first(s, block-1), t.now.BlockLines())
-	}
-	var places [slots << fullBits]Place
-	var to [slots << fullBits]uint32
-	n := 0
+	sh.moving = true
 	from := sh.first(s, block)
 	for line := from; line < from+1<<sh.bits; line++ {
 		l := t.line(line)
@@ -197,14 +209,15 @@ func (t *Table) shed(s uint8, block uint32, live *Live) {
 		clean(l, free)
 		for leave := next.others(l, line&1, block) &^ free; leave != 0; leave &= leave - 1 {
 			slot := firstOf(leave)
-			places[n] = Place{line, slot}
-			to[n] = sh.first(s, next.block(l[2*slot+uint8(line&1)])) + line - from
-			n++
+			to := sh.first(s, next.block(l[2*slot+uint8(line&1)])) + line - from
+			if at := vacant(t.line(to), live); at != 0 {
+				t.move(Place{line, slot}, Place{to, firstOf(at)})
+			} else {
+				k, number := t.key(s, Place{line, slot})
+				t.sweep.over = append(t.sweep.over, moved{k, number, t.side(Place{line, slot})})
+			}
+			l[2*slot], l[2*slot+1] = 0, 0
 		}
-	}
-	t.load(to[:n])
-	for i := range n {
-		t.moveOut(s, places[i], to[i], live)
 	}
 }
 
@@ -214,18 +227,6 @@ func (d *directory) others(l *Line, word, block uint32) uint8 {
 	w := l[word&1:]
 	return not(d.block(w[0]) == block) | not(d.block(w[2]) == block)<<1 |
 		not(d.block(w[4]) == block)<<2 | not(d.block(w[6]) == block)<<3
-}
-
-// moveOut moves an entry of shard s to another line, if there is a place.
-func (t *Table) moveOut(s uint8, p Place, line uint32, live *Live) {
-	if free := vacant(t.line(line), live); free != 0 {
-		t.move(p, Place{line, firstOf(free)})
-	} else {
-		k, number := t.key(s, p)
-		t.sweep.left = append(t.sweep.left, moved{k, number, t.side(p)})
-	}
-	l := t.line(p.line)
-	l[2*p.slot], l[2*p.slot+1] = 0, 0
 }
 
 // stretchBlock moves the live entries of shard s's one block to where the next layout

@@ -94,27 +94,33 @@ func TestGrowthLosesNothing(t *testing.T) {
 	}
 }
 
-// A block of a directory has as many slots as any other, or two less, and keeps what it
-// has but for what goes to new ones.
+// A block of a directory has half as many slots as any other at least. It keeps them, or
+// gives some to one new block.
 func TestDirectoryGrows(t *testing.T) {
-	d := newDirectory(1)
-	for d.count < 3000 {
-		next := d.grown(d.count + 1 + d.count/16)
-		times, has := len(next.blocks)/len(d.blocks), make([]int, next.count)
-		for s, b := range next.blocks {
-			if was := d.blocks[s/times]; b != was && uint32(b) < d.count {
-				t.Fatalf("%d to %d blocks: slot %d goes from block %d to %d", d.count, next.count, s, was, b)
+	for _, d := range []*directory{newDirectory(1), newDirectory(7)} {
+		for d.count < 3000 {
+			next, donors := d.grown(d.count + 1 + d.count/16)
+			times, has, gave := len(next.blocks)/len(d.blocks), make([]int, next.count), make(map[uint16]uint16)
+			for s, b := range next.blocks {
+				has[b]++
+				was := d.blocks[s/times]
+				if b == was {
+					continue
+				}
+				if other, ok := gave[was]; uint32(b) < d.count || ok && other != b || !slices.Contains(donors, uint32(was)) {
+					t.Fatalf("%d to %d blocks: slot %d goes from block %d to %d", d.count, next.count, s, was, b)
+				}
+				gave[was] = b
 			}
-			has[b]++
+			if least, most := slices.Min(has), slices.Max(has); most > 2*least+2 || least < manySlots/2-1 || len(gave) != len(donors) {
+				t.Fatalf("%d to %d blocks: of %d to %d slots, %d give some", d.count, next.count, least, most, len(gave))
+			}
+			again, err := readDirectory(next.count, next.append(nil))
+			if err != nil || !slices.Equal(again.blocks, next.blocks) || again.shift != next.shift {
+				t.Fatalf("%d blocks, read again: %v", next.count, err)
+			}
+			d = next
 		}
-		if least, most := slices.Min(has), slices.Max(has); most > least+2 || least < manySlots-1 && next.count > 1 {
-			t.Fatalf("%d to %d blocks: of %d to %d slots", d.count, next.count, least, most)
-		}
-		again, err := readDirectory(next.count, next.append(nil))
-		if err != nil || !slices.Equal(again.blocks, next.blocks) || again.shift != next.shift {
-			t.Fatalf("%d blocks, read again: %v", next.count, err)
-		}
-		d = next
 	}
 }
 
