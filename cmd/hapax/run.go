@@ -27,7 +27,7 @@ const (
 	exitUnseen  = 1 // why: the topic does not remember the id
 	exitUnasked = 2 // why: nobody could be asked
 
-	exitInterrupted = 130 // as of a program that SIGINT ended; for SIGTERM too
+	exitInterrupted = 130 // as of a program that SIGINT ended; for SIGTERM and SIGHUP too
 )
 
 var (
@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("hapax"),
 		kong.Description("Messages may arrive twice. Hapax lets each take effect once.\n\n"+
 			"Exit codes: 0 done; 1 an input, an output or a ledger is not as it should be; 2 the command line; "+
-			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; of why 0 known, 1 not known, 2 an error; 130 interrupted, by SIGINT or SIGTERM."),
+			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; of why 0 known, 1 not known, 2 an error; 130 interrupted, by SIGINT, SIGTERM or SIGHUP."),
 		kong.Vars{"version": version()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),

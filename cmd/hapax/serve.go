@@ -39,7 +39,7 @@ func (*serveCommand) examples() string {
   kcat -b 127.0.0.1:9092 -t orders -C -e   read them
 
 One node that speaks Kafka's protocol: any Kafka client is its client. Nothing is
-acknowledged before it is on disk. SIGTERM and SIGINT stop it cleanly; after
+acknowledged before it is on disk. SIGTERM, SIGINT and SIGHUP stop it cleanly; after
 kill -9 it goes on where it was.
 `
 }
