@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strconv"
@@ -28,6 +29,8 @@ type ports struct {
 	b            *Broker
 	open         []*listener
 	certificates *certificates // those of no single listener; nil: there are none
+
+	ended, failed refusals // connections, and logins
 }
 
 // listen opens them.
@@ -134,7 +137,7 @@ func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	defer stop()
 	defer func() { _ = nc.Close() }()
 	if !b.seats.take(nc.RemoteAddr()) {
-		b.options.Logger.Warn("connection refused: max.connections or max.connections.per.ip are there", "from", nc.RemoteAddr().String())
+		p.ended.tell(b.options.Logger, time.Now(), slog.LevelWarn, "connection refused: max.connections or max.connections.per.ip are there", "from", nc.RemoteAddr().String())
 		return
 	}
 	defer b.seats.leave(nc.RemoteAddr())
@@ -151,13 +154,21 @@ func (p *ports) serveConn(ctx context.Context, l *listener, nc net.Conn) {
 	if err == nil {
 		err = c.serve(ctx)
 	}
+	if err != nil && ctx.Err() == nil {
+		p.tell(c, err)
+	}
+}
+
+// tell logs how a connection ended.
+func (p *ports) tell(c *conn, err error) {
+	log, now := p.b.options.Logger, time.Now()
+	args := []any{"from", c.net.RemoteAddr().String(), "client", c.client, "error", err}
 	switch {
-	case err == nil || ctx.Err() != nil:
 	case c.over != nil:
-		b.options.Logger.Warn("login failed", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
+		p.failed.tell(log, now, slog.LevelWarn, "login failed", args...)
 	case errors.Is(err, errFrame) && !errors.Is(err, errCut) || errors.Is(err, errSlow) || errors.Is(err, errTLS):
-		b.options.Logger.Warn("connection closed", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
+		p.ended.tell(log, now, slog.LevelWarn, "connection closed", args...)
 	default:
-		b.options.Logger.Info("connection ended", "from", nc.RemoteAddr().String(), "client", c.client, "error", err)
+		p.ended.tell(log, now, slog.LevelInfo, "connection ended", args...)
 	}
 }
