@@ -146,3 +146,20 @@ func TestMarkedIsJudgedInOrder(t *testing.T) {
 		}
 	}
 }
+
+// A window's time goes on from when it was begun: over a power loss too, before which
+// nothing was written to it, while the machine's clock is set back.
+func TestTimeGoesOnFromBeginOfWindow(t *testing.T) {
+	n := startTimed(t, "drop", "drop", "first")
+	n.wall.Add(20_000)
+	n.makeTopic("late", 1, map[string]string{"hapax.identity": "key", "hapax.window.ms": "8000"})
+	n.wall.Add(-20_000)
+	n.crash()
+	for range 2 {
+		n.sendAll(n.client(), message("late", 1))
+		n.wall.Add(10_000)
+	}
+	if u := n.broker.topics.named("late").window.count.unique.Load(); u != 2 {
+		t.Errorf("%d new, want 2: the id had left", u)
+	}
+}
