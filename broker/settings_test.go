@@ -129,6 +129,8 @@ func TestListeners(t *testing.T) {
 			"IN://:9092,OUT://:9093", "IN://hapax:9092,OUT://localhost:9093", "IN:PLAINTEXT,OUT:SASL_SSL",
 			[]Listener{{Name: "IN", Protocol: Plaintext, Address: ":9092", Advertise: "hapax:9092"}, {Name: "OUT", Protocol: SASLSSL, Address: ":9093", Advertise: "localhost:9093"}}, "",
 		},
+		{"", "PLAINTEXT://h:1", "", []Listener{{Name: "PLAINTEXT", Protocol: Plaintext, Address: ":9092", Advertise: "h:1"}}, ""},
+		{"", "OUT://h:1", "", nil, "is none of the listeners"},
 		{"PLAINTEXT://:9092", "", "", nil, "is on all addresses"},
 		{"OUT://localhost:9092", "", "", nil, "speaks OUT"},
 		{"localhost:9092", "", "", nil, "want NAME://HOST:PORT"},

@@ -65,6 +65,9 @@ func (s Settings) Idle() (names []string) {
 	return names
 }
 
+// defaultListener is Kafka's, which advertised.listeners may be about alone.
+const defaultListener = "PLAINTEXT://:9092"
+
 // Listeners are those of listeners and advertised.listeners; none if they are not
 // set. Those of controllers, of which one node has none, are left out.
 func (s Settings) Listeners() (all []Listener, err error) {
@@ -77,7 +80,11 @@ func (s Settings) Listeners() (all []Listener, err error) {
 		protocols[name] = protocol
 	}
 	names, controllers := make(map[string]int), words(s["controller.listener.names"])
-	for _, entry := range words(s["listeners"]) {
+	opened, told := words(s["listeners"]), words(s["advertised.listeners"])
+	if len(opened) == 0 && len(told) > 0 {
+		opened = []string{defaultListener}
+	}
+	for _, entry := range opened {
 		name, address, err := endpoint("listeners", entry)
 		if err != nil {
 			return nil, err
@@ -98,7 +105,7 @@ func (s Settings) Listeners() (all []Listener, err error) {
 		names[name] = len(all)
 		all = append(all, Listener{Name: name, Protocol: Protocol(protocol), Address: address})
 	}
-	for _, entry := range words(s["advertised.listeners"]) {
+	for _, entry := range told {
 		name, address, err := endpoint("advertised.listeners", entry)
 		if err != nil {
 			return nil, err
