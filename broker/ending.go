@@ -43,6 +43,14 @@ type claim struct {
 	others firsts // of them, those that the window had before, and that matter
 }
 
+// size is how many ids the step is about.
+func (c *claim) size() (ids int) {
+	for i := range c.parts {
+		ids += len(c.parts[i].asked.Entries)
+	}
+	return ids
+}
+
 // claimed is what it has in one partition.
 type claimed struct {
 	*openPart
@@ -319,7 +327,8 @@ func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partitio
 			Delta: int32(entry.Offset - at.Base), Fate: e.fate(c, entry, routes, now), Verdict: entry.Verdict, First: c.first(entry),
 		})
 	}
-	if b, err = ids.Rewrite(nil, copies); err != nil {
+	left, err := ids.Rewrite(copies)
+	if err != nil {
 		return nil, 0, err
 	}
 	from := unique.Origin{Topic: c.topic.name, Place: unique.Place{Partition: p.index, Offset: at.Base}}
@@ -329,7 +338,7 @@ func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partitio
 			return nil, 0, err
 		}
 	}
-	return b, n, nil
+	return slices.Clone(left), n, nil
 }
 
 // fate is what becomes of a record that is late: it cannot be refused any more, and
@@ -357,7 +366,7 @@ func (e *ending) Passed(err error) {
 		case err != nil:
 			c.step.Fail(err)
 		default:
-			c.w.steps++
+			e.ws.took(c.w, c.size())
 			_ = c.step.End() // the ledger has failed then, which the next batch is told
 		}
 		c.w.mu.Unlock()

@@ -192,7 +192,7 @@ func (s *sieve) without() (sifted partition.Sifted, err error) {
 	if len(s.copies) == 0 {
 		return sifted, nil
 	}
-	if sifted.Instead, err = s.ids.Rewrite(nil, s.copies); err != nil {
+	if sifted.Instead, err = s.ids.Rewrite(s.copies); err != nil {
 		return sifted, fmt.Errorf("leave copies out of a batch: %w", err)
 	}
 	from := unique.Origin{Topic: s.topic.name, Place: unique.Place{Partition: s.index, Offset: s.base}}
@@ -216,7 +216,7 @@ func (s *sieve) Passed(err error) {
 	if err != nil {
 		s.step.Fail(err)
 	} else {
-		s.w.steps++
+		s.ws.took(s.w, len(s.ids.Entries))
 		_ = s.step.End() // the ledger has failed then, which the next batch is told
 		if s.inTransaction() {
 			s.ws.pending.add(s.producer.ID, s.number, s.w, s.index, s.stays())

@@ -48,6 +48,7 @@ type window struct {
 	err    error // why the ledger is not open
 	namer  *unique.Namer
 	steps  int64 // taken since it was opened
+	unkept int   // ids and copies since the ledger was last made durable
 
 	durable atomic.Int64  // steps that the ledger has on disk
 	from    atomic.Uint64 // the first file of the node's log that has others
@@ -191,6 +192,7 @@ func (w *window) behind() bool {
 func (w *window) keep(newest func() uint64) error {
 	w.mu.Lock()
 	l, steps, from := w.ledger, w.steps, newest()
+	w.unkept = 0
 	if w.err != nil {
 		l = nil
 	}

@@ -30,6 +30,7 @@ type windows struct {
 	dir    string
 
 	begun    chan struct{} // one was, that has to warm
+	much     chan struct{} // one is far behind
 	doubts   chan doubt
 	pending  openIDs
 	records  *records
@@ -43,7 +44,7 @@ type windows struct {
 
 func (ws *windows) init(b *Broker) {
 	ws.topics, ws.wal, ws.of, ws.next = b.topics, func() *wal.Log { return b.wal }, make(map[[16]byte]*window), 1
-	ws.begun, ws.doubts = make(chan struct{}, 1), make(chan doubt, mostDoubts)
+	ws.begun, ws.much, ws.doubts = make(chan struct{}, 1), make(chan struct{}, 1), make(chan doubt, mostDoubts)
 	ws.pending.of = make(map[int64]openTransaction)
 	ws.records = &b.records
 	ws.files = windowFiles{

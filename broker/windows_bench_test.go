@@ -35,11 +35,13 @@ func benchNode(b *testing.B) *Broker {
 	return n
 }
 
-// benchBatch is a batch of records of 100 bytes with ids from one on.
-func benchBatch(b *testing.B, records, from int) []byte {
+// benchBatch is a batch of records of 100 bytes with ids from one on, so many with the
+// same.
+func benchBatch(b *testing.B, records, from, alike int) []byte {
 	all := make([]batch.Record, records)
 	for i := range all {
-		id := fmt.Appendf(nil, "%08x-0000-4000-8000-%012x", uint32(from+i)*2654435761, from+i)
+		number := (from + i) / alike
+		id := fmt.Appendf(nil, "%08x-0000-4000-8000-%012x", uint32(number)*2654435761, number)
 		all[i] = batch.Record{OffsetDelta: int32(i), Value: make([]byte, 100)}
 		all[i].Headers = all[i].Headers.With(batch.RecordHeader{Key: []byte("id"), Value: id})
 	}
@@ -56,17 +58,20 @@ func benchBatch(b *testing.B, records, from int) []byte {
 }
 
 // BenchmarkAppend appends batches of new ids, to a topic without a window, with one
-// that is small, and with one of ten million ids. The time is that of a record.
+// that is small, and with one of ten million ids; and of ids that come twice. The time
+// is that of a record.
 func BenchmarkAppend(b *testing.B) {
 	const records = 1000
 	for _, w := range []struct {
 		name  string
 		live  int
+		alike int
 		rules map[string]string
 	}{
-		{"no window", 0, nil},
-		{"window of 100 k", 100_000, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "2000000"}},
-		{"window of 10 M", 10_000_000, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "10000000", "hapax.window.memory.bytes": "1073741824"}},
+		{"no window", 0, 1, nil},
+		{"half copies", 100_000, 2, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "2000000"}},
+		{"window of 100 k", 100_000, 1, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "2000000"}},
+		{"window of 10 M", 10_000_000, 1, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "10000000", "hapax.window.memory.bytes": "1073741824"}},
 	} {
 		b.Run(w.name, func(b *testing.B) {
 			n := benchNode(b)
@@ -92,13 +97,14 @@ func BenchmarkAppend(b *testing.B) {
 				next += records
 			}
 			for next < w.live {
-				add(benchBatch(b, records, next))
+				add(benchBatch(b, records, next, w.alike))
 			}
-			b.SetBytes(int64(len(benchBatch(b, records, 0)) / records))
+			b.SetBytes(int64(len(benchBatch(b, records, 0, 1)) / records))
+			b.ReportAllocs()
 			b.ResetTimer()
 			for done := 0; done < b.N; done += records {
 				b.StopTimer()
-				made := benchBatch(b, records, next)
+				made := benchBatch(b, records, next, w.alike)
 				b.StartTimer()
 				add(made)
 			}

@@ -8,6 +8,8 @@ import (
 const (
 	// keepEvery is how long a window may be behind.
 	keepEvery = time.Second
+	// keepAfter is how many ids may be: some megabytes, which are in memory until then.
+	keepAfter = 100_000
 	// alarmEvery is how often conflicts are told of, if there are any.
 	alarmEvery = time.Minute
 )
@@ -24,9 +26,23 @@ func (ws *windows) run(ctx context.Context) {
 			return
 		case <-keep.C:
 			ws.keep()
+		case <-ws.much:
+			ws.keep()
 		case <-alarm.C:
 			ws.alarm(told)
 		}
+	}
+}
+
+// took notes a step of a window, about so many ids. It must hold the window's mu.
+func (ws *windows) took(w *window, ids int) {
+	w.steps++
+	if w.unkept += ids; w.unkept < keepAfter {
+		return
+	}
+	select {
+	case ws.much <- struct{}{}:
+	default:
 	}
 }
 

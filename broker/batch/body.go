@@ -65,11 +65,30 @@ func (s *Scanner) Next() bool {
 	if err != nil {
 		return s.fail(err)
 	}
+	s.Header = header
+	return s.goOn(size)
+}
+
+// skim is Next of time and offset alone.
+func (s *Scanner) skim() bool {
+	if s.index >= s.count {
+		s.end()
+		return false
+	}
+	all, i := s.Record.readHead(s.rest)
+	if i < 0 {
+		return s.fail(wrong(i))
+	}
+	return s.goOn(len(all))
+}
+
+// goOn goes on behind a record of a size, if it is where it may be.
+func (s *Scanner) goOn(size int) bool {
 	delta := s.Record.OffsetDelta
 	if delta <= s.last || delta > s.most {
 		return s.fail(fmt.Errorf("offset delta %d, want more than %d and at most %d", delta, s.last, s.most))
 	}
-	s.Size, s.Header, s.last, s.rest = size, header, delta, s.rest[size:]
+	s.Size, s.last, s.rest = size, delta, s.rest[size:]
 	s.index++
 	return true
 }

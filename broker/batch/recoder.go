@@ -3,6 +3,8 @@ package batch
 import (
 	"bytes"
 	"fmt"
+
+	"github.com/hapaxmq/hapax/broker/code"
 )
 
 // Recoder compresses batches anew, edits them, and reads their records. The zero value is
@@ -40,37 +42,50 @@ const (
 	Keep Edit = iota
 	// Drop leaves it out.
 	Drop
-	// Replace takes what has become of it, at the same offset.
+	// Replace takes another in its place, at the same offset.
 	Replace
 )
 
 // Edit appends to dst what is left of a batch of which some records are dropped or
-// replaced. Edit is called for each of them, in their order, with one that it may
-// change if it says [Replace]. What stays has its offset; the header says what it
-// said, but for the number of records and the latest of their times. If nothing
-// stays it is as by [AppendEmpty]. Records are compressed as they were. dst is
-// returned as it was if it fails.
+// replaced. Edit is called with the offset delta of each of them, in their order, and
+// replace with those that are to be replaced, which it changes. What stays has its
+// offset; the header says what it said, but for the number of records and the latest of
+// their times. If nothing stays it is as by [AppendEmpty]. Records are compressed as they
+// were. dst is returned as it was if it fails.
 //
 // The body must be what [Decoder.Open] last gave.
-func (r *Recoder) Edit(dst []byte, body *Body, edit func(*Record) Edit) ([]byte, error) {
+func (r *Recoder) Edit(dst []byte, body *Body, edit func(delta int32) Edit, replace func(*Record)) ([]byte, error) {
 	e := &r.encoder
 	h := body.Header
 	h.Count = 0
 	newest := int64(None)
 	e.reset()
 	s := body.Scan()
-	for start := 0; s.Next(); start += s.Size {
-		switch edit(&s.Record) {
+	from, to := 0, 0 // records that stay and are not in e.records yet
+	for s.skim() {
+		record := body.records[to : to+s.Size]
+		switch edit(s.Record.OffsetDelta) {
+		case Keep:
+			to += s.Size
 		case Drop:
+			e.records = append(e.records, body.records[from:to]...)
+			to += s.Size
+			from = to
 			continue
 		case Replace:
+			e.records = append(e.records, body.records[from:to]...)
+			to += s.Size
+			from = to
+			if _, _, err := s.Record.read(record, ""); err != nil {
+				return dst, fmt.Errorf("%w: %w", err, code.InvalidRecord)
+			}
+			replace(&s.Record)
 			e.records, e.scratch = s.Record.append(e.records, e.scratch)
-		case Keep:
-			e.records = append(e.records, body.records[start:start+s.Size]...)
 		}
 		h.Count++
 		newest = max(newest, h.BaseTimestamp+s.Record.TimestampDelta)
 	}
+	e.records = append(e.records, body.records[from:to]...)
 	if s.err != nil {
 		return dst, s.err
 	}

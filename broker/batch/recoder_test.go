@@ -101,23 +101,24 @@ func TestEdit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same, err := r.Edit(nil, &body, func(*Record) Edit { return Keep })
+		same, err := r.Edit(nil, &body, func(int32) Edit { return Keep }, nil)
 		if err != nil || !bytes.Equal(body.records, opened(t, same)) {
 			t.Errorf("%v: nothing edited: %v", c, err)
 		}
-		none, err := r.Edit(nil, &body, func(*Record) Edit { return Drop })
+		none, err := r.Edit(nil, &body, func(int32) Edit { return Drop }, nil)
 		if err != nil || !bytes.Equal(none, AppendEmpty(nil, body.Header)) {
 			t.Errorf("%v: all dropped: %v", c, err)
 		}
-		edited, err := r.Edit(nil, &body, func(r *Record) Edit {
-			switch r.OffsetDelta {
+		edited, err := r.Edit(nil, &body, func(delta int32) Edit {
+			switch delta {
 			case 1:
 				return Drop
 			case 2:
-				r.Headers = r.Headers.With(RecordHeader{Key: []byte("mark"), Value: []byte("2")})
 				return Replace
 			}
 			return Keep
+		}, func(r *Record) {
+			r.Headers = r.Headers.With(RecordHeader{Key: []byte("mark"), Value: []byte("2")})
 		})
 		if err != nil {
 			t.Fatal(err)

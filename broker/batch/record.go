@@ -171,20 +171,27 @@ func field(b []byte, i int) (bytes []byte, next int) {
 	return b[i:end:end], end
 }
 
-// read reads the record that b begins with, and returns its size, and the value of
-// its first header with a name, if one is wanted.
-func (r *Record) read(b []byte, wanted string) (size int, header []byte, err error) {
+// readHead reads time and offset of the record that b begins with, and returns its bytes
+// and the offset behind what was read: below 0 if that is wrong.
+func (r *Record) readHead(b []byte) (all []byte, i int) {
 	length, i := varint32(b, 0)
 	switch {
 	case i < 0:
-		return 0, nil, wrong(i)
+		return nil, i
 	case length < 0 || int(length) > len(b)-i:
-		return 0, nil, errShort
+		return nil, atShort
 	}
 	b = b[:i+int(length)]
 	i++ // attributes: none are in use
 	r.TimestampDelta, i = varint(b, i)
 	r.OffsetDelta, i = varint32(b, i)
+	return b, i
+}
+
+// read reads the record that b begins with, and returns its size, and the value of
+// its first header with a name, if one is wanted.
+func (r *Record) read(b []byte, wanted string) (size int, header []byte, err error) {
+	b, i := r.readHead(b)
 	r.Key, i = field(b, i)
 	r.Value, i = field(b, i)
 	count, i := varint32(b, i)

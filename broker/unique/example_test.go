@@ -45,7 +45,7 @@ func Example() {
 			copies = append(copies, unique.Copy{Delta: int32(e.Offset), Fate: rules.Duplicates.Fate, Verdict: e.Verdict})
 		}
 	}
-	left, err := r.Rewrite(nil, copies)
+	left, err := r.Rewrite(copies)
 	if err != nil {
 		fmt.Println(err)
 		return

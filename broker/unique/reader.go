@@ -19,6 +19,9 @@ const MaxRecords = 1 << 20
 // and bytes of an id.
 const spare = 64 << 10
 
+// spareBatch is the same for batches.
+const spareBatch = 2 << 20
+
 // Reader reads the ids of batches, one batch at a time, and writes what is left of
 // them. The zero value is ready. It keeps its buffers, so use it again, for any
 // topic; it must not be used by two goroutines at once. All that it gives belongs to
@@ -32,6 +35,7 @@ type Reader struct {
 	Missing []Missing
 
 	recoder batch.Recoder
+	left    []byte // of the batch, after Rewrite
 	body    batch.Body
 	message hapax.Message
 	id      []byte

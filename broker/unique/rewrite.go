@@ -59,32 +59,37 @@ func Marked(h batch.Headers) (first string, ok bool) {
 	return first, ok
 }
 
-// Rewrite appends to dst what is left of the batch that was read: the records that
-// copies, in the order of their deltas, does not name stay as they are. All that
+// Rewrite returns what is left of the batch that was read, good until the next Read: the
+// records that copies, in the order of their deltas, does not name stay as they are. All that
 // stays has its offset, and the header says what it said when it was read, base
 // offset and leader epoch too, but for the number of records and the latest of their
 // times. If nothing stays it is an empty header, [batch.AppendEmpty].
-func (r *Reader) Rewrite(dst []byte, copies []Copy) ([]byte, error) {
-	dst, err := r.recoder.Edit(dst, &r.body, func(record *batch.Record) batch.Edit {
-		for len(copies) > 0 && copies[0].Delta < record.OffsetDelta {
+func (r *Reader) Rewrite(copies []Copy) ([]byte, error) {
+	edit := func(delta int32) batch.Edit {
+		for len(copies) > 0 && copies[0].Delta < delta {
 			copies = copies[1:]
 		}
-		if len(copies) == 0 || copies[0].Delta != record.OffsetDelta {
+		if len(copies) == 0 || copies[0].Delta != delta {
 			return batch.Keep
 		}
 		switch copies[0].Fate {
 		case Drop, Route:
 			return batch.Drop
 		case Mark:
-			record.Headers = record.Headers.With(duplicateOf(copies[0].First))
 			return batch.Replace
 		}
 		return batch.Keep
+	}
+	left, err := r.recoder.Edit(r.left[:0], &r.body, edit, func(record *batch.Record) {
+		record.Headers = record.Headers.With(duplicateOf(copies[0].First))
 	})
 	if err != nil {
-		return dst, fmt.Errorf("rewrite batch: %w", err)
+		return nil, fmt.Errorf("rewrite batch: %w", err)
 	}
-	return dst, nil
+	if r.left = left; cap(left) > spareBatch {
+		r.left = nil
+	}
+	return left, nil
 }
 
 // Origin is where the batch that was read belongs.
