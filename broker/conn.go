@@ -110,7 +110,7 @@ func (c *conn) readAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.put(ctx, queued{a, h.correlation, last.sent}, in.Buffered() == 0); err != nil {
+		if err := c.put(ctx, queued{a, h.correlation, last.sent}, in.Buffered() == 0 && len(frame) < slow); err != nil {
 			return err
 		}
 		if c.over != nil {
@@ -182,6 +182,10 @@ func (l *longFetch) end(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 }
+
+// slow is the size of a request that takes as long as a sync of the log: behind one of
+// those the next is read meanwhile.
+const slow = 64 << 10
 
 // put hands an answer to the writer. With none behind it the reader sends it, if
 // there is nothing to wait for or nothing else to read: that saves a switch between

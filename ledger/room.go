@@ -40,8 +40,8 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 	if err := a.askCold(entries); err != nil {
 		return err
 	}
-	if l.hot.live.Load()+int64(len(entries)) <= int64(chillAt*float64(l.hot.most())) && l.o.MaxDisk == 0 {
-		return nil
+	if l.hot.live.Load()+int64(len(entries)) <= l.hot.most() && l.o.MaxDisk == 0 {
+		return l.makeRoom(len(entries))
 	}
 	fresh := 0
 	l.stripes.lockAll()
