@@ -9,7 +9,7 @@ const (
 	// keepEvery is how long a window may be behind.
 	keepEvery = time.Second
 	// keepAfter is how many ids may be: some megabytes, which are in memory until then.
-	keepAfter = 100_000
+	keepAfter = 50_000
 	// alarmEvery is how often conflicts are told of, if there are any.
 	alarmEvery = time.Minute
 )

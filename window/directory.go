@@ -22,8 +22,8 @@ const (
 	// beside full ones, where room is hard to find.
 	givers = 3
 	// gain is the part of its blocks by which a table grows, or by one: the load stays
-	// above 0.83 in a large one.
-	gain = 1. / 32
+	// above 0.84 in a large one.
+	gain = 1. / 40
 )
 
 // MaxLines is the most that a table has: 64 GiB of them.

@@ -39,7 +39,7 @@ type moved struct {
 
 const (
 	// fullest is the load at which the table wants to grow.
-	fullest = 0.86
+	fullest = 0.87
 	// roomy is the load of a table that holds what it was made for: few keys
 	// have to move for a new one, and it takes less than 20 bytes a key.
 	roomy = 0.83
