@@ -243,6 +243,9 @@ func (a *admission) generationOf(e *Entry) (*window.Generation, error) {
 			return l.current, nil
 		}
 		l.settleLocked()
+		if l.o.Window.Time == 0 { // else turns do, slice by slice
+			l.ended(l.gens.Advance(a.now), false)
+		}
 		gen, err := l.generation(0, e.Size)
 		if err != nil {
 			return nil, err

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"time"
 
 	"github.com/hapaxmq/hapax/window"
 )
@@ -11,6 +12,18 @@ import (
 type evictions struct {
 	total int64             // identities
 	files map[uint64]uint64 // generations, of which the log may have something up to that file
+
+	untold int64 // identities
+	told   int64 // when others were, Unix nanoseconds
+}
+
+// tellEvery is how often evictions are told of, if there are any.
+const tellEvery = 10 * time.Second
+
+// tellEvictions warns of identities that have left early since it was told before.
+func (l *Ledger) tellEvictions() {
+	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", l.evictions.untold)
+	l.evictions.untold, l.evictions.told = 0, l.now()
 }
 
 // log has the log, if there is one, say that a generation has left the window early.

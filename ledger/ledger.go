@@ -224,6 +224,9 @@ func (l *Ledger) Close() error {
 // shut releases what open took, as far as it got.
 func (l *Ledger) shut() error {
 	var err error
+	if l.evictions.untold > 0 {
+		l.tellEvictions()
+	}
 	if l.journal != nil {
 		err = l.endLog()
 	}

@@ -108,7 +108,9 @@ func (l *Ledger) evict() error {
 	if err := l.evictions.log(l.journal, gen); err != nil {
 		return l.fail(err)
 	}
-	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", gen.Count)
+	if l.evictions.untold += gen.Count; l.now()-l.evictions.told >= int64(tellEvery) {
+		l.tellEvictions()
+	}
 	l.publish()
 	if gen.Number != 0 {
 		return nil

@@ -89,7 +89,7 @@ func (l *Ledger) Stats() Stats {
 		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
 		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.evictions.total,
 		Claims: int64(l.claims.Len()), Memory: l.hot.table.Bytes() + l.cold.memory(),
-		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count), Failed: l.failed,
+		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count, l.o.Window.EventTime), Failed: l.failed,
 	}
 	for i := range s.Ages {
 		s.Ages[i] = l.stats.ages[i].Load()
@@ -107,7 +107,7 @@ func (l *Ledger) Stats() Stats {
 // whole is Stats.Since. The oldest generation may have lost identities, one by one
 // where the window is an exact count that is full; or others of its slice have gone
 // before it.
-func whole(gens *window.Generations, full bool) time.Time {
+func whole(gens *window.Generations, full, event bool) time.Time {
 	live := gens.List()
 	for len(live) > 0 && live[0].Count == 0 {
 		live = live[1:]
@@ -118,6 +118,9 @@ func whole(gens *window.Generations, full bool) time.Time {
 	first := live[0]
 	if first.ID == 1 && !full {
 		return time.Unix(0, first.Start)
+	}
+	if len(live) > 1 && first.End == math.MaxInt64 && !event { // it took none once the next had begun
+		return time.Unix(0, live[1].Start+1)
 	}
 	for _, gen := range live[1:] {
 		if gen.Start > first.Start {

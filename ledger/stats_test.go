@@ -90,3 +90,21 @@ func TestSince(t *testing.T) {
 		})
 	}
 }
+
+// A full count reaches back to when what it holds came: not to when it was last asked
+// for that, and not to now, though all of it came at once.
+func TestSinceAfterABurst(t *testing.T) {
+	clock := newHandClock()
+	l := open(t, "d", Options{FS: vfs.NewMem(), Window: hapax.Window{Count: 1000}, Clock: clock.now})
+	for i := range 4 {
+		clock.pass(time.Hour)
+		admit(t, l, batch(l, 1000*i, 1000*i+1000))
+	}
+	came := clock.now()
+	clock.pass(time.Hour)
+	admit(t, l, batch(l, 4000, 4500))
+	clock.pass(time.Hour)
+	if since := l.Stats().Since.Sub(came); since <= 0 || since > time.Millisecond {
+		t.Errorf("%v behind the first that is there", since)
+	}
+}
