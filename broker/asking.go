@@ -39,12 +39,13 @@ type WindowView struct {
 	Ages    []WindowAge   `json:"ages"`         // of duplicates, the youngest first; those that there are
 	Slack   int64         `json:"age_slack_ms"` // ages are at most this much too large; 0: nobody knows by how much
 
-	Live   int64 `json:"live_ids"`
-	Cold   int64 `json:"cold_ids"`            // of these, on disk
-	Early  int64 `json:"ids_forgotten_early"` // before their window ended, for a budget was reached; since the window was turned on
-	Memory int64 `json:"memory_bytes"`        // of the ids
-	Disk   int64 `json:"disk_bytes"`          // of the ids, beside the log
-	Log    int64 `json:"log_bytes_kept"`      // of the log's older files, for what the window may not have on disk: if it has failed they stay
+	Live    int64 `json:"live_ids"`
+	Cold    int64 `json:"cold_ids"`            // of these, on disk
+	Early   int64 `json:"ids_forgotten_early"` // before their window ended, for a budget was reached; since the window was turned on
+	Refused int64 `json:"batches_refused"`     // because a budget was reached
+	Memory  int64 `json:"memory_bytes"`        // of the ids
+	Disk    int64 `json:"disk_bytes"`          // of the ids, beside the log
+	Log     int64 `json:"log_bytes_kept"`      // of the log's older files, for what the window may not have on disk: if it has failed they stay
 }
 
 // WindowRecords counts records by what the window said of them.
@@ -84,6 +85,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
 		},
+		Refused: w.count.refused.Load(),
 	}
 	if r.Window.Time > 0 {
 		view.Slack = sliceOf(r.Window).Milliseconds() + 1
@@ -146,7 +148,7 @@ func since(r *unique.Rules, s *ledger.Stats, began, now time.Time) time.Time {
 	from, w := timely(r, began, now), r.Window
 	mayBeShort := r.Evict || s.EvictedLive > 0 || w.Bytes > 0 || w.Count > 0 && (s.Live >= w.Count || w.Kind == hapax.Tumbling)
 	if mayBeShort && !s.Since.IsZero() {
-		from = latest(from, s.Since)
+		from = latest(from, s.Since.Add(time.Millisecond-1).Truncate(time.Millisecond)) // as it is told
 	}
 	return from
 }
@@ -305,7 +307,7 @@ func fingerprintOf(t *topic, namer *unique.Namer, id string, query url.Values) (
 		case given && needed != name:
 			return f, refuse(code.InvalidRequest, "%s is of no account: %s=%v of topic %q", name, unique.SettingScope, scope, t.name)
 		case !given && needed == name:
-			return f, refuse(code.InvalidRequest, "say within which %s: %s=%v of topic %q", name, unique.SettingScope, scope, t.name)
+			return f, refuse(code.InvalidRequest, "say within which %s: %s=%v of topic %q; hapax why has --%[1]s for it, and the address ?%[1]s=", name, unique.SettingScope, scope, t.name)
 		}
 	}
 	if needed == "partition" {

@@ -25,6 +25,8 @@ func windowMetrics() []windowMetric {
 		{"counter", records, help, []string{"verdict", "missing"}, func(w *WindowView) float64 { return float64(w.Records.Missing) }},
 		{"counter", "hapax_window_ids_forgotten_early_total", "Ids that were let go before their window ended, because a budget was reached and hapax.window.full=evict.",
 			nil, func(w *WindowView) float64 { return float64(w.Early) }},
+		{"counter", "hapax_window_batches_refused_total", "Batches that were refused because a budget of the window was reached, and hapax.window.full=refuse or nothing could be let go.",
+			nil, func(w *WindowView) float64 { return float64(w.Refused) }},
 		{"gauge", "hapax_window_ids", "Ids that the topic remembers.", nil, func(w *WindowView) float64 { return float64(w.Live) }},
 		{"gauge", "hapax_window_cold_ids", "Of the ids that the topic remembers, those on disk and not in memory.", nil, func(w *WindowView) float64 { return float64(w.Cold) }},
 		{"gauge", "hapax_window_memory_bytes", "Bytes of memory that the topic's ids take.", nil, func(w *WindowView) float64 { return float64(w.Memory) }},
@@ -67,7 +69,7 @@ const (
 // writeAges writes a histogram of the ages of duplicates, whose sum nobody knows.
 func writeAges(e *exposition, topic string, ages []WindowAge) {
 	const name = "hapax_window_duplicate_age_seconds"
-	e.begin("histogram", name, "Ages of duplicates: how long before them their first copy came.")
+	e.begin("histogram", name, "Ages of duplicates: how long before them their first copy came, or up to 1/128 of hapax.window.ms more (1/64 beside another bound, and all of it where the window is tumbling).")
 	for below := int64(firstAge); below <= lastAge; below *= 4 {
 		n := int64(0)
 		for _, a := range ages {

@@ -194,8 +194,10 @@ func TestViewWindows(t *testing.T) {
 	if young != 2 || old != 1 {
 		t.Errorf("ages: %+v", w.Ages)
 	}
+	n.broker.topics.named("orders").window.count.refused.Store(2)
 	metrics := n.get("/metrics")
 	for _, line := range []string{
+		`hapax_window_batches_refused_total{topic="orders"} 2`,
 		"# HELP hapax_window_ids Ids that the topic remembers.", "# TYPE hapax_window_records_total counter",
 		`hapax_window_records_total{topic="orders",verdict="unique"} 3`, `hapax_window_records_total{topic="orders",verdict="duplicate"} 3`,
 		`hapax_window_records_total{topic="orders",verdict="conflict"} 1`, `hapax_window_records_total{topic="orders",verdict="missing"} 0`,

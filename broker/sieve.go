@@ -79,7 +79,9 @@ func (s *sieve) pass(at partition.Turn) (sifted partition.Sifted, err error) {
 	s.asked = ledger.Batch{Source: source(s.index), Entries: s.ids.Entries, Through: at.Base + int64(s.last)}
 	s.step, err = s.w.ledger.Begin(time.UnixMilli(at.Now), &s.asked)
 	if errors.Is(err, hapax.ErrFull) {
-		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: %v", err)
+		s.w.count.refused.Add(1)
+		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: raise %s and %s, shorten it, or set %s=evict: %v",
+			unique.SettingMemory, unique.SettingDisk, unique.SettingWindowFull, err)
 	}
 	if err != nil {
 		return sifted, fmt.Errorf("ask the topic's window: %w", err)

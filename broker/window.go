@@ -58,6 +58,8 @@ type window struct {
 // windowCounters count records since the node was started.
 type windowCounters struct {
 	unique, duplicates, conflicts, missing atomic.Int64
+
+	refused atomic.Int64 // batches, for the window was full
 }
 
 // tally counts the entries that are no first ones.

@@ -202,8 +202,10 @@ func missing(format string, args ...any) error {
 
 // known lists the kinds.
 func known() string {
-	last := len(kinds) - 1
-	return strings.Join(kinds[:last], ", ") + " or " + kinds[last] + ", joined by + or, as a fallback, |"
+	words := slices.Clone(kinds[:])
+	words[content] += " (or value)"
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last] + ", joined by + or, as a fallback, |"
 }
 
 // always reports whether the parts name every message.

@@ -80,13 +80,13 @@ func Parse(topic string, compacted bool, own map[string]string) (*Rules, error) 
 		return nil, p.err
 	case compacted && r.Identity.NamesByKey():
 		return nil, fmt.Errorf("setting %s=%s: with cleanup.policy=compact a topic is there for new values of old keys, which would all be dropped: take another id, or another policy",
-			SettingIdentity, r.Identity)
+			SettingIdentity, p.value(SettingIdentity))
 	case slices.Contains(r.Routes(), topic):
 		return nil, fmt.Errorf("settings %s=%s, %s=%s: topic %q cannot take what it does not keep itself: name another topic",
 			SettingDuplicates, r.Duplicates, SettingConflicts, r.Conflicts, topic)
 	case r.Conflicts.Fate != Drop && !r.Digests():
 		return nil, fmt.Errorf("setting %s=%s: records with the same id cannot differ, for %s=%s is their whole value: delete it",
-			SettingConflicts, r.Conflicts, SettingIdentity, r.Identity)
+			SettingConflicts, r.Conflicts, SettingIdentity, p.value(SettingIdentity))
 	}
 	return r, nil
 }

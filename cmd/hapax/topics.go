@@ -26,8 +26,8 @@ func (*topicsCommand) examples() string {
 
 Records and duplicates by age are counted since the node was started, or since the
 window was opened if that was later; by age those too that it found when it read what
-was there. Ids gone early are counted since the window was turned on. A window reaches back to the time since which it remembers
-every id that came.
+was there. Ids gone early are counted since the window was turned on. A window reaches
+back to the time since which it remembers every id that came.
 `
 }
 
@@ -108,6 +108,9 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 	row("remembered", "%s, of which %s on disk only", count(w.Live), count(w.Cold))
 	if w.Early > 0 {
 		row("gone early", "%s, for memory or disk was used up", count(w.Early))
+	}
+	if w.Refused > 0 {
+		row("refused", "%s batches, for memory or disk is used up", count(w.Refused))
 	}
 	row("reaches", "back to %s, %s", timeText(&w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
 	row("memory", "%s", bytesText(w.Memory))

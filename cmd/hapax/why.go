@@ -191,7 +191,11 @@ func fatesText(w *broker.WindowView) string {
 	if w.State == "counting" {
 		return "Copies are kept, for the window only counts them: hapax.mode=shadow."
 	}
-	text := "Copies " + fateText(w.Duplicates) + "."
+	text := "Copies " + fateText(w.Duplicates)
+	if w.Duplicates == "reject" {
+		text += ", and not counted here"
+	}
+	text += "."
 	if w.Conflicts == "" {
 		return text
 	}
@@ -223,13 +227,18 @@ func fateText(policy string) string {
 
 // boundsText is which other bounds than time let an id go.
 func boundsText(window string) string {
-	bounds, _, _ := strings.Cut(window, ",")
+	bounds, kind, _ := strings.Cut(window, ", ")
+	tumbling := kind == "tumbling"
 	var others []string
 	for _, bound := range strings.Split(bounds, " or ") {
 		number, unit, ok := strings.Cut(bound, " ")
 		n, err := strconv.ParseInt(number, 10, 64)
 		switch {
 		case !ok || err != nil:
+		case unit == "ids" && tumbling: // those of an earlier one are gone
+			others = append(others, count(n)+" ids have come to its window and one more comes")
+		case unit == "bytes" && tumbling:
+			others = append(others, bytesText(n)+" of records have come to its window and one more comes")
 		case unit == "ids":
 			others = append(others, count(n)+" other ids came")
 		case unit == "bytes":

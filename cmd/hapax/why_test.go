@@ -211,6 +211,11 @@ It is remembered until 2026-03-01T15:00:00Z, or until 5 other ids came.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
+		{broker.IDView{Topic: "t", ID: "7", Remembered: true, First: &at, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "5 ids or 1000 bytes, tumbling", Duplicates: "reject", State: "enforced"}}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
+No copy came since. Copies are refused, with all of their batch, and not counted here.
+It is remembered until 5 ids have come to its window and one more comes or 1 KB of records have come to its window and one more comes.
+The window: key, 5 ids or 1000 bytes, tumbling; one record of each id in the topic.
+`},
 	} {
 		if got := whyText(&test.view); got != test.want {
 			t.Errorf("%s\nwant\n%s", got, test.want)
