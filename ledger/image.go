@@ -224,6 +224,9 @@ func (l *Ledger) fits(m *image) error {
 }
 
 func (p *picture) open(fsys vfs.FS, path string) (err error) {
+	if err := p.Layout.Check(); err != nil {
+		return err
+	}
 	if p.file, err = fsys.Open(path); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/textfile"
 	"github.com/hapaxmq/hapax/internal/vfs"
 	"github.com/hapaxmq/hapax/internal/wal"
+	"github.com/hapaxmq/hapax/window"
 )
 
 const imaged = 3000 // identities
@@ -229,22 +231,28 @@ func TestImageOfTooMuch(t *testing.T) {
 	}
 }
 
-// An image that another processor wrote is not used, and that is told.
+// An image that another processor wrote, or whose layout no table has, is not used, and
+// that is told.
 func TestForeignImage(t *testing.T) {
-	o := quick()
-	disk := imagedLedger(t, o)
-	var c clean
-	must(t, textfile.Read(disk, "d/"+cleanName, &c))
-	c.Image.Order++
-	must(t, textfile.Write(disk, filepath.Join("d", cleanName), c))
-	var told bytes.Buffer
-	o.FS, o.Logger = disk, slog.New(slog.NewTextHandler(&told, nil))
-	l := open(t, "d", o)
-	if l.picture != nil || !strings.Contains(told.String(), "another kind of processor") {
-		t.Errorf("told: %s", told.String())
-	}
-	if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
-		t.Error(got)
+	for what, change := range map[string]func(*image){
+		"another kind of processor": func(m *image) { m.Order++ },
+		"no table has":              func(m *image) { m.Layout, m.Size = window.Layout{Bits: 200, Blocks: math.MaxUint32}, 0 },
+	} {
+		o := quick()
+		disk := imagedLedger(t, o)
+		var c clean
+		must(t, textfile.Read(disk, "d/"+cleanName, &c))
+		change(c.Image)
+		must(t, textfile.Write(disk, filepath.Join("d", cleanName), c))
+		var told bytes.Buffer
+		o.FS, o.Logger = disk, slog.New(slog.NewTextHandler(&told, nil))
+		l := open(t, "d", o)
+		if l.picture != nil || !strings.Contains(told.String(), what) {
+			t.Errorf("%s: told: %s", what, told.String())
+		}
+		if got := admit(t, l, batch(l, 0, imaged)); got[hapax.Duplicate] != imaged {
+			t.Error(what, got)
+		}
 	}
 }
 

@@ -77,8 +77,8 @@ func (l Layout) Lines() int { return l.CountBlocks() << l.Bits }
 // BlockLines is the number of lines of a block.
 func (l Layout) BlockLines() int { return 1 << l.Bits }
 
-// check reports why no table is laid out so.
-func (l Layout) check() error {
+// Check reports why no table is laid out so.
+func (l Layout) Check() error {
 	if l.Bits < 1 || l.Bits > fullBits || l.Blocks < 1 || l.Blocks > maxBlocks || l.Blocks > 1 && l.Bits < fullBits {
 		return fmt.Errorf("no table has 2^%d lines a block and %d blocks", l.Bits, l.Blocks)
 	}

@@ -20,7 +20,7 @@ type absence struct {
 // one by one, each before it is first looked at. Until all are there, calls must not
 // overlap.
 func RestoreTable(mem Memory, beside bool, l Layout, directory []byte, fetch Fetch) (*Table, error) {
-	if err := l.check(); err != nil {
+	if err := l.Check(); err != nil {
 		return nil, err
 	}
 	d, err := readDirectory(l.Blocks, directory)

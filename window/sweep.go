@@ -28,7 +28,6 @@ type sweep struct {
 	blocks []uint32 // of a shard that are swept; nil: all of them
 	left   int      // of them, of the shard that is being swept
 	over   []moved  // of a step: entries whose line in a new block is full
-
 }
 
 type moved struct {
@@ -50,7 +49,7 @@ const (
 // BeginGrowth starts a growth to what [Layout.Grown] returned. It must hold the locks of
 // all shards.
 func (t *Table) BeginGrowth(next Layout) error {
-	if err := next.check(); err != nil {
+	if err := next.Check(); err != nil {
 		return err
 	}
 	lines, err := t.mem.Grow(t.space(next))

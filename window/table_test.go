@@ -88,7 +88,7 @@ func TestGrowthLosesNothing(t *testing.T) {
 				}
 			}
 		}
-		if l := table.Layout(); l.Lines() <= before.Lines() || l.check() != nil {
+		if l := table.Layout(); l.Lines() <= before.Lines() || l.Check() != nil {
 			t.Fatalf("%v has grown to %v", before, l)
 		}
 	}
