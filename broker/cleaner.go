@@ -132,15 +132,21 @@ func patienceFor(small int) int {
 	return 0
 }
 
-// regroup moves small extents of a partition together.
-func (c *cleaner) regroup(ctx context.Context, t *topic, p *partition.Partition) error {
-	span := int64(time.Hour / time.Millisecond)
+// spanOf is how far apart the times of a topic's records may be that are moved
+// together, ms: from then on the newest alone tells how old they are.
+func spanOf(t *topic) int64 {
+	span := time.Hour.Milliseconds()
 	if keep := t.rules.retentionMs; t.rules.expire && keep >= 0 {
 		span = max(span, keep/16)
 	}
+	return span
+}
+
+// regroup moves small extents of a partition together.
+func (c *cleaner) regroup(ctx context.Context, t *topic, p *partition.Partition) error {
 	newest, old := c.b.wal.Newest(), partition.Old{Partition: p}
 	for offset := int64(0); offset >= 0; {
-		extents, next := old.Small(offset, newest, span)
+		extents, next := old.Small(offset, newest, spanOf(t))
 		if err := c.move(ctx, p, extents, &c.counts.regrouped); err != nil {
 			return err
 		}
@@ -164,13 +170,19 @@ func (c *cleaner) reclaim(ctx context.Context) error {
 }
 
 func (c *cleaner) empty(ctx context.Context, f wal.Ended) error {
-	for _, p := range partitionsOf(c.b.topics) {
-		old := partition.Old{Partition: p}
-		for extents := old.In(f.Number, 0); len(extents) > 0; {
-			if err := c.move(ctx, p, extents, &c.counts.reclaimed); err != nil {
-				return err
+	for _, t := range c.b.topics.list() {
+		for _, p := range t.partitions {
+			old, offset := partition.Old{Partition: p}, int64(0)
+			for {
+				extents := old.In(f.Number, offset, spanOf(t))
+				if len(extents) == 0 {
+					break
+				}
+				if err := c.move(ctx, p, extents, &c.counts.reclaimed); err != nil {
+					return err
+				}
+				offset = extents[len(extents)-1].Last + 1
 			}
-			extents = old.In(f.Number, extents[len(extents)-1].Last+1)
 		}
 	}
 	return nil

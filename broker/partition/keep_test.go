@@ -102,13 +102,55 @@ func TestLastBatchMovesAlone(t *testing.T) {
 	}
 	old := Old{p}
 	for _, want := range [][2]int64{{0, 38}, {39, 39}} {
-		extents := old.In(1, want[0])
+		extents := old.In(1, want[0], 1<<62)
 		if len(extents) == 0 || extents[0].Base != want[0] || extents[len(extents)-1].Last != want[1] {
 			t.Fatalf("%v, want those from %d to %d", extents, want[0], want[1])
 		}
 	}
 	if extents, next := old.Small(0, 2, 1000); len(extents) != 39 || next != 39 {
 		t.Errorf("%d extents are regrouped, and %d is next", len(extents), next)
+	}
+}
+
+// What is moved together is of one time, and not more each time that it is moved: who
+// knows the newest of its records knows about the oldest.
+func TestMovedTogetherIsOfOneTime(t *testing.T) {
+	const span = 1000
+	p := New(1, new(Log), Settings{ProducerExpiry: 1})
+	old, oldest := Old{p}, map[int64]int64{} // by the last offset of each extent
+	now := int64(0)
+	for file := uint64(1); file <= 20; file++ {
+		// A file is emptied into the next, to which somebody writes a little meanwhile.
+		for offset := int64(0); file > 1; {
+			extents := old.In(file-1, offset, span)
+			if len(extents) == 0 {
+				break
+			}
+			run := Extent{Base: extents[0].Base, File: file, At: p.end << 20, Run: len(extents) > 1 || extents[0].Run}
+			first := int64(1 << 62)
+			for _, e := range extents {
+				run.Last, run.Length, run.MaxTime = e.Last, run.Length+e.Length, max(run.MaxTime, e.MaxTime)
+				first = min(first, oldest[e.Last])
+			}
+			oldest[run.Last] = first
+			if run.MaxTime-first > span {
+				t.Fatalf("records from %d to %d ms are moved together", first, run.MaxTime)
+			}
+			old.keep(run.Base, run.Last+1, run)
+			offset = run.Last + 1
+		}
+		for range 3 {
+			if now += 300; file%4 == 0 {
+				now += span
+			}
+			p.index.append(Extent{Base: p.end, Last: p.end, File: file, At: p.end << 20, Length: 100, MaxTime: now})
+			oldest[p.end] = now
+			p.end++
+		}
+		p.high = p.end
+	}
+	if n := old.Len(); n > 50 {
+		t.Errorf("%d extents are left of 60", n)
 	}
 }
 

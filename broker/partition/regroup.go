@@ -86,10 +86,12 @@ func (g *group) worth() bool {
 	return len(g.extents) > 1 && (g.bytes >= leastRun || len(g.extents) >= leastExtents)
 }
 
-// In finds extents in a file, the first adjacent ones at an offset or behind it;
-// none if there are none. The last batch comes alone: in a run with others it would
-// have compaction leave these alone too, for as long as nobody writes.
-func (p Old) In(file uint64, offset int64) (extents []Extent) {
+// In finds extents in a file, the first adjacent ones at an offset or behind it,
+// whose records' times span so many ms at most; none if there are none. A run comes
+// alone: its oldest time is not known, and it would grow each time that it is moved, by
+// what is younger. So does the last batch: in a run with others it would have
+// compaction leave these alone too, for as long as nobody writes.
+func (p Old) In(file uint64, offset, span int64) (extents []Extent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	limit := p.limit(true)
@@ -103,11 +105,13 @@ func (p Old) In(file uint64, offset int64) (extents []Extent) {
 		}
 		for i := b.search(offset); i < len(b.entries); i++ {
 			e := b.extent(i)
-			alone := e.Last == p.end-1
-			if e.Last >= limit || !g.takes(e, 1<<62) || alone && len(g.extents) > 0 {
+			alone := e.Run || e.Last == p.end-1
+			if e.Last >= limit || !g.takes(e, span) || alone && len(g.extents) > 0 {
 				return g.extents
 			}
-			g.add(e)
+			if g.add(e); alone {
+				return g.extents
+			}
 		}
 	}
 	return g.extents
