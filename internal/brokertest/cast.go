@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,9 @@ func topics() map[string]int32 {
 // key, and may let the others go.
 const keyed = "k"
 
-const keys = 40
+// drawKey draws a key: some are written again all the time, and many seldom, as in any
+// table. What compaction takes of those nothing later makes up for.
+func drawKey(rng *rand.Rand) int64 { return rng.Int64N(1 << rng.IntN(12)) }
 
 func keyOf(number int64) []byte { return fmt.Append(nil, number) }
 

@@ -187,6 +187,7 @@ func (r *running) write(stopping, ctx context.Context, writing *sync.WaitGroup) 
 	writers := []*writer{
 		{name: "t0", address: r.cast.proxied, to: in},
 		{name: "t1", address: r.cast.direct, to: in, old: true},
+		{name: "t2", address: r.cast.proxied, to: []place{{keyed, 0}}, ponders: true},
 		{name: "c0", address: r.cast.proxied, to: all, group: "g0"},
 		{name: "c2", address: r.cast.proxied, to: all, group: "g2", newer: true},
 		{name: "c1", address: r.cast.direct, to: all, group: "g1", old: true},

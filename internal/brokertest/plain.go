@@ -49,7 +49,7 @@ func (p *producer) write(ctx context.Context, c *kgo.Client) {
 	l := line{deal: deal{p.name, p.number}, of: 1}
 	r := &kgo.Record{Topic: p.topic, Partition: p.rng.Int32N(topics()[p.topic])}
 	if p.topic == keyed {
-		l.input = p.rng.Int64N(keys)
+		l.input = drawKey(p.rng)
 		r.Key = keyOf(l.input)
 	}
 	r.Value = []byte(l.String())

@@ -41,6 +41,7 @@ type writer struct {
 	old     bool   // it knows nothing of KIP-890
 	newer   bool   // its group has the consumer protocol (KIP-848)
 	strays  bool   // it never comes back to what it left open
+	ponders bool   // it takes its time with each transaction
 
 	number  int // of the last transaction
 	lives   int
@@ -57,7 +58,12 @@ type zombie struct {
 	writes bool // it does not only commit
 }
 
-const transactionTimeout = 3 * time.Second
+const (
+	transactionTimeout = 3 * time.Second
+	// mostPondering is how long an application may leave a transaction as it is before it
+	// knows how to end it.
+	mostPondering = 500 * time.Millisecond
+)
 
 // live runs the application again and again until stopping ends.
 func (w *writer) live(stopping, ctx context.Context) {
@@ -168,7 +174,7 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 		to := w.to[w.rng.IntN(len(w.to))]
 		switch to.topic {
 		case keyed:
-			input = w.rng.Int64N(keys)
+			input = drawKey(w.rng)
 		case once:
 			input = w.id(w.rng)
 		}
@@ -185,7 +191,12 @@ func (w *writer) transact(ctx context.Context, s session, c *kgo.Client, inputs 
 	if err := c.Flush(ctx); err != nil {
 		return false
 	}
-	try := kgo.TransactionEndTry(!failed.Load() && w.rng.IntN(4) > 0)
+	undone := 4 // one of so many is
+	if w.ponders || w.rng.IntN(4) == 0 {
+		wait(ctx, time.Duration(w.rng.Int64N(int64(mostPondering)))) // compaction goes on meanwhile
+		undone = 2
+	}
+	try := kgo.TransactionEndTry(!failed.Load() && w.rng.IntN(undone) > 0)
 	if try {
 		w.ask(id)
 	}
@@ -224,7 +235,7 @@ func (w *writer) produce(ctx context.Context, s session, l line, to place, began
 func (w *writer) haunt(ctx context.Context, z *zombie) {
 	defer z.Close()
 	if z.writes {
-		r := &kgo.Record{Topic: w.to[0].topic, Partition: w.to[0].partition, Value: []byte(line{z.deal, 99, 0, 0}.String())}
+		r := &kgo.Record{Topic: w.to[0].topic, Partition: w.to[0].partition, Key: keyOf(0), Value: []byte(line{z.deal, 99, 0, 0}.String())}
 		if r, err := z.c.ProduceSync(ctx, r).First(); err == nil {
 			w.find("a fenced producer writes nothing", "%s is fenced, and writes to %s/%d at offset %d", z.deal, r.Topic, r.Partition, r.Offset)
 		}
