@@ -150,7 +150,7 @@ func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	}
 	w.err = errWindowReopens // till then nobody uses the ledger, nor waits for it
 	w.mu.Unlock()
-	err := w.ledger.Close()
+	err := w.shut()
 	if err == nil {
 		w.durable.Store(w.steps) // there are none meanwhile
 		err = w.open(in, rules)
@@ -168,13 +168,19 @@ var (
 	errWindowReopens = refuse(code.NotLeaderOrFollower, "the topic's window takes over other settings: send the batch again")
 )
 
+// shut closes the ledger, which has all steps on disk then, or says why it has not. One
+// that has failed is closed without another word.
+func (w *window) shut() error {
+	return errors.Join(w.ledger.Sync(context.Background()), w.ledger.Close())
+}
+
 // close closes the ledger, for a reason. It has all steps on disk then, of which there
 // are more in the log if the window is late.
 func (w *window) close(reason error) (err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil && w.ledger != nil {
-		if err = w.ledger.Close(); err == nil && !w.late.Load() {
+		if err = w.shut(); err == nil && !w.late.Load() {
 			w.durable.Store(w.steps)
 		}
 	}

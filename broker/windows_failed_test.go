@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -95,6 +96,32 @@ func TestFailedWindowKeepsItsLog(t *testing.T) {
 	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 1 { // the transaction's
 		t.Errorf("%d of 1001 ids were forgotten", got-1)
 	}
+}
+
+// A window whose ledger cannot be written keeps what the ledger lacks: it is closed
+// without another word, but not with all on disk.
+func TestFailedLedgerLacksWhatItLost(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem(), nil)
+	n := &node{T: t, dir: "/node", addr: "127.0.0.1:0", fs: fault}
+	n.start()
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
+	n.produceSome(testContext(t), n.client(), 0, 10)
+	fault.SetHook(func(_ vfs.Op, name string) error {
+		if strings.Contains(name, "windows") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	ws, o := &n.broker.windows, n.broker.topics.named("orders")
+	if err := o.window.keep(ws.newest); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("made durable on a full disk: %v", err)
+	}
+	ws.failed(o, syscall.ENOSPC)
+	live := make(map[uint64]int64)
+	if ws.needed(live); live[ws.newest()] == 0 {
+		t.Error("what the ledger lacks would go")
+	}
+	fault.SetHook(nil)
 }
 
 // What a window has yet to read of the log stays when it fails while it reads.

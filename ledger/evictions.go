@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"encoding/binary"
+	"log/slog"
 	"time"
 
 	"github.com/hapaxmq/hapax/window"
@@ -20,10 +21,10 @@ type evictions struct {
 // tellEvery is how often evictions are told of, if there are any.
 const tellEvery = 10 * time.Second
 
-// tellEvictions warns of identities that have left early since it was told before.
-func (l *Ledger) tellEvictions() {
-	l.o.Logger.Warn("identities left before their window ended", "dir", l.dir, "count", l.evictions.untold)
-	l.evictions.untold, l.evictions.told = 0, l.now()
+// tell warns of identities that have left early since it was told before.
+func (e *evictions) tell(log *slog.Logger, dir string, now int64) {
+	log.Warn("identities left before their window ended", "dir", dir, "count", e.untold)
+	e.untold, e.told = 0, now
 }
 
 // log has the log, if there is one, say that a generation has left the window early.

@@ -225,7 +225,7 @@ func (l *Ledger) Close() error {
 func (l *Ledger) shut() error {
 	var err error
 	if l.evictions.untold > 0 {
-		l.tellEvictions()
+		l.evictions.tell(l.o.Logger, l.dir, l.now())
 	}
 	if l.journal != nil {
 		err = l.endLog()

@@ -109,7 +109,7 @@ func (l *Ledger) evict() error {
 		return l.fail(err)
 	}
 	if l.evictions.untold += gen.Count; l.now()-l.evictions.told >= int64(tellEvery) {
-		l.tellEvictions()
+		l.evictions.tell(l.o.Logger, l.dir, l.now())
 	}
 	l.publish()
 	if gen.Number != 0 {
