@@ -187,10 +187,10 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*
 	case errors.Is(c.w.err, errWindowOver):
 		c.w.mu.Unlock()
 		return nil, nil
-	case c.w.err != nil && slices.ContainsFunc(c.parts, func(p claimed) bool { return p.lacks }):
+	case c.w.err != nil && (!c.rules.Shadow || slices.ContainsFunc(c.parts, func(p claimed) bool { return p.lacks })):
 		err := c.w.err
 		c.w.mu.Unlock()
-		return nil, refuse(code.CoordinatorLoadInProgress, "the ids of the transaction are not known: abort it, or try again when the window is mended: %v", err)
+		return nil, refuse(code.CoordinatorLoadInProgress, "what of the transaction is there already is not known: abort it, or try again when the window is mended: %v", err)
 	case c.w.err != nil:
 		c.failed = true
 	}
