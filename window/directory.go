@@ -134,7 +134,8 @@ func (d *directory) grown(to uint32) (next *directory, donors []uint32) {
 	for s := range next.blocks {
 		next.blocks[s] = d.blocks[s/times]
 	}
-	return next, next.split(d.count)
+	donors = next.split(d.count)
+	return next, donors
 }
 
 // split gives each block from the first new one on as many slots as each of some

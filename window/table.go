@@ -89,7 +89,8 @@ func NewTable(mem Memory, beside bool, capacity, limit int) (*Table, error) {
 	if l.Lines() > limit {
 		l = largest(limit)
 	}
-	return t, t.lay(mem, beside, l, newDirectory(l.Blocks))
+	err := t.lay(mem, beside, l, newDirectory(l.Blocks))
+	return t, err
 }
 
 // Find returns the place and the generation number of the key, live or not. A
