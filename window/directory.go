@@ -45,10 +45,7 @@ func largest(limit int) Layout {
 	for l.Bits < fullBits && 2*l.Lines() <= limit {
 		l.Bits++
 	}
-	l.Blocks = uint32(min(max(limit/l.Lines(), 1), maxBlocks))
-	if l.Bits < fullBits {
-		l.Blocks = 1
-	}
+	l.Blocks = uint32(min(max(limit/l.Lines(), 1), maxBlocks)) // one, where it could not get longer
 	return l
 }
 
@@ -114,6 +111,14 @@ func sizedDirectory(blocks uint32) *directory {
 }
 
 func (d *directory) block(word uint64) uint32 { return uint32(d.blocks[word>>d.shift]) }
+
+// others is the slots of a line whose entries, by their words 0 or 1, are not in a
+// block: a bit each.
+func (d *directory) others(l *Line, word, block uint32) uint8 {
+	w := l[word&1:]
+	return not(d.block(w[0]) == block) | not(d.block(w[2]) == block)<<1 |
+		not(d.block(w[4]) == block)<<2 | not(d.block(w[6]) == block)<<3
+}
 
 // slotBits is how many bits of a word name a slot, with so many blocks.
 func slotBits(blocks uint32) int {

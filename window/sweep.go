@@ -220,14 +220,6 @@ func (t *Table) shed(s uint8, block uint32, live *Live) {
 	}
 }
 
-// others is the slots of a line whose entries, by their words 0 or 1, are not in a
-// block: a bit each.
-func (d *directory) others(l *Line, word, block uint32) uint8 {
-	w := l[word&1:]
-	return not(d.block(w[0]) == block) | not(d.block(w[2]) == block)<<1 |
-		not(d.block(w[4]) == block)<<2 | not(d.block(w[6]) == block)<<3
-}
-
 // stretchBlock moves the live entries of shard s's one block to where the next layout
 // has it, which is twice as long: all of them find a place, as two lines take what was in
 // one.
