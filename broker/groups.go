@@ -67,12 +67,7 @@ func (gs *groups) step(f func(g *group.Groups, now int64) group.Step) (end int64
 }
 
 // due makes run look at when something is due.
-func (gs *groups) due() {
-	select {
-	case gs.wake <- struct{}{}:
-	default:
-	}
-}
+func (gs *groups) due() { nudge(gs.wake) }
 
 // decide carries out a decision that is applied once it is in the log.
 func (gs *groups) decide(f func(g *group.Groups, now int64) group.Event) (end int64, err error) {

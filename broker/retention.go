@@ -21,6 +21,14 @@ func (r retention) run(ctx context.Context) {
 	})
 }
 
+// nudge wakes who waits for a channel that has room for one, and waits for nobody.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
 // repeat calls once every so many ms, at least as often as every most, until ctx ends.
 func repeat(ctx context.Context, every int64, most time.Duration, once func()) {
 	tick := time.NewTicker(time.Duration(min(every, most.Milliseconds())) * time.Millisecond)

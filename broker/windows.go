@@ -140,10 +140,7 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (
 func (ws *windows) changed(was, is *topic) error {
 	w := was.window
 	if is != nil && is.window != nil && is.window != w {
-		select {
-		case ws.begun <- struct{}{}:
-		default:
-		}
+		nudge(ws.begun)
 	}
 	switch {
 	case w == nil:

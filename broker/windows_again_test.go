@@ -34,15 +34,7 @@ func startTimed(t *testing.T, duplicates, conflicts, kind string) *timedNode {
 	return n
 }
 
-func (n *timedNode) crash() {
-	n.Helper()
-	crashed := n.disk.PowerLoss(n.r)
-	if err := n.stop(); err != nil {
-		n.Fatal(err)
-	}
-	n.disk = crashed
-	n.start()
-}
+func (n *timedNode) crash() { n.losePower(&n.disk, n.r) }
 
 // In a window that is renewed a copy prolongs its id, in whatever words it says the
 // same, and a record in conflict does not: after a power loss too.

@@ -120,14 +120,20 @@ func (m *modelled) pass() {
 
 // crash cuts the power.
 func (m *modelled) crash() {
-	m.Helper()
-	crashed := m.disk.PowerLoss(m.r)
-	if err := m.stop(); err != nil {
-		m.Fatal(err)
-	}
-	m.disk = crashed
-	m.start()
+	m.losePower(&m.disk, m.r)
 	m.reopened()
+}
+
+// losePower starts a node again with what a loss of power leaves of its disk, which its
+// options take from there.
+func (n *node) losePower(disk **vfs.Mem, r *rand.Rand) {
+	n.Helper()
+	left := (*disk).PowerLoss(r)
+	if err := n.stop(); err != nil {
+		n.Fatal(err)
+	}
+	*disk = left
+	n.start()
 }
 
 // cut lets the first records of a partition go.

@@ -40,12 +40,8 @@ func (ws *windows) run(ctx context.Context) {
 // took notes a step of a window, about so many ids. It must hold the window's mu.
 func (ws *windows) took(w *window, ids int) {
 	w.steps++
-	if w.unkept += ids; w.unkept < keepAfter {
-		return
-	}
-	select {
-	case ws.much <- struct{}{}:
-	default:
+	if w.unkept += ids; w.unkept >= keepAfter {
+		nudge(ws.much)
 	}
 }
 
