@@ -162,7 +162,7 @@ func (m *modelled) matter(x *modelRecord, was modelFirst) hapax.Verdict {
 		return hapax.Conflict
 	case x.spelling == was.spelling:
 		return hapax.Duplicate
-	case m.fates.compares(m.keeps.Kind) && m.readable(was.at):
+	case m.fates.compares(m.keeps.Kind) && m.readable(was.at) && m.readable(x.at):
 		return hapax.Duplicate
 	}
 	return hapax.Conflict
