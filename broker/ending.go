@@ -24,7 +24,7 @@ type ending struct {
 	commit   bool
 
 	routes map[uint32][]route // of partitions, by their numbers
-	beside []partition.Beside
+	behind partition.Behind
 	claims []*claim // by window
 	frames uint32   // of ids, that are in the log
 }
@@ -91,13 +91,15 @@ func (e *ending) Beside() (all []*partition.Partition) {
 }
 
 // Pass is [partition.EndGate]: the windows are the transaction's until Passed.
-func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []partition.Instead, beside []partition.Beside, err error) {
+func (e *ending) Pass(in []partition.Ending, at partition.Turn) (partition.Behind, error) {
 	if !e.commit {
-		return nil, nil, nil
+		return e.behind, nil
 	}
 	now := e.ws.files.clock.now()
-	if err = e.begin(in, now); err == nil {
-		instead, err = e.admit(now, at)
+	e.behind.Now = now.UnixMilli()
+	err := e.begin(in, now)
+	if err == nil {
+		err = e.admit(at)
 	}
 	if errors.Is(err, hapax.ErrFull) {
 		err = refuse(code.CoordinatorLoadInProgress, "the window of a topic in the transaction is full: %v", err)
@@ -105,9 +107,8 @@ func (e *ending) Pass(in []partition.Ending, at partition.Turn) (instead []parti
 	if err != nil {
 		err = fmt.Errorf("ask a topic's window: %w", err)
 		e.Passed(err)
-		return nil, nil, err
 	}
-	return instead, e.beside, nil
+	return e.behind, err
 }
 
 // begin begins a step of each window, when all that is to be known is.
@@ -139,9 +140,9 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 	return nil
 }
 
-// admit has the windows take the ids, and returns what is left of batches with ids
-// that others have.
-func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.Instead, err error) {
+// admit has the windows take the ids, and adds what is left of batches with ids that
+// others have to what is behind the markers.
+func (e *ending) admit(at partition.Turn) (err error) {
 	for _, c := range e.claims {
 		if !c.failed {
 			if err = c.step.Admit(); err == nil {
@@ -149,16 +150,16 @@ func (e *ending) admit(now time.Time, at partition.Turn) (instead []partition.In
 			}
 		}
 		if err == nil {
-			err = e.log(c, now.UnixMilli())
+			err = e.log(c)
 		}
 		if err == nil && !c.failed {
-			instead, err = e.without(c, instead, at)
+			err = e.without(c, at)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return instead, nil
+	return nil
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window
@@ -217,11 +218,11 @@ const idsAtOnce = 64 << 10
 
 // log appends the ids to the log, for when the windows have to be brought to where
 // it is.
-func (e *ending) log(c *claim, now int64) error {
+func (e *ending) log(c *claim) error {
 	for i := range c.parts {
 		p := &c.parts[i]
 		for some := range slices.Chunk(p.ids, idsAtOnce) {
-			head := binary.LittleEndian.AppendUint32(partition.AppendHead(nil, p.in.Number(), now), e.frames)
+			head := binary.LittleEndian.AppendUint32(partition.AppendHead(nil, p.in.Number(), e.behind.Now), e.frames)
 			if _, err := e.ws.topics.log.Append(partition.FrameIDs, head, appendIDs(nil, some)); err != nil {
 				return err
 			}
@@ -265,7 +266,7 @@ func readIDs(b []byte) (before uint32, all []ledger.Entry, err error) {
 }
 
 // without adds what is left of the transaction's batches whose ids others have.
-func (e *ending) without(c *claim, instead []partition.Instead, at partition.Turn) ([]partition.Instead, error) {
+func (e *ending) without(c *claim, at partition.Turn) error {
 	for i := range c.parts {
 		p := &c.parts[i]
 		c.count(p.asked.Entries)
@@ -279,16 +280,14 @@ func (e *ending) without(c *claim, instead []partition.Instead, at partition.Tur
 			}
 		}
 		for len(lost) > 0 {
-			b, n, err := e.rewrite(c, p, lost, at)
+			n, err := e.rewrite(c, p, lost, at)
 			if err != nil {
-				return nil, err
+				return err
 			}
-			if lost = lost[n:]; b != nil {
-				instead = append(instead, partition.Instead{In: p.in, Batch: b})
-			}
+			lost = lost[n:]
 		}
 	}
-	return instead, nil
+	return nil
 }
 
 // count counts the records that a transaction commits.
@@ -299,25 +298,25 @@ func (c *claim) count(entries []ledger.Entry) {
 	c.w.count.conflicts.Add(conflicts)
 }
 
-// rewrite is what is left of the batch that holds the first of the lost entries, nil
-// if that is gone, and how many of them it holds. What the log has of it may have to be
-// written first. Those that go to other topics are added to what is beside.
-func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partition.Turn) (b []byte, n int, err error) {
+// rewrite adds what is left of the batch that holds the first of the lost entries, if
+// that is not gone, and returns how many of them it holds. What the log has of it may
+// have to be written first. Those that go to other topics are added to what is beside.
+func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partition.Turn) (n int, err error) {
 	at, ok := p.in.Batch(lost[0].Offset)
 	if !ok {
-		return nil, 1, nil // somebody has deleted it
+		return 1, nil // somebody has deleted it
 	}
 	if err := e.ws.files.follow(); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
-	had, err := e.ws.records.load([]partition.Extent{at})
+	had, times, err := e.ws.records.timed(at, p.in.Number())
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	ids := e.ws.readers.take()
 	defer e.ws.readers.put(ids)
 	if err := ids.Read(c.w.namer, p.index, had, e.ws.inflated); err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	routes := e.routes[p.in.Number()]
 	var copies []unique.Copy
@@ -329,16 +328,17 @@ func (e *ending) rewrite(c *claim, p *claimed, lost []ledger.Entry, now partitio
 	}
 	left, err := ids.Rewrite(copies)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
+	e.behind.Instead = append(e.behind.Instead, partition.Instead{In: p.in, Batch: slices.Clone(left), Time: times.Next()})
 	from := unique.Origin{Topic: c.topic.name, Place: unique.Place{Partition: p.index, Offset: at.Base}}
 	nobody := unique.Producer{ID: batch.None, Epoch: batch.None} // the end itself commits them
 	for i := range routes {
-		if e.beside, err = routes[i].add(e.beside, ids, c.rules, copies, from, nobody); err != nil {
-			return nil, 0, err
+		if e.behind.Beside, err = routes[i].add(e.behind.Beside, ids, c.rules, copies, from, nobody); err != nil {
+			return 0, err
 		}
 	}
-	return slices.Clone(left), n, nil
+	return n, nil
 }
 
 // fate is what becomes of a record that is late: it cannot be refused any more, and

@@ -18,8 +18,8 @@ import (
 //	6 transaction    an event, as package txn has it
 //	7 group          an event, as package group has it
 //	9 ended          v length · an event that ends a transaction, as package txn has it · the control batches of its markers
-//	                 that have an offset, in their order · batches × (4 partition · the batch), each in the place of the one with its offset,
-//	                 or, at its partition's end, a new one
+//	                 that have an offset, in their order · batches × (4 partition · 8 append time, Unix ms · the batch), each in the place of
+//	                 the one with its offset, which was appended then, or, at its partition's end, a new one
 //	16 configured    16 id · settings · window, that begins with them, if one does
 //	17 grown         16 id · v first new partition's number · v new partitions
 //	32 user          s name · v mechanisms · mechanisms × (1 mechanism, as Kafka numbers SCRAM's · v iterations; if 0, it is

@@ -160,7 +160,7 @@ func (t *transactions) replayEnd(f wal.Frame) error {
 		}
 		at += batch.MarkerSize
 	}
-	if err := t.replayBehind(f, at, event.Time); err != nil {
+	if err := t.replayBehind(f, at); err != nil {
 		return err
 	}
 	t.endGroups(event)
@@ -186,9 +186,13 @@ func readEnded(f wal.Frame) (event *txn.Event, at int, err error) {
 
 // replayBehind takes over the batches that the end of a transaction has for the
 // places of others, and beside them, from an offset of its frame on.
-func (t *transactions) replayBehind(f wal.Frame, at int, now int64) error {
+func (t *transactions) replayBehind(f wal.Frame, at int) error {
 	for at < len(f.Payload) {
 		number, rest, err := partition.NumberOf(f.Payload[at:])
+		if err != nil {
+			return err
+		}
+		now, rest, err := partition.TimeOf(rest)
 		if err != nil {
 			return err
 		}

@@ -150,25 +150,19 @@ func (m *warming) read(p *warmPart) error {
 	return nil
 }
 
-// readExtent reads the batches of an extent, and when they were appended. Where the
-// log does not tell, their records' time has to do.
+// readExtent reads the batches of an extent, and when they were appended.
 func (m *warming) readExtent(p *warmPart, e partition.Extent) error {
 	b, times, err := m.ws.records.timed(e, p.Number())
 	if err != nil {
 		return err
 	}
-	now := m.ws.files.clock.newest()
 	return eachBatch(b, func(one []byte) error {
+		at := times.Next()
 		h, err := batch.ReadHeader(one)
-		if err != nil {
+		if err != nil || h.Attributes.Has(batch.Control) { // whose time the log does not tell
 			return err
 		}
-		at := times.Next()
-		if at <= 0 || at > now {
-			at = min(h.MaxTimestamp, now)
-		}
-		p.time = max(p.time, at)
-		if h.LastOffset() >= p.next && !h.Attributes.Has(batch.Control) {
+		if p.time = max(p.time, at); h.LastOffset() >= p.next {
 			p.at = append(p.at, warmBatch{h, one, p.time})
 		}
 		return nil

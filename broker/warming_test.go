@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand"
 	"strings"
@@ -139,13 +140,14 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 			n.makeTopic("orders", 1, set)
 			const ids = 100
 			c := n.client()
+			tx := n.client(kgo.TransactionalID("now and then")) // whose markers have no time
 			send := func(id int) {
 				t.Helper()
 				r := message("orders", id)
 				if id%10 == 0 {
 					r.Key = []byte("compacted")
 				}
-				r.Timestamp = clock.now().Add(-240 * time.Hour)
+				r.Timestamp = clock.now().Add(-30 * time.Minute)
 				all := []*kgo.Record{r}
 				if policy == "copies" { // of which one is left out
 					for range 2 {
@@ -153,7 +155,11 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 						all = append(all, &kgo.Record{Topic: "orders", Headers: []kgo.RecordHeader{of}, Timestamp: r.Timestamp})
 					}
 				}
-				if err := c.ProduceSync(ctx, all...).FirstErr(); err != nil {
+				produce := func() error { return c.ProduceSync(ctx, all...).FirstErr() }
+				if policy == "delete" && id%10 == 5 {
+					produce = func() error { return inTransaction(ctx, tx, all) }
+				}
+				if err := produce(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -187,5 +193,64 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// inTransaction sends records in a transaction of their own.
+func inTransaction(ctx context.Context, c *kgo.Client, records []*kgo.Record) error {
+	err := c.BeginTransaction()
+	if err == nil {
+		err = c.ProduceSync(ctx, records...).FirstErr()
+	}
+	return errors.Join(err, c.EndTransaction(ctx, kgo.TryCommit))
+}
+
+// What is left of a transaction's batch, in which it was late with an id, was appended
+// when the batch was, though nothing came before it and its producer says that it is old.
+func TestWindowWarmsByAppendTimesOfLateTransactions(t *testing.T) {
+	clock := newHandClock()
+	n := startWith(t, func(o *Options) { o.Clock = clock.now })
+	ctx := testContext(t)
+	n.makeTopic("copies", 1, nil)
+	n.makeTopic("orders", 2, map[string]string{"hapax.identity": "header:of", "hapax.window.ms": "3600000", "hapax.duplicates": "topic:copies"})
+	send := func(c *kgo.Client, partition int32, ids ...string) {
+		t.Helper()
+		var all []*kgo.Record
+		for _, id := range ids {
+			headers := []kgo.RecordHeader{{Key: "id", Value: []byte(id)}, {Key: "of", Value: []byte(id[:1])}}
+			all = append(all, &kgo.Record{Topic: "orders", Partition: partition, Headers: headers, Timestamp: clock.now().Add(-240 * time.Hour)})
+		}
+		if err := c.ProduceSync(ctx, all...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	manual := kgo.RecordPartitioner(kgo.ManualPartitioner())
+	late := n.client(manual, kgo.TransactionalID("late"))
+	if err := late.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	began := clock.now()
+	send(late, 0, "a", "b")
+	send(n.client(manual), 1, "a of another")
+	clock.pass(time.Second)
+	if err := late.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	ended := clock.now()
+	n.restart()
+	clock.pass(time.Minute)
+	set := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
+	n.alter("orders", set)
+	n.enforced("orders")
+	n.alter("orders", map[string]string{"hapax.duplicates": ""})
+	n.alter("copies", set)
+	n.enforced("copies")
+	for path, appended := range map[string]time.Time{"/api/v1/topics/orders/ids/b": began, "/api/v1/topics/copies/ids/a": ended} {
+		got := getJSON[IDView](n, path)
+		if !got.Remembered {
+			t.Errorf("%s was forgotten", path)
+		} else if d := got.Expires.Sub(appended); d < time.Hour || d > time.Hour+time.Minute {
+			t.Errorf("%s expires %v after its append", path, d)
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package partition
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 
@@ -19,10 +18,9 @@ type EndGate interface {
 	// Beside are the partitions for which it may have batches, whether the transaction
 	// ends in them or not.
 	Beside() []*Partition
-	// Pass returns batches for the places of others that the transaction has in the
-	// partitions, and batches for those of Beside. It may append frames of its own to the
+	// Pass returns what stands behind the markers. It may append frames of its own to the
 	// log, and sync it.
-	Pass(in []Ending, at Turn) ([]Instead, []Beside, error)
+	Pass(in []Ending, at Turn) (Behind, error)
 	// Passed ends it: the end is appended, or the error says why it is not.
 	Passed(err error)
 }
@@ -42,10 +40,18 @@ func (e Ending) Batch(offset int64) (found Extent, ok bool) {
 	return found, ok
 }
 
+// Behind is what stands behind the markers of a transaction's end.
+type Behind struct {
+	Now     int64     // when it is appended, Unix ms
+	Instead []Instead // for the places of others that the transaction has
+	Beside  []Beside  // for the ends of the gate's partitions
+}
+
 // Instead is a batch with the offsets of another.
 type Instead struct {
 	In    Ending
 	Batch []byte
+	Time  int64 // when the other was appended, Unix ms
 }
 
 // EndTransaction ends a transaction in some partitions by one frame, so that it is
@@ -55,7 +61,7 @@ type Instead struct {
 // frame is given the offsets of the markers, in the order of the partitions, and
 // says what the frame begins with; the control batches that have an offset follow
 // it, and what the gate, which may be nil, has instead of others, and beside them: 4
-// partition number · the batch. Readers see nothing of it before the log is synced.
+// partition number · 8 append time, Unix ms · the batch. Readers see nothing of it before the log is synced.
 // It is called between Begin and End.
 func (l *Log) EndTransaction(m batch.Marker, in []*Partition, gate EndGate, frame func(offsets []int64) (kind uint8, head []byte)) (at wal.Position, err error) {
 	var beside []*Partition
@@ -79,14 +85,14 @@ func (l *Log) EndTransaction(m batch.Marker, in []*Partition, gate EndGate, fram
 		markers = batch.AppendMarker(markers, m)
 		ending = append(ending, Ending{p, p.end})
 	}
-	var behind ended
+	var behind Behind
 	if gate != nil {
-		if behind.instead, behind.beside, err = gate.Pass(ending, Turn{Now: m.Time}); err != nil {
+		if behind, err = gate.Pass(ending, Turn{Now: m.Time}); err != nil {
 			return at, err
 		}
 	}
 	kind, head := frame(offsets)
-	at, err = l.Append(kind, head, markers, behind.append(next, m.Time))
+	at, err = l.Append(kind, head, markers, behind.append(next))
 	if gate != nil {
 		gate.Passed(err)
 	}
@@ -104,7 +110,7 @@ func (l *Log) EndTransaction(m batch.Marker, in []*Partition, gate EndGate, fram
 		p.pending.push(appended{end: p.end, log: at.End}, p.settle)
 		l.touch(p)
 	}
-	return at, l.take(&behind, m.Time, at, e.At)
+	return at, l.take(&behind, at, e.At)
 }
 
 // together are partitions of both, by number, each once.
@@ -116,27 +122,22 @@ func together(in, beside []*Partition) []*Partition {
 	return ordered(slices.DeleteFunc(all, func(p *Partition) bool { return p == nil }))
 }
 
-// ended is what a frame holds behind the markers.
-type ended struct {
-	instead []Instead
-	beside  []Beside
-}
-
 // append appends it, when the others have their offsets: what is next of partitions
 // is the end of others.
-func (x *ended) append(next map[*Partition]int64, now int64) (b []byte) {
-	for _, i := range x.instead {
-		b = append(binary.LittleEndian.AppendUint32(b, i.In.number), i.Batch...)
+func (x *Behind) append(next map[*Partition]int64) (b []byte) {
+	for i := range x.Instead {
+		s := &x.Instead[i]
+		b = append(AppendHead(b, s.In.number, s.Time), s.Batch...)
 	}
-	for i := range x.beside {
-		s := &x.beside[i]
+	for i := range x.Beside {
+		s := &x.Beside[i]
 		base, ok := next[s.In]
 		if !ok {
 			base = s.In.end
 		}
-		s.stamp(base, now)
+		s.stamp(base, x.Now)
 		next[s.In] = base + int64(headerOf(s.Batch, batch.Header{}).LastOffsetDelta) + 1
-		b = append(binary.LittleEndian.AppendUint32(b, s.In.number), s.Batch...)
+		b = append(AppendHead(b, s.In.number, x.Now), s.Batch...)
 	}
 	return b
 }
@@ -144,26 +145,27 @@ func (x *ended) append(next map[*Partition]int64, now int64) (b []byte) {
 // take takes over what stands in a frame from an offset on. What is in the place of
 // others is so once it is durable: until then those are read. It must hold the
 // partitions' mu.
-func (l *Log) take(x *ended, now int64, at wal.Position, from int64) error {
+func (l *Log) take(x *Behind, at wal.Position, from int64) error {
 	instead := from
-	for _, i := range x.instead {
-		from += 4 + int64(len(i.Batch))
+	for i := range x.Instead {
+		from += HeadSize + int64(len(x.Instead[i].Batch))
 	}
-	for i := range x.beside {
-		x.beside[i].take(now, at, from+4)
-		from += 4 + int64(len(x.beside[i].Batch))
+	for i := range x.Beside {
+		x.Beside[i].take(x.Now, at, from+HeadSize)
+		from += HeadSize + int64(len(x.Beside[i].Batch))
 	}
-	if len(x.instead) == 0 {
+	if len(x.Instead) == 0 {
 		return nil
 	}
 	if err := l.Sync(at.End); err != nil {
 		return err
 	}
-	for _, i := range x.instead {
-		if err := (Replay{i.In.Partition}).Instead(i.Batch, at.File, instead+4); err != nil {
+	for i := range x.Instead {
+		s := &x.Instead[i]
+		if err := (Replay{s.In.Partition}).Instead(s.Batch, at.File, instead+HeadSize); err != nil {
 			return err
 		}
-		instead += 4 + int64(len(i.Batch))
+		instead += HeadSize + int64(len(s.Batch))
 	}
 	return nil
 }

@@ -2,8 +2,7 @@ package partition
 
 import "encoding/binary"
 
-// TimesHead is how many bytes before a batch that was appended or moved, or a run of
-// them, tell the time of the first one's append, and how many bytes before them tell
+// TimesHead is how many bytes before a batch, or a run of them, tell the time of the first one's append, and how many bytes before them tell
 // those of the others.
 const TimesHead = 4 + HeadSize
 
@@ -51,7 +50,7 @@ func ReadTimes(before []byte, number uint32) (t Times) {
 // Next is the next batch's; 0 if nobody knows.
 func (t *Times) Next() (at int64) {
 	at, t.next = t.next, 0
-	if later, n := binary.Varint(t.others); n > 0 && at != 0 {
+	if later, n := binary.Varint(t.others); n > 0 {
 		t.next, t.others = at+later, t.others[n:]
 	}
 	return at

@@ -1,9 +1,6 @@
 package partition
 
-import (
-	"slices"
-	"testing"
-)
+import "testing"
 
 // What is before a run tells when its batches were appended; what else stands there
 // tells nothing, and no more than it is long.
@@ -20,7 +17,7 @@ func FuzzReadTimes(f *testing.F) {
 		frame := appendTimes([]byte("front"), 3, want)
 		others := TimesLength(frame[len(frame)-TimesHead:], 3)
 		times := ReadTimes(frame[len(frame)-TimesHead-int(others):], 3)
-		for _, at := range want[:slices.Index(append(want, 0), 0)] {
+		for _, at := range want { // of some nobody knows
 			if got := times.Next(); got != at {
 				t.Fatalf("%d, want %d of %v", got, at, want)
 			}
