@@ -211,38 +211,22 @@ type asking struct {
 
 func newAsking(v viewer) *asking { return &asking{v, make(chan struct{}, mostAsked)} }
 
-// ServeHTTP answers GET /api/v1/topics/{topic}/ids/{id}.
-func (a *asking) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// about answers GET /api/v1/topics/{topic}/ids/{id}.
+func (a *asking) about(r *http.Request) (any, error) {
 	select {
 	case a.turns <- struct{}{}:
 		defer func() { <-a.turns }()
 	case <-r.Context().Done():
-		return
+		return nil, r.Context().Err()
 	}
-	view, err := a.id(r.Context(), r.PathValue("topic"), r.PathValue("id"), r.URL.Query())
-	if err != nil {
-		answerText(w, statusOf(err), err.Error()+"\n")
-		return
-	}
-	answerJSON(w, view)
-}
-
-// statusOf is an error's status.
-func statusOf(err error) int {
-	switch codeOf(err) {
-	case code.UnknownTopicOrPartition, code.ResourceNotFound:
-		return http.StatusNotFound
-	case code.InvalidRequest:
-		return http.StatusBadRequest
-	}
-	return http.StatusServiceUnavailable
+	return a.id(r.Context(), r.PathValue("topic"), r.PathValue("id"), r.URL.Query())
 }
 
 func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (view IDView, err error) {
 	t := a.b.topics.named(topic)
 	switch {
 	case t == nil:
-		return view, refuse(code.UnknownTopicOrPartition, "there is no topic %q", topic)
+		return view, noTopicCalled(topic)
 	case t.window == nil:
 		return view, refuse(code.ResourceNotFound, "topic %q remembers no ids, and keeps records as they come: set %s and %s for it to keep each once",
 			topic, unique.SettingIdentity, unique.SettingWindowMs)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -61,12 +60,10 @@ func (n *node) order(partition int32, id, value string, more ...kgo.RecordHeader
 	}
 }
 
-// ask is the status and the text that a path is answered with.
+// ask is the status and the error that a path is answered with.
 func (n *node) ask(path string) (int, string) {
 	n.Helper()
-	w := httptest.NewRecorder()
-	n.broker.Handler().ServeHTTP(w, httptest.NewRequestWithContext(n.Context(), http.MethodGet, path, nil))
-	return w.Code, w.Body.String()
+	return n.answered(http.MethodGet, path)
 }
 
 func idPath(id string) string { return "/api/v1/topics/orders/ids/" + id }
@@ -164,7 +161,7 @@ func TestAskAmiss(t *testing.T) {
 	if code, text := n.ask(idPath("%7B%22id%22:1,%22part%22:2%7D")); code != http.StatusServiceUnavailable || !strings.Contains(text, "has just ended") {
 		t.Errorf("%d %s", code, text)
 	}
-	if w := getJSON[[]TopicView](n, "/api/topics")[0].Window; w.State != "failed" || w.Failed == "" {
+	if w := getJSON[[]TopicView](n, "/api/v1/topics")[0].Window; w.State != "failed" || w.Failed == "" {
 		t.Errorf("%+v", w)
 	}
 }
@@ -178,7 +175,7 @@ func TestViewWindows(t *testing.T) {
 	clock.pass(30 * time.Minute)
 	n.order(0, "1", "x")
 	n.order(0, "1", "y")
-	w := getJSON[[]TopicView](n, "/api/topics")[0].Window
+	w := getJSON[[]TopicView](n, "/api/v1/topics")[0].Window
 	if w == nil || w.Identity != "header:id" || w.Scope != "topic" || w.Window != "1h0m0s, first" || w.Duplicates != "mark" || w.Conflicts != "drop" || w.Mode != "shadow" || w.Full != "refuse" || w.State != "counting" ||
 		w.Live != 3 || w.Cold != 0 || w.Early != 0 || w.Memory <= 0 || w.Disk <= 0 || w.Reach != 1800 {
 		t.Errorf("%+v", w)

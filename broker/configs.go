@@ -109,7 +109,7 @@ func (c configs) describe(kind kmsg.ConfigResourceType, name string) ([]configEn
 	case kind == kmsg.ConfigResourceTypeTopic:
 		t := c.topics.named(name)
 		if t == nil {
-			return nil, refuse(code.UnknownTopicOrPartition, "there is no topic %q", name)
+			return nil, noTopicCalled(name)
 		}
 		return append(c.settings.describeTopic(t.settings), describeWindow(c.topics.windows, t.window)...), nil
 	case kind == kmsg.ConfigResourceTypeGroupConfig && name == "":

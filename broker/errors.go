@@ -43,3 +43,7 @@ func messageOf(err error) *string {
 	m := err.Error()
 	return &m
 }
+
+func noTopicCalled(name string) error {
+	return refuse(code.UnknownTopicOrPartition, "there is no topic %q", name)
+}

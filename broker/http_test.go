@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -33,6 +34,40 @@ func getJSON[V any](n *node, path string) (v V) {
 	return v
 }
 
+// answered is the status and the error that a request is answered with, as JSON.
+func (n *node) answered(method, path string) (int, string) {
+	n.Helper()
+	w := httptest.NewRecorder()
+	n.broker.Handler().ServeHTTP(w, httptest.NewRequestWithContext(n.Context(), method, path, nil))
+	var told struct{ Error string }
+	if err := json.Unmarshal(w.Body.Bytes(), &told); err != nil || w.Header().Get("Content-Type") != "application/json" {
+		n.Errorf("%s %s: %v\n%s", method, path, err, w.Body)
+	}
+	return w.Code, told.Error
+}
+
+// What cannot be answered below /api is told as JSON too.
+func TestAPIErrors(t *testing.T) {
+	n := start(t)
+	for _, test := range []struct {
+		method, path string
+		code         int
+		want         string
+	}{
+		{"GET", "/api/v1/nodes", http.StatusNotFound, "there is nothing at /api/v1/nodes: want /api/v1/ and node, topics"},
+		{"GET", "/api/topics", http.StatusNotFound, "there is nothing at /api/topics: want /api/v1/"},
+		{"GET", "/api/", http.StatusNotFound, "want /api/v1/"},
+		{"GET", "/api/v1/producers?topic=none", http.StatusNotFound, `there is no topic "none"`},
+		{"GET", "/api/v1/topics/none/ids/7", http.StatusNotFound, `there is no topic "none"`},
+		{"POST", "/api/v1/topics", http.StatusMethodNotAllowed, "POST is not served: want GET"},
+		{"DELETE", "/api/v1/topics/orders/ids/7", http.StatusMethodNotAllowed, "DELETE is not served: want GET"},
+	} {
+		if code, text := n.answered(test.method, test.path); code != test.code || !strings.Contains(text, test.want) {
+			t.Errorf("%s %s: %d %s", test.method, test.path, code, text)
+		}
+	}
+}
+
 // Operators see what is there, and that clients can write.
 func TestHandler(t *testing.T) {
 	n, ctx := start(t), testContext(t)
@@ -51,22 +86,22 @@ func TestHandler(t *testing.T) {
 			t.Errorf("GET %s: %q", path, got)
 		}
 	}
-	if got := getJSON[nodeView](n, "/api/node"); got.Topics != 1 || got.Partitions != 1 || got.Groups != 1 || got.Transactions.Open != 1 || got.Log.Files != 1 {
+	if got := getJSON[nodeView](n, "/api/v1/node"); got.Topics != 1 || got.Partitions != 1 || got.Groups != 1 || got.Transactions.Open != 1 || got.Log.Files != 1 {
 		t.Errorf("node: %+v", got)
 	}
-	topics := getJSON[[]TopicView](n, "/api/topics")
+	topics := getJSON[[]TopicView](n, "/api/v1/topics")
 	if p := topics[0].Partitions[0]; p.Start != 0 || p.High != 3 || p.Stable != 2 || p.Bytes <= 0 || len(topics) != 1 {
 		t.Errorf("topics: %+v", topics)
 	}
-	groups := getJSON[[]groupView](n, "/api/groups")
+	groups := getJSON[[]groupView](n, "/api/v1/groups")
 	if want := []offsetView{{"orders", 0, 1, 2}}; len(groups) != 1 || groups[0].Name != "billing" || !slices.Equal(groups[0].Offsets, want) {
 		t.Errorf("groups: %+v", groups)
 	}
-	open := getJSON[[]transactionView](n, "/api/transactions")
+	open := getJSON[[]transactionView](n, "/api/v1/transactions")
 	if want := []placeView{{"orders", 0}}; len(open) != 1 || open[0].State != "Ongoing" || open[0].Started == nil || !slices.Equal(open[0].Partitions, want) {
 		t.Errorf("transactions: %+v", open)
 	}
-	for _, path := range []string{"/api/producers", "/api/producers?topic=orders"} {
+	for _, path := range []string{"/api/v1/producers", "/api/v1/producers?topic=orders"} {
 		all := getJSON[[]producersView](n, path)
 		if len(all) != 1 || all[0].Known != 1 || all[0].Producers[0].ID != w.producer.ID || *all[0].Producers[0].OpenSince != 2 {
 			t.Errorf("%s: %+v", path, all)

@@ -15,7 +15,7 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 	defer ts.changing.Unlock()
 	t := ts.named(name)
 	if t == nil {
-		return refuse(code.UnknownTopicOrPartition, "there is no topic %q", name)
+		return noTopicCalled(name)
 	}
 	own := maps.Clone(t.settings)
 	if own == nil {
@@ -77,7 +77,7 @@ func (ts *topics) grow(name string, count int32, only bool) error {
 	t := ts.named(name)
 	switch {
 	case t == nil:
-		return refuse(code.UnknownTopicOrPartition, "there is no topic %q", name)
+		return noTopicCalled(name)
 	case int(count) <= len(t.partitions):
 		return refuse(code.InvalidPartitions, "topic %q has %d partitions, and their number only grows", name, len(t.partitions))
 	case count > maxPartitions:

@@ -53,7 +53,7 @@ func TestFailedWindowKeepsItsLog(t *testing.T) {
 	dir := n.broker.topics.named("orders").window.dir
 	moveFiles(t, disk, dir, "/aside")
 	n.start()
-	kept := func() int64 { return getJSON[[]TopicView](n, "/api/topics")[0].Window.Log }
+	kept := func() int64 { return getJSON[[]TopicView](n, "/api/v1/topics")[0].Window.Log }
 	others := func() {
 		c := n.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
 		for range 6 {
@@ -79,7 +79,7 @@ func TestFailedWindowKeepsItsLog(t *testing.T) {
 	if state := n.topicConfig("orders", "hapax.window.state"); !strings.HasPrefix(state.MaybeValue(), "failed, and keeps ") {
 		t.Errorf("it is described as %q", state.MaybeValue())
 	}
-	if _, metrics := n.ask("/metrics"); !strings.Contains(metrics, `hapax_window_failed{topic="orders"} 1`) || !strings.Contains(metrics, `hapax_window_log_bytes{topic="orders"} `) {
+	if metrics := n.get("/metrics"); !strings.Contains(metrics, `hapax_window_failed{topic="orders"} 1`) || !strings.Contains(metrics, `hapax_window_log_bytes{topic="orders"} `) {
 		t.Error("metrics do not tell")
 	}
 	if code, text := n.ask(idPath("1")); code != http.StatusServiceUnavailable || !strings.Contains(text, "restore it from a backup") {

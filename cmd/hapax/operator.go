@@ -119,6 +119,8 @@ func (o *operator) unreached(base string, err error) error {
 // refused is what a node answers that does not answer the question.
 func (o *operator) refused(base string, answer *http.Response, body []byte) error {
 	text := strings.TrimSpace(string(body[:min(len(body), 1000)]))
+	var told struct{ Error string }
+	_ = json.Unmarshal(body, &told) // others answer otherwise
 	switch {
 	case answer.StatusCode == http.StatusOK && json.Valid(body):
 		return nil
@@ -130,6 +132,8 @@ func (o *operator) refused(base string, answer *http.Response, body []byte) erro
 		return fmt.Errorf("%s speaks TLS: give --broker https://…", base)
 	case answer.StatusCode == http.StatusRequestHeaderFieldsTooLarge:
 		return fmt.Errorf("%s: the id is too long to be asked about", base)
+	case told.Error != "":
+		return errors.New(told.Error)
 	case text == "" || strings.Contains(text, "404 page not found") || answer.StatusCode < 400:
 		return fmt.Errorf("%s answers %q: is it where hapax serve has its --http?", base, answer.Status)
 	}

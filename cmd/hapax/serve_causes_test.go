@@ -243,7 +243,7 @@ func (c *causing) otherPayload() {
 	c.publish(c.client(), event("1", "10 euros"))
 	c.dies()
 	c.publish(c.client(), event("1", "20 euros"))
-	resp, err := http.Get("http://" + c.http + "/api/topics")
+	resp, err := http.Get("http://" + c.http + "/api/v1/topics")
 	if err != nil {
 		c.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (o operators) serve(w *world, b *broker.Broker) (said string, stop func() e
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(l) }()
-	said = fmt.Sprintf("Operators: %s://%s/metrics, /api/{node,topics,groups,transactions,producers}, /api/v1/topics/TOPIC/ids/ID, /healthz, /readyz\n", scheme, l.Addr())
+	said = fmt.Sprintf("Operators: %s://%s/metrics, /api/v1/{node,topics,groups,transactions,producers}, /api/v1/topics/TOPIC/ids/ID, /healthz, /readyz\n", scheme, l.Addr())
 	return said, func() error {
 		closed := s.Close()
 		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
@@ -110,7 +110,14 @@ func withToken(token string, next http.Handler) http.Handler {
 		right := strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 		if !right && r.URL.Path != "/healthz" {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="hapax"`)
-			http.Error(w, "want Authorization: Bearer TOKEN, with the token of --http-token", http.StatusUnauthorized)
+			text := "want Authorization: Bearer TOKEN, with the token of --http-token"
+			if strings.HasPrefix(r.URL.Path, "/api/") { // whose errors are JSON
+				w.Header().Set("Content-Type", "application/json")
+				w.WriteHeader(http.StatusUnauthorized)
+				_, _ = fmt.Fprintf(w, "{\n  \"error\": %q\n}\n", text) // the client may be gone
+				return
+			}
+			http.Error(w, text, http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +30,7 @@ func TestWithToken(t *testing.T) {
 		{"/metrics", "Bearer", http.StatusUnauthorized},
 		{"/metrics", "Bearer " + token[1:], http.StatusUnauthorized},
 		{"/metrics", "Basic " + token, http.StatusUnauthorized},
+		{"/api/v1/topics", "", http.StatusUnauthorized},
 		{"/readyz", "", http.StatusUnauthorized},
 		{"/healthz", "", http.StatusNoContent},
 	} {
@@ -39,6 +41,9 @@ func TestWithToken(t *testing.T) {
 		w := httptest.NewRecorder()
 		if withToken(token, all).ServeHTTP(w, r); w.Code != test.want {
 			t.Errorf("%s with %q: %d, want %d", test.path, test.authorization, w.Code, test.want)
+		}
+		if isJSON := json.Valid(w.Body.Bytes()); isJSON != strings.HasPrefix(test.path, "/api/") {
+			t.Errorf("%s with %q: %s", test.path, test.authorization, w.Body)
 		}
 	}
 	w := httptest.NewRecorder()

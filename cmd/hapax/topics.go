@@ -33,7 +33,7 @@ back to the time since which it remembers every id that came.
 
 // Run lists topics.
 func (c *topicsCommand) Run(w *world) error {
-	body, err := c.ask(w, "/api/topics", nil)
+	body, err := c.ask(w, "/api/v1/topics", nil)
 	if err != nil {
 		return err
 	}
