@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -181,23 +181,31 @@ func latest(a, b time.Time) time.Time {
 
 // IDView is what a topic's window knows of an id.
 type IDView struct {
-	Topic      string `json:"topic"`
-	ID         string `json:"id"`
-	Scope      string `json:"scope,omitempty"` // the one that was asked about
-	Remembered bool   `json:"remembered"`
+	Topic      string   `json:"topic"`
+	ID         []string `json:"id"`                 // as it was asked about, part by part
+	Encoding   string   `json:"encoding,omitempty"` // of id and scope: hex or base64; else they are text
+	Scope      string   `json:"scope,omitempty"`    // the one that was asked about
+	Remembered bool     `json:"remembered"`
 
-	// Of an id that is remembered.
-	First     *time.Time `json:"first,omitempty"` // when its first record came
-	Partition *int32     `json:"first_partition,omitempty"`
-	Offset    *int64     `json:"first_offset,omitempty"`
-	Copies    int64      `json:"copies"`            // that came since
-	Expires   *time.Time `json:"expires,omitempty"` // unless a bound of count or bytes lets it go before
+	// Of an id that is remembered: by each alternative of hapax.identity that knows it,
+	// of which there may be several only where it has fallbacks.
+	Seen []SeenView `json:"seen,omitempty"`
 
 	// Of one that is not.
 	Open  int  `json:"open_transactions"`       // that have a record with it, the first of which to commit has it
 	Early bool `json:"perhaps_forgotten_early"` // others have been let go before their window ended
 
 	Window WindowView `json:"window"`
+}
+
+// SeenView is what is known of an id that is remembered.
+type SeenView struct {
+	As        string     `json:"as,omitempty"` // the alternative of hapax.identity, where there are several
+	First     time.Time  `json:"first"`        // when its first record came
+	Partition *int32     `json:"first_partition,omitempty"`
+	Offset    *int64     `json:"first_offset,omitempty"`
+	Copies    int64      `json:"copies"`            // that came since
+	Expires   *time.Time `json:"expires,omitempty"` // unless a bound of count or bytes lets it go before
 }
 
 // mostAsked is how many ids are looked up at once: each may read all of a ledger.
@@ -211,7 +219,7 @@ type asking struct {
 
 func newAsking(v viewer) *asking { return &asking{v, make(chan struct{}, mostAsked)} }
 
-// about answers GET /api/v1/topics/{topic}/ids/{id}.
+// about answers GET /api/v1/topics/{topic}/ids/{id}, and …/ids?part=A&part=B.
 func (a *asking) about(r *http.Request) (any, error) {
 	select {
 	case a.turns <- struct{}{}:
@@ -219,102 +227,68 @@ func (a *asking) about(r *http.Request) (any, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
-	return a.id(r.Context(), r.PathValue("topic"), r.PathValue("id"), r.URL.Query())
+	q, err := readAsked(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.id(r.Context(), &q)
 }
 
-func (a *asking) id(ctx context.Context, topic, id string, query url.Values) (view IDView, err error) {
-	t := a.b.topics.named(topic)
+func (a *asking) id(ctx context.Context, q *asked) (view IDView, err error) {
+	t := a.b.topics.named(q.view.Topic)
 	switch {
 	case t == nil:
-		return view, noTopicCalled(topic)
+		return view, noTopicCalled(q.view.Topic)
 	case t.window == nil:
 		return view, refuse(code.ResourceNotFound, "topic %q remembers no ids, and keeps records as they come: set %s and %s for it to keep each once",
-			topic, unique.SettingIdentity, unique.SettingWindowMs)
+			q.view.Topic, unique.SettingIdentity, unique.SettingWindowMs)
 	}
 	l, namer, err := t.window.opened()
 	if err != nil {
-		return view, fmt.Errorf("topic %q: %w", topic, err)
+		return view, fmt.Errorf("topic %q: %w", q.view.Topic, err)
 	}
-	f, err := fingerprintOf(t, namer, id, query)
+	named, err := q.fingerprints(t, namer)
 	if err != nil {
 		return view, err
 	}
-	seen, known, err := l.Lookup(ctx, f)
-	if errors.Is(err, hapax.ErrClosed) {
-		err = errors.New("its window has just been closed, or opened with other settings: ask again")
+	view = q.view
+	for _, n := range named {
+		seen, known, err := l.Lookup(ctx, n.Fingerprint)
+		if errors.Is(err, hapax.ErrClosed) {
+			err = errors.New("its window has just been closed, or opened with other settings: ask again")
+		}
+		if err != nil {
+			return view, fmt.Errorf("topic %q: %w", q.view.Topic, err)
+		}
+		if known {
+			view.Seen = append(view.Seen, seenView(n.As, &seen))
+		}
 	}
-	if err != nil {
-		return view, fmt.Errorf("topic %q: %w", topic, err)
-	}
-	view = IDView{Topic: topic, ID: id, Scope: query.Get("scope"), Remembered: known, Window: *a.window(t)}
-	view.Open = a.b.windows.pending.with(t.window, f)
-	view.Early = !known && early(t.rules.window, &view.Window, a.b.time.now())
-	view.saw(&seen)
+	view.Remembered, view.Window = len(view.Seen) > 0, *a.window(t)
+	view.Open = a.b.windows.pending.with(t.window, named)
+	view.Early = !view.Remembered && early(t.rules.window, &view.Window, a.b.time.now())
 	return view, nil
 }
 
-// with is how many open transactions have an id of a window.
-func (o *openIDs) with(w *window, f hapax.Fingerprint) (n int) {
+// with is how many open transactions have one of some ids of a window.
+func (o *openIDs) with(w *window, ids []unique.Named) (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, t := range o.of {
-		if _, ok := t.ids[w][f]; ok {
+		if slices.ContainsFunc(ids, func(id unique.Named) bool { _, ok := t.ids[w][id.Fingerprint]; return ok }) {
 			n++
 		}
 	}
 	return n
 }
 
-// saw takes over what a ledger has seen of the id, if it has.
-func (v *IDView) saw(s *ledger.Sighting) {
-	if !v.Remembered {
-		return
-	}
-	first := s.First.UTC()
-	v.First, v.Copies = &first, s.Copies
+func seenView(as string, s *ledger.Sighting) SeenView {
+	v := SeenView{As: as, First: s.First.UTC(), Copies: s.Copies}
 	if n, err := strconv.ParseInt(s.Position.Source, 10, 32); err == nil {
-		partition, offset := int32(n), s.Position.Offset
-		v.Partition, v.Offset = &partition, &offset
+		v.Partition, v.Offset = new(int32(n)), &s.Position.Offset
 	}
 	if !s.Expires.IsZero() {
-		expires := s.Expires.UTC()
-		v.Expires = &expires
+		v.Expires = new(s.Expires.UTC())
 	}
-}
-
-// fingerprintOf is the fingerprint of an id within the scope that a query names.
-func fingerprintOf(t *topic, namer *unique.Namer, id string, query url.Values) (f hapax.Fingerprint, err error) {
-	scope, number := t.rules.window.Scope, int64(0)
-	needed := within(scope)
-	for _, name := range []string{"partition", "scope"} {
-		switch given := query.Has(name); {
-		case given && needed != name:
-			return f, refuse(code.InvalidRequest, "%s is of no account: %s=%v of topic %q", name, unique.SettingScope, scope, t.name)
-		case !given && needed == name:
-			return f, refuse(code.InvalidRequest, "say within which %s: %s=%v of topic %q; hapax why has --%[1]s for it, and the address ?%[1]s=", name, unique.SettingScope, scope, t.name)
-		}
-	}
-	if needed == "partition" {
-		number, err = strconv.ParseInt(query.Get("partition"), 10, 32)
-		if err != nil || number < 0 || number >= int64(len(t.partitions)) {
-			return f, refuse(code.InvalidRequest, "partition %q: topic %q has those from 0 to %d", query.Get("partition"), t.name, len(t.partitions)-1)
-		}
-	}
-	f, err = namer.Fingerprint(int32(number), query.Get("scope"), id)
-	if err != nil {
-		return f, refuse(code.InvalidRequest, "id %q of topic %q, %s=%v: %v", id, t.name, unique.SettingIdentity, t.rules.window.Identity, err)
-	}
-	return f, nil
-}
-
-// within is what an id is named within, beside its topic: "partition", "scope" (what
-// records have in common), or "".
-func within(s unique.Scope) string {
-	switch s.String() {
-	case "topic":
-		return ""
-	case "partition":
-		return "partition"
-	}
-	return "scope"
+	return v
 }

@@ -81,10 +81,14 @@ func TestAskAboutID(t *testing.T) {
 	n.order(0, "", "none")
 	for _, restarted := range []bool{false, true} {
 		got := getJSON[IDView](n, idPath("7"))
-		if !got.Remembered || got.First == nil || !got.First.Equal(began) || got.Partition == nil || *got.Partition != 1 || *got.Offset != 0 || got.Copies != 2 || got.Early {
-			t.Errorf("restarted %v: %+v", restarted, got)
+		if !got.Remembered || len(got.Seen) != 1 || got.Early {
+			t.Fatalf("restarted %v: %+v", restarted, got)
 		}
-		if expires := got.Expires.Sub(began); expires < time.Hour || expires > time.Hour+time.Hour/128 {
+		seen := got.Seen[0]
+		if !seen.First.Equal(began) || seen.Partition == nil || *seen.Partition != 1 || *seen.Offset != 0 || seen.Copies != 2 || seen.As != "" {
+			t.Errorf("restarted %v: %+v", restarted, seen)
+		}
+		if expires := seen.Expires.Sub(began); expires < time.Hour || expires > time.Hour+time.Hour/128 {
 			t.Errorf("it expires after %v", expires)
 		}
 		want := WindowRecords{Unique: 1, Duplicates: 2, Conflicts: 1, Missing: 1}
@@ -97,7 +101,7 @@ func TestAskAboutID(t *testing.T) {
 		n.restart()
 	}
 	never := getJSON[IDView](n, idPath("8"))
-	if never.Remembered || never.First != nil || never.Expires != nil || never.Offset != nil || !never.Window.Since.Equal(began) || never.Window.Reach != 600 {
+	if never.Remembered || len(never.Seen) > 0 || !never.Window.Since.Equal(began) || never.Window.Reach != 600 {
 		t.Errorf("never: %+v", never)
 	}
 	clock.pass(2 * time.Hour)
@@ -111,9 +115,53 @@ func TestAskAboutOddIDs(t *testing.T) {
 	n, _ := windowed(t, nil)
 	for id, path := range map[string]string{"a/b c": "a%2Fb%20c", "..": "%2E%2E", "ü?x=1": "%C3%BC%3Fx=1", "a//b": "a%2F%2Fb"} {
 		n.order(0, id, "x")
-		if got := getJSON[IDView](n, idPath(path)); !got.Remembered || got.ID != id {
+		if got := getJSON[IDView](n, idPath(path)); !got.Remembered || got.ID[0] != id {
 			t.Errorf("%s: %+v", path, got)
 		}
+	}
+}
+
+// Whatever makes an id can be asked about: parts, fallbacks, fields and bytes.
+func TestAskByIdentity(t *testing.T) {
+	record := func(key, value string, headers ...string) *kgo.Record {
+		r := &kgo.Record{Topic: "orders", Value: []byte(value)}
+		if key != "" {
+			r.Key = []byte(key)
+		}
+		for i := 0; i < len(headers); i += 2 {
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: headers[i], Value: []byte(headers[i+1])})
+		}
+		return r
+	}
+	for _, test := range []struct {
+		identity, scope string
+		records         []*kgo.Record
+		known, other    string
+		as              []string
+	}{
+		{"header:a+key", "topic", []*kgo.Record{record("k", "x", "a", "v")}, "?part=v&part=k", "?part=k&part=v", []string{""}},
+		{"header:a+key", "header:b", []*kgo.Record{record("k", "x", "a", "v", "b", "s")}, "?part=v&part=k&scope=s", "?part=v&part=k&scope=v", []string{""}},
+		{"json:a,b.c", "topic", []*kgo.Record{record("", `{"a":7,"b":{"c":"x y"}}`)}, "?part=7&part=x+y", "?part=%227%22&part=x+y", []string{""}},
+		{"cloudevents", "topic", []*kgo.Record{record("", "x", "ce_source", "/s", "ce_id", "1")}, "?part=/s&part=1", "?part=/s&part=2", []string{""}},
+		{"header:a|key", "topic", []*kgo.Record{record("k", "x"), record("v", "x"), record("k", "x", "a", "v")}, "/v", "/w", []string{"header:a", "key"}},
+		{"header:a|key", "topic", []*kgo.Record{record("k", "x"), record("k", "x", "a", "v")}, "/k", "/x", []string{"key"}},
+		{"key", "topic", []*kgo.Record{record("\x00\xff", "x")}, "/00ff?encoding=hex", "/00fe?encoding=hex", []string{""}},
+		{"key", "header:b", []*kgo.Record{record("\x00\xff", "x", "b", "\xfe")}, "/AP8=?encoding=base64&scope=/g==", "/AP8=?encoding=base64&scope=/w==", []string{""}},
+	} {
+		t.Run(test.identity, func(t *testing.T) {
+			n, _ := windowed(t, map[string]string{"hapax.identity": test.identity, "hapax.scope": test.scope})
+			if err := n.client().ProduceSync(t.Context(), test.records...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			var as []string
+			known, other := getJSON[IDView](n, "/api/v1/topics/orders/ids"+test.known), getJSON[IDView](n, "/api/v1/topics/orders/ids"+test.other)
+			for _, seen := range known.Seen {
+				as = append(as, seen.As)
+			}
+			if !known.Remembered || !slices.Equal(as, test.as) || other.Remembered || len(other.Seen) > 0 {
+				t.Errorf("%+v\n%+v", known, other)
+			}
+		})
 	}
 }
 
@@ -149,7 +197,11 @@ func TestAskAmiss(t *testing.T) {
 	}{
 		{"/api/v1/topics/none/ids/1", http.StatusNotFound, `there is no topic "none"`},
 		{"/api/v1/topics/plain/ids/1", http.StatusNotFound, "set hapax.identity and hapax.window.ms"},
-		{idPath("7"), http.StatusBadRequest, `id "7" of topic "orders", hapax.identity=json:id,part: `},
+		{idPath("7"), http.StatusBadRequest, `id "7" of topic "orders", hapax.identity=json:id,part: want json:id and json:part, each by itself; or the whole value: `},
+		{"/api/v1/topics/orders/ids?part=7&part=8&part=9", http.StatusBadRequest, `id "7" + "8" + "9" of topic "orders", hapax.identity=json:id,part: want json:id and json:part, each by itself`},
+		{"/api/v1/topics/orders/ids", http.StatusBadRequest, "no id: want …/ids/ID, or …/ids?part=A&part=B"},
+		{idPath("7?encoding=rot13"), http.StatusBadRequest, `encoding "rot13": want hex or base64`},
+		{idPath("7?encoding=hex"), http.StatusBadRequest, `"7" is not hex: `},
 	} {
 		if code, text := n.ask(test.path); code != test.code || !strings.Contains(text, test.want) {
 			t.Errorf("%s: %d %s", test.path, code, text)
@@ -240,8 +292,8 @@ func TestSince(t *testing.T) {
 
 // What is seen of an id reads the same wherever it is asked.
 func TestIDViewJSON(t *testing.T) {
-	b, err := json.Marshal(IDView{Topic: "orders", ID: "7"})
-	if want := `{"topic":"orders","id":"7","remembered":false,"copies":0,"open_transactions":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
+	b, err := json.Marshal(IDView{Topic: "orders", ID: []string{"7"}})
+	if want := `{"topic":"orders","id":["7"],"remembered":false,"open_transactions":0,"perhaps_forgotten_early":false,"window":`; err != nil || !strings.HasPrefix(string(b), want) {
 		t.Errorf("%s: %v", b, err)
 	}
 }
@@ -272,7 +324,7 @@ func TestWarmedWindowReaches(t *testing.T) {
 		}
 	}
 	want(at[0], 2, 1, 0)
-	if got := getJSON[IDView](n, idPath("2")); !got.Remembered || !got.First.Equal(at[2]) || *got.Partition != 0 || *got.Offset != 1 {
+	if got := getJSON[IDView](n, idPath("2")); !got.Remembered || !got.Seen[0].First.Equal(at[2]) || *got.Seen[0].Partition != 0 || *got.Seen[0].Offset != 1 {
 		t.Errorf("%+v", got)
 	}
 	n.alter("orders", map[string]string{"hapax.identity": "", "hapax.window.ms": ""})

@@ -21,13 +21,17 @@ import (
 //
 //	GET /api/v1/topics/{topic}/ids/{id}
 //	                          what a topic that keeps each message once knows of an id; ?partition=N or
-//	                          ?scope=ID where its scope is the partition, or what records have in common
+//	                          ?scope=ID where its scope is the partition, or what records have in common;
+//	                          ?encoding=hex or base64 where id and scope are given so, for they may be any bytes
+//	GET /api/v1/topics/{topic}/ids?part=A&part=B
+//	                          the same of an id of several parts, in the order of hapax.identity: of header:a+key,
+//	                          json:a,b or cloudevents (the source and the id)
 //
 // What is under /api is JSON, errors too: {"error": "what is wrong"}, with 400 for what
 // cannot be asked, 404 for what there is not, 405 for other methods, and 503 for what
 // cannot be told now. It changes nothing and is safe for concurrent use.
 func (b *Broker) Handler() http.Handler {
-	v := viewer{b}
+	v, ids := viewer{b}, newAsking(viewer{b})
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answerText(w, http.StatusOK, "ok\n") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -53,7 +57,8 @@ func (b *Broker) Handler() http.Handler {
 			}
 			return v.producers(name), nil
 		},
-		"topics/{topic}/ids/{id}": newAsking(v).about,
+		"topics/{topic}/ids/{id}": ids.about,
+		"topics/{topic}/ids":      ids.about,
 	} {
 		mux.Handle("/api/v1/"+path, ask)
 	}

@@ -188,7 +188,7 @@ func TestWindowWarmsByAppendTimes(t *testing.T) {
 					t.Fatalf("id %d was forgotten", id)
 				}
 				want := began.Add(time.Duration(id) * time.Second)
-				if d := got.Expires.Sub(want); d < time.Hour || d > time.Hour+time.Minute {
+				if d := got.Seen[0].Expires.Sub(want); d < time.Hour || d > time.Hour+time.Minute {
 					t.Errorf("id %d expires %v after its append", id, d)
 				}
 			}
@@ -249,7 +249,7 @@ func TestWindowWarmsByAppendTimesOfLateTransactions(t *testing.T) {
 		got := getJSON[IDView](n, path)
 		if !got.Remembered {
 			t.Errorf("%s was forgotten", path)
-		} else if d := got.Expires.Sub(appended); d < time.Hour || d > time.Hour+time.Minute {
+		} else if d := got.Seen[0].Expires.Sub(appended); d < time.Hour || d > time.Hour+time.Minute {
 			t.Errorf("%s expires %v after its append", path, d)
 		}
 	}

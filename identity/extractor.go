@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"unicode/utf8"
 
 	"github.com/hapaxmq/hapax"
 )
@@ -72,34 +71,17 @@ func AppendHeader(dst, value []byte) []byte { return append(append(dst, tagHeade
 // other spec, id is the value of the whole message. Errors are as for
 // [Extractor.Append].
 func (x *Extractor) AppendID(dst []byte, id string) ([]byte, error) {
-	m := hapax.Message{Value: []byte(id)}
-	if first := x.alternatives[0]; len(first) == 1 {
-		switch p := &first[0]; {
-		case p.kind == jsonPaths && len(p.paths.list) == 1:
-			return p.appendJSONID(dst, id)
-		case p.kind == key || p.kind == header:
-			return p.append(dst, &hapax.Message{Key: m.Value, Headers: []hapax.Header{{Name: p.name, Value: m.Value}}})
+	if first := x.alternatives[0]; len(first) == 1 && len(textsOf(first)) == 1 {
+		switch first[0].kind {
+		case key, header, jsonPaths:
+			out, err := first[0].appendTyped(dst, []string{id})
+			if err != nil {
+				return dst, err
+			}
+			return out, nil
 		}
 	}
-	return x.Append(dst, &m)
-}
-
-func (p *part) appendJSONID(dst []byte, id string) ([]byte, error) {
-	start := len(dst)
-	dst, f := canonicalise(append(dst, tagJSON), []byte(id), nil)
-	switch {
-	case f.what == "" && string(dst[start+1:]) == "null":
-		return dst[:start], p.missing[0]
-	case f.what == "":
-		return dst, nil
-	case f.refused || !utf8.ValidString(id):
-		return dst[:start], f.err()
-	}
-	dst = append(dst, '"')
-	for _, r := range id {
-		dst = appendEscaped(dst, r)
-	}
-	return append(dst, '"'), nil
+	return x.Append(dst, &hapax.Message{Value: []byte(id)})
 }
 
 // appendParts appends the identity that the parts make together. On an error,

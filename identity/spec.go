@@ -222,13 +222,17 @@ func always(parts []part) bool {
 func (x *Extractor) String() string {
 	alternatives := make([]string, len(x.alternatives))
 	for i, parts := range x.alternatives {
-		texts := make([]string, len(parts))
-		for k := range parts {
-			texts[k] = parts[k].String()
-		}
-		alternatives[i] = strings.Join(texts, "+")
+		alternatives[i] = partsString(parts)
 	}
 	return strings.Join(alternatives, "|")
+}
+
+func partsString(parts []part) string {
+	texts := make([]string, len(parts))
+	for i := range parts {
+		texts[i] = parts[i].String()
+	}
+	return strings.Join(texts, "+")
 }
 
 func (p *part) String() string {

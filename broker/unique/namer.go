@@ -2,6 +2,7 @@ package unique
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"github.com/hapaxmq/hapax"
@@ -37,23 +38,29 @@ func (r *Rules) Namer(h identity.Hasher) *Namer {
 	return n
 }
 
-// Fingerprint is that of the record in a partition whose id an operator types, as
-// [identity.Extractor.AppendID] reads it; so is its scope, where the topic's scope
-// is a header or a field.
-func (n *Namer) Fingerprint(partition int32, scope, id string) (f hapax.Fingerprint, err error) {
+// Named is a fingerprint that a record has by one alternative of the topic's identity.
+type Named struct {
+	As          string // the alternative; "" where there is no other
+	Fingerprint hapax.Fingerprint
+}
+
+// Fingerprints are those that the record in a partition has whose id an operator
+// types, as [identity.Extractor.Typed] reads it. Its scope is read likewise, where the
+// topic's scope is a header or a field.
+func (n *Namer) Fingerprints(partition int32, scope string, texts ...string) (all []Named, err error) {
 	hasher := n.within(partition)
 	if n.scope.by != nil {
 		text, err := n.scope.by.AppendID(nil, scope)
 		if err != nil {
-			return f, err
+			return nil, fmt.Errorf("scope %q: %w", scope, err)
 		}
 		hasher = n.hasher.ScopedBytes(text)
 	}
-	text, err := n.identity.AppendID(nil, id)
-	if err != nil {
-		return f, err
+	ids, err := n.identity.Typed(texts...)
+	for i := range ids {
+		all = append(all, Named{ids[i].As, hasher.Fingerprint(ids[i].ID)})
 	}
-	return hasher.Fingerprint(text), nil
+	return all, err
 }
 
 // within is the hasher for what depends on nothing but the partition.

@@ -161,7 +161,7 @@ func TestScopes(t *testing.T) {
 			t.Fatal(err, len(r.Entries))
 		}
 		within := map[string]string{"header:tenant": "acme", "json:user.id": "5"}[scope]
-		if typed, err := n.Fingerprint(partition, within, "7"); err != nil || typed != r.Entries[0].Fingerprint {
+		if typed, err := n.Fingerprints(partition, within, "7"); err != nil || !slices.Equal(typed, []Named{{Fingerprint: r.Entries[0].Fingerprint}}) {
 			t.Errorf("%s: typed: %v, %v", scope, typed, err)
 		}
 		return r.Entries[0].Fingerprint

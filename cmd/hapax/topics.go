@@ -112,7 +112,7 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 	if w.Refused > 0 {
 		row("refused", "%s batches, for memory or disk is used up", count(w.Refused))
 	}
-	row("reaches", "back to %s, %s", timeText(&w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
+	row("reaches", "back to %s, %s", timeText(w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
 	row("memory", "%s", bytesText(w.Memory))
 	row("disk", "%s", bytesText(w.Disk))
 	if w.State == "failed" && w.Log > 0 {

@@ -16,22 +16,26 @@ import (
 type whyCommand struct {
 	operator
 
-	Topic string `arg:"" help:"The topic."`
-	ID    string `arg:"" name:"id" help:"The id. Where hapax.identity is json:PATH, text that is no JSON is a string: 7 is a number, '\"7\"' is a string. Where it has several parts, is cloudevents or value, the whole value of a record."`
+	Topic string   `arg:"" help:"The topic."`
+	ID    []string `arg:"" name:"id" help:"The id. Of several parts, such as of header:a+key or json:a,b, each by itself, in their order; of a CloudEvent its source and its id. For a field, text that is no JSON is a string: 7 is a number, '\"7\"' is a string. For value, the value of a record."`
 
 	Partition *int32  `placeholder:"N" help:"The partition, where hapax.scope is partition."`
 	Scope     *string `placeholder:"ID" help:"What records have in common, where hapax.scope is a header or a field."`
+	Encoding  string  `placeholder:"NAME" help:"How id and scope are given: hex or base64, for those that are no text."`
 	JSON      bool    `name:"json" help:"Print JSON."`
 }
 
 func (*whyCommand) examples() string {
 	return `  hapax why orders 72d3162e-cc78-11e3-81ab-4c9367dc0958
   hapax why --scope tenant-7 orders 1001 --json
+  hapax why --encoding hex orders 00ff17c8
+  hapax why orders eu 1001                  hapax.identity=header:region+key
   hapax why --broker https://kafka.example.org:8443 --http-token token.txt orders 1001
 
 It tells whether a topic with hapax.identity remembers an id: since when, where its
 first record stands, how many copies came since, and until when. Of an id that is not
-remembered it tells from when on it is sure that it did not come.
+remembered it tells from when on it is sure that it did not come. Where hapax.identity
+has fallbacks, header:id|key, the id is looked for as each of them.
 
 The exit code is 0 if the id is remembered, 1 if it is not, and 2 if that could not
 be told.
@@ -51,14 +55,17 @@ func (c *whyCommand) Run(w *world) error {
 }
 
 func (c *whyCommand) why(w *world) (known bool, err error) {
-	query := url.Values{}
+	query := url.Values{"part": c.ID}
 	if c.Partition != nil {
 		query.Set("partition", strconv.Itoa(int(*c.Partition)))
 	}
 	if c.Scope != nil {
 		query.Set("scope", *c.Scope)
 	}
-	body, err := c.ask(w, "/api/v1/topics/"+escaped(c.Topic)+"/ids/"+escaped(c.ID), query)
+	if c.Encoding != "" {
+		query.Set("encoding", c.Encoding)
+	}
+	body, err := c.ask(w, "/api/v1/topics/"+escaped(c.Topic)+"/ids", query)
 	if err != nil {
 		return false, err
 	}
@@ -82,14 +89,16 @@ func escaped(segment string) string {
 // whyText says in sentences what is known of an id.
 func whyText(v *broker.IDView) string {
 	var b strings.Builder
-	name := fmt.Sprintf("%s: %s", v.Topic, plain(v.ID))
-	if v.Scope != "" {
-		name += " within " + plain(v.Scope)
+	parts := make([]string, len(v.ID))
+	for i, part := range v.ID {
+		parts[i] = plain(part)
 	}
-	if v.Remembered {
-		rememberedText(&b, name, v)
-	} else {
-		unseenText(&b, name, v)
+	name := fmt.Sprintf("%s: %s", v.Topic, strings.Join(parts, " + "))
+	for i := range v.Seen {
+		seenText(&b, name, v, &v.Seen[i])
+	}
+	if !v.Remembered {
+		unseenText(&b, name+inScope(v), v)
 	}
 	w := &v.Window
 	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
@@ -105,19 +114,29 @@ func whyText(v *broker.IDView) string {
 	return b.String()
 }
 
-func rememberedText(b *strings.Builder, name string, v *broker.IDView) {
-	fmt.Fprintf(b, "%s was first seen at %s", name, timeText(v.First))
-	if v.Partition != nil && v.Offset != nil {
-		fmt.Fprintf(b, ", in partition %d at offset %d", *v.Partition, *v.Offset)
+func inScope(v *broker.IDView) string {
+	if v.Scope == "" {
+		return ""
 	}
-	fmt.Fprintf(b, ".\n%s %s\n", copiesText(v.Copies), fatesText(&v.Window))
-	if v.Expires != nil {
-		fmt.Fprintf(b, "It is remembered until %s", timeText(v.Expires))
+	return " within " + plain(v.Scope)
+}
+
+func seenText(b *strings.Builder, name string, v *broker.IDView, seen *broker.SeenView) {
+	if seen.As != "" {
+		name += " as " + seen.As
+	}
+	fmt.Fprintf(b, "%s%s was first seen at %s", name, inScope(v), timeText(seen.First))
+	if seen.Partition != nil && seen.Offset != nil {
+		fmt.Fprintf(b, ", in partition %d at offset %d", *seen.Partition, *seen.Offset)
+	}
+	fmt.Fprintf(b, ".\n%s %s\n", copiesText(seen.Copies), fatesText(&v.Window))
+	if seen.Expires != nil {
+		fmt.Fprintf(b, "It is remembered until %s", timeText(*seen.Expires))
 	} else {
 		b.WriteString("It is remembered")
 	}
 	if bounds := boundsText(v.Window.Window); bounds != "" {
-		if v.Expires != nil {
+		if seen.Expires != nil {
 			b.WriteString(", or")
 		}
 		b.WriteString(" until " + bounds)
@@ -135,6 +154,11 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	default:
 		fmt.Fprintf(b, "%s open transactions have records with it, and it is remembered once one of them commits.\n", count(int64(v.Open)))
 	}
+	for _, part := range v.ID {
+		if strings.Contains(w.Identity, "json:") && v.Encoding == "" && part != "" && part[0] != '"' && json.Valid([]byte(part)) {
+			fmt.Fprintf(b, "In a field %s is no string: for that ask about '\"%[1]s\"'.\n", part)
+		}
+	}
 	if w.State == "warming" {
 		return // nobody knows yet
 	}
@@ -149,7 +173,7 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	if v.Open > 0 {
 		what = "No other came"
 	}
-	fmt.Fprintf(b, "%s since %s, which is %s.\n", what, timeText(&w.Since), why)
+	fmt.Fprintf(b, "%s since %s, which is %s.\n", what, timeText(w.Since), why)
 	if v.Early {
 		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids have left before their window ended since it was turned on, for the window's memory or disk was used up.\n", count(w.Early))
 	}
@@ -169,12 +193,7 @@ func offsetsText(from []int64) string {
 }
 
 // timeText is a time to the millisecond, as the node's log has it.
-func timeText(t *time.Time) string {
-	if t == nil {
-		return "a time that nobody knows"
-	}
-	return t.UTC().Format("2006-01-02T15:04:05.999Z07:00")
-}
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.999Z07:00") }
 
 func copiesText(n int64) string {
 	switch n {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"path/filepath"
@@ -160,6 +161,40 @@ The window: value, 1000 ids or 1000000 bytes, first; one record of each id among
 `, "why", "--scope", "bob", "chats", "hel\nlo")
 }
 
+// An id of several parts is asked about by each, one of fallbacks as each of them, and
+// one of any bytes in a code of them.
+func TestWhyParts(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("events", "hapax.identity=header:id+json:n", "hapax.window.count=9000000")
+	a.send("events", 1, "eu=7")
+	const events = "The window: header:id+json:n, 9000000 ids, first; one record of each id in the topic.\n"
+	a.send("events", 1, `eu={"n":"a b"}`)
+	a.want(0, `events: eu + a b was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 1.
+No copy came since. Copies are dropped, and their producers see success.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started.
+It is remembered until 9,000,000 other ids came.
+`+events, "why", "events", "eu", "a b")
+	a.want(1, `events: eu + 8 is not remembered.
+In a field 8 is no string: for that ask about '"8"'.
+It did not come since 2026-03-01T12:00:00Z, which is when the window began.
+`+events, "why", "events", "eu", "8")
+	if code, out, said := a.run("why", "events", "eu"); code != exitUnasked || out != "" || !strings.Contains(said, "want header:id and json:n, each by itself") {
+		t.Errorf("exit code %d, %s %s", code, out, said)
+	}
+	a.topic("orders", "hapax.identity=json:n|header:id", "hapax.window.ms=86400000", "hapax.conflicts=accept")
+	a.send("orders", 0, `no={"n":"7"}`, `7={}`)
+	const seven = `orders: 37 as %s was first seen at 2026-03-01T12:00:00Z, in partition 0 at offset %d.
+No copy came since. Copies are dropped, and their producers see success.
+Records with a known id and another value are kept: 0 in the topic since the node was started.
+It is remembered until 2026-03-02T12:11:15Z.
+`
+	const orders = "The window: json:n|header:id, 24h0m0s, first; one record of each id in the topic.\n"
+	a.want(0, fmt.Sprintf(seven, "header:id", 1)+orders, "why", "--encoding", "hex", "orders", "37")
+	a.send("orders", 0, `no={"n":7}`)
+	a.want(0, fmt.Sprintf(seven, "json:n", 2)+fmt.Sprintf(seven, "header:id", 1)+orders, "why", "--encoding", "hex", "orders", "37")
+}
+
 // The JSON is the node's own.
 func TestWhyJSON(t *testing.T) {
 	t.Parallel()
@@ -169,7 +204,7 @@ func TestWhyJSON(t *testing.T) {
 	for code, partition := range []string{"1", "0"} {
 		got, out, said := a.run("why", "--json", "--partition", partition, "orders", "7/..")
 		var seen broker.IDView
-		if err := json.Unmarshal([]byte(out), &seen); err != nil || got != code || said != "" || seen.Remembered != (code == 0) || seen.ID != "7/.." {
+		if err := json.Unmarshal([]byte(out), &seen); err != nil || got != code || said != "" || seen.Remembered != (code == 0) || seen.ID[0] != "7/.." {
 			t.Errorf("partition %s: exit code %d, %v %s\n%s", partition, got, err, said, out)
 		}
 	}
@@ -187,31 +222,31 @@ func TestWhyText(t *testing.T) {
 		view broker.IDView
 		want string
 	}{
-		{broker.IDView{Topic: "t", ID: "7", Early: true, Window: window}, `t: 7 is not remembered.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Early: true, Window: window}, `t: 7 is not remembered.
 It did not come since 2026-03-01T13:00:00Z, which is as far as the window reaches back.
 It may have come before, and have been forgotten early: 1,234 ids have left before their window ended since it was turned on, for the window's memory or disk was used up.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
-		{broker.IDView{Topic: "t", ID: "7", Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at}}, `t: 7 is not remembered.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at}}, `t: 7 is not remembered.
 2 open transactions have records with it, and it is remembered once one of them commits.
 No other came since 2026-03-01T12:00:00Z, which is as far back as the topic went when the window was turned on.
 The window: key, 1h0m0s, first; one record of each id in the topic.
 It was turned on later than the topic: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
 `},
-		{broker.IDView{Topic: "t", ID: "7", Open: 1, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", State: "warming"}}, `t: 7 is not remembered.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Open: 1, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", State: "warming"}}, `t: 7 is not remembered.
 An open transaction has a record with it, and it is remembered once that commits.
 The window: key, 1h0m0s, first; one record of each id in the topic.
 It is warming: records pass until it has read those that are there.
 `},
-		{broker.IDView{Topic: "t", ID: "7", Remembered: true, First: &at, Expires: &expires, Window: window}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Remembered: true, Seen: []broker.SeenView{{First: at, Expires: &expires}}, Window: window}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
 No copy came since. Copies go to topic copies.
 Records with a known id and another value are refused, with all of their batch: 0 in the topic since the node was started.
 It is remembered until 2026-03-01T15:00:00Z, or until 5 other ids came.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
-		{broker.IDView{Topic: "t", ID: "7", Remembered: true, First: &at, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "5 ids or 1000 bytes, tumbling", Duplicates: "reject", State: "enforced"}}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Remembered: true, Seen: []broker.SeenView{{First: at}}, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "5 ids or 1000 bytes, tumbling", Duplicates: "reject", State: "enforced"}}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
 No copy came since. Copies are refused, with all of their batch, and not counted here.
 It is remembered until 5 ids have come to its window and one more comes or 1 KB of records have come to its window and one more comes.
 The window: key, 5 ids or 1000 bytes, tumbling; one record of each id in the topic.
