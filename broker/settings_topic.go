@@ -162,7 +162,7 @@ func topicSettings() []setting {
 func windowSettings() []setting {
 	const most = math.MaxInt64
 	return []setting{
-		{name: unique.SettingIdentity, kind: text32, doc: "What of a record is its id, so that the topic keeps one record of each: header:NAME, key, value, json:PATH[,PATH], cloudevents, several joined by + or, as fallbacks, by |. Without it records are kept as they come."},
+		{name: unique.SettingIdentity, kind: text32, doc: "What of a record is its id, so that the topic keeps one record of each: header:NAME, key, value, content:-PATH[,PATH] (but for some fields), content:+PATH[,PATH] (by some alone), json:PATH[,PATH], cloudevents, several joined by + or, as fallbacks, by |. Without it records are kept as they come."},
 		{name: unique.SettingWindowMs, kind: long, low: 1, high: unique.MaxWindowMs, doc: "How long an id is remembered, in milliseconds."},
 		{name: unique.SettingWindowCount, kind: long, low: 1, high: most, doc: "How many other ids it takes to forget one."},
 		{name: unique.SettingWindowBytes, kind: long, low: 1, high: most, doc: "How many bytes of other records it takes to forget one."},
@@ -170,7 +170,7 @@ func windowSettings() []setting {
 		{name: unique.SettingWindowFull, kind: text32, value: "refuse", doc: "What happens when the window has used up its memory and disk: new records are refused (refuse), or the oldest ids go early (evict)."},
 		{name: unique.SettingMemory, kind: long, value: strconv.Itoa(unique.DefaultMemory), low: unique.MinMemory, high: unique.MaxMemory, doc: "Bytes of memory for ids; what is beyond goes to disk."},
 		{name: unique.SettingDisk, kind: long, value: strconv.Itoa(unique.NoDisk), low: unique.NoDisk, high: most, doc: "Bytes of disk for ids, beside the log. -1 is no bound."},
-		{name: unique.SettingScope, kind: text32, value: "topic", doc: "Where an id is one: topic, partition, or among records with the same header:NAME or json:PATH."},
+		{name: unique.SettingScope, kind: text32, value: "topic", doc: "Where an id is one: topic, partition, or among records with the same header:NAME or json:PATH, one of either."},
 		{name: unique.SettingDuplicates, kind: text32, value: "drop", doc: "What becomes of a copy: drop (its producer sees success), mark (a header names the first one), topic:NAME (it goes there), or reject."},
 		{name: unique.SettingConflicts, kind: text32, value: "drop", doc: "What becomes of a record with a known id and another value: drop, accept, topic:NAME or reject."},
 		{name: unique.SettingMissing, kind: text32, value: "accept", doc: "What becomes of a record without an id: accept or reject."},

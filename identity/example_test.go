@@ -50,7 +50,7 @@ func ExampleParse_error() {
 	_, err := identity.Parse("json:id|contents")
 	fmt.Println(err)
 	// Output:
-	// identity "json:id|contents": "contents" is no kind of identity: want line, key, header:NAME, json:PATH[,PATH…], cloudevents, content (or value), content:-PATH[,PATH…], content:+PATH[,PATH…] or sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH], joined by + or, as a fallback, |
+	// identity "json:id|contents": "contents": no such kind: want line, key, header:NAME, json:PATH[,PATH…], cloudevents, content (or value), content:-PATH[,PATH…], content:+PATH[,PATH…] or sequence:PRODUCER_PATH,NUMBER_PATH[,EPOCH_PATH], joined by + or, as a fallback, |
 }
 
 // A message without an id is an error that says what is missing.

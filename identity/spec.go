@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -60,31 +59,41 @@ type Extractor struct {
 // Parse reads a spec, whose grammar is in the package comment. Its errors say
 // which part is wrong and what is known.
 func Parse(spec string) (*Extractor, error) {
-	x, err := parseSpec(spec)
-	switch {
-	case err == nil:
-		return x, nil
-	case strings.HasPrefix(err.Error(), strconv.Quote(spec)): // it has one part
-		return nil, fmt.Errorf("identity %w", err)
+	x, err := (&parser{spec: spec}).parse()
+	if err != nil {
+		return nil, fmt.Errorf("identity %.200q: %w", spec, err)
 	}
-	return nil, fmt.Errorf("identity %.200q: %w", spec, err)
+	return x, nil
 }
 
-func parseSpec(spec string) (*Extractor, error) {
+// ParseSetting is Parse for a setting of a topic. Its records are no lines and have no
+// numbering of their own, so it knows neither line nor sequence. Errors do not repeat
+// the spec, which stands beside the setting's name.
+func ParseSetting(spec string) (*Extractor, error) {
+	return (&parser{spec: spec, topic: true}).parse()
+}
+
+// parser reads a spec.
+type parser struct {
+	spec  string
+	topic bool // it is of a topic's records
+}
+
+func (p *parser) parse() (*Extractor, error) {
 	switch {
-	case spec == "":
-		return nil, fmt.Errorf("it is empty: want %s", known())
-	case len(spec) > maxSpec:
-		return nil, fmt.Errorf("%d bytes: want at most %d", len(spec), maxSpec)
-	case !utf8.ValidString(spec):
+	case p.spec == "":
+		return nil, fmt.Errorf("it is empty: want %s", p.known())
+	case len(p.spec) > maxSpec:
+		return nil, fmt.Errorf("%d bytes: want at most %d", len(p.spec), maxSpec)
+	case !utf8.ValidString(p.spec):
 		return nil, errors.New("it is not valid UTF-8")
 	}
 	x := new(Extractor)
-	for _, text := range splitUnescaped(spec, '|') {
+	for _, text := range splitUnescaped(p.spec, '|') {
 		if n := len(x.alternatives); n > 0 && always(x.alternatives[n-1]) {
 			return nil, fmt.Errorf("%q is never reached: what stands before it names every message", text)
 		}
-		parts, err := parseParts(text)
+		parts, err := p.parts(text)
 		if err != nil {
 			return nil, err
 		}
@@ -115,8 +124,8 @@ func (x *Extractor) checkSequence() error {
 	return nil
 }
 
-// parseParts reads the parts of one alternative.
-func parseParts(text string) ([]part, error) {
+// parts reads the parts of one alternative.
+func (p *parser) parts(text string) ([]part, error) {
 	var parts []part
 	texts := splitUnescaped(text, '+')
 	for i := 0; i < len(texts); i++ {
@@ -125,11 +134,17 @@ func parseParts(text string) ([]part, error) {
 			i++
 			text += "+" + texts[i]
 		}
-		p, err := parsePart(text)
-		if err != nil {
-			return nil, err
+		if text == "" {
+			return nil, errors.New("nothing stands on one side of a + or |")
 		}
-		parts = append(parts, p)
+		one, err := p.part(text)
+		switch {
+		case err != nil && text == p.spec: // which is told anyway
+			return nil, err
+		case err != nil:
+			return nil, fmt.Errorf("%q: %w", text, err)
+		}
+		parts = append(parts, one)
 	}
 	if len(parts) > maxParts {
 		return nil, fmt.Errorf("%d parts: want at most %d", len(parts), maxParts)
@@ -137,10 +152,10 @@ func parseParts(text string) ([]part, error) {
 	return parts, nil
 }
 
-func parsePart(text string) (p part, err error) {
+func (p *parser) part(text string) (one part, err error) {
 	name, what, given := strings.Cut(text, ":")
 	switch {
-	case name == "line" && !given:
+	case name == "line" && !given && !p.topic:
 		return part{kind: line}, nil
 	case name == "key" && !given:
 		return part{kind: key, missing: []error{missing("it has no key")}}, nil
@@ -149,27 +164,24 @@ func parsePart(text string) (p part, err error) {
 	case (name == "content" || name == "value") && !given:
 		return part{kind: content}, nil
 	case name == "header" && given:
-		p.kind = header
-		if p.name, err = parseHeader(what); err == nil {
-			p.missing = []error{missing("it has no header %q", p.name)}
+		one.kind = header
+		if one.name, err = parseHeader(what); err == nil {
+			one.missing = []error{missing("it has no header %q", one.name)}
 		}
+		return one, err
 	case name == "json" && given:
-		p, err = newPaths(jsonPaths, what)
+		return newPaths(jsonPaths, what)
 	case name == "content" && strings.HasPrefix(what, "-"):
-		p, err = newPaths(contentWithout, what[1:])
+		return newPaths(contentWithout, what[1:])
 	case name == "content" && strings.HasPrefix(what, "+"):
-		p, err = newPaths(contentOnly, what[1:])
-	case name == "sequence" && given:
-		if p, err = newPaths(sequence, what); err == nil && len(p.paths.list) != 2 && len(p.paths.list) != 3 {
-			err = fmt.Errorf("%d paths: want %s", len(p.paths.list), kinds[sequence])
+		return newPaths(contentOnly, what[1:])
+	case name == "sequence" && given && !p.topic:
+		if one, err = newPaths(sequence, what); err == nil && len(one.paths.list) != 2 && len(one.paths.list) != 3 {
+			err = fmt.Errorf("%d paths: want %s", len(one.paths.list), kinds[sequence])
 		}
-	default:
-		return part{}, fmt.Errorf("%q is no kind of identity: want %s", text, known())
+		return one, err
 	}
-	if err != nil {
-		return part{}, fmt.Errorf("%q: %w", text, err)
-	}
-	return p, nil
+	return part{}, fmt.Errorf("no such kind: want %s", p.known())
 }
 
 // newPaths is a part of kind k that reads the paths of a list.
@@ -201,9 +213,13 @@ func missing(format string, args ...any) error {
 }
 
 // known lists the kinds.
-func known() string {
+func (p *parser) known() string {
 	words := slices.Clone(kinds[:])
 	words[content] += " (or value)"
+	if p.topic {
+		words[content] = "value"
+		words = words[line+1 : sequence]
+	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last] + ", joined by + or, as a fallback, |"
 }

@@ -63,6 +63,12 @@ func (x *Extractor) Typed(texts ...string) (all []Typed, err error) {
 	return nil, fmt.Errorf("want %s; or the whole value: %w", x.wanted(), err)
 }
 
+// IsSingle reports whether the spec has no fallback and [Extractor.Typed] wants one
+// text, such as that of one header or one field.
+func (x *Extractor) IsSingle() bool {
+	return len(x.alternatives) == 1 && len(textsOf(x.alternatives[0])) == 1
+}
+
 // wanted says which texts an operator is to type.
 func (x *Extractor) wanted() string {
 	wanted := make([]string, len(x.alternatives))

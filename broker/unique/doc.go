@@ -13,13 +13,15 @@
 // # Settings
 //
 // A topic has a window if it has hapax.identity, which says what of a record is its
-// id, in the words of package identity; "value" is the whole value. All else that
-// may be set is in [Names]. A null value has neither fields nor content.
+// id, in the words of package identity, but for those of lines and sequences; "value"
+// is the whole value. All else that may be set is in [Names]. A null value has neither
+// fields nor content.
 //
 // # Scopes
 //
 // Ids are unique in their scope: the topic, the partition, or all records that have
-// the same header or field. A record without that has no id.
+// the same header or field. A record without that has no id. A scope of several says
+// what an identity of several does: header:tenant+key in the topic.
 //
 // # Contents
 //

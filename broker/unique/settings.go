@@ -106,12 +106,9 @@ func (p *parser) wrong(name, format string, args ...any) {
 }
 
 func (p *parser) identity() *identity.Extractor {
-	x, err := identity.Parse(p.value(SettingIdentity))
-	switch {
-	case err != nil:
+	x, err := identity.ParseSetting(p.value(SettingIdentity))
+	if err != nil {
 		p.wrong(SettingIdentity, "%w", err)
-	case x.IsSequence():
-		p.wrong(SettingIdentity, "a sequence is no id for topics: name records by %s=json:PRODUCER_PATH,NUMBER_PATH", SettingIdentity)
 	}
 	return x
 }
@@ -143,9 +140,12 @@ func (p *parser) scope() Scope {
 	case value == scopePartition:
 		return Scope{partition: true}
 	case strings.HasPrefix(value, "header:") || strings.HasPrefix(value, "json:"):
-		by, err := identity.Parse(value)
-		if err != nil {
+		by, err := identity.ParseSetting(value)
+		switch {
+		case err != nil:
 			p.wrong(SettingScope, "%w", err)
+		case !by.IsSingle():
+			p.wrong(SettingScope, "want one header or one field: put others into %s, joined by +, which makes the same of it", SettingIdentity)
 		}
 		return Scope{by: by}
 	}
@@ -204,10 +204,15 @@ func (p *parser) number(name string, absent, low, high int64) int64 {
 
 // disk is 0 for no bound.
 func (p *parser) disk() int64 {
-	if p.value(SettingDisk) == strconv.Itoa(NoDisk) {
+	value := p.value(SettingDisk)
+	n, err := strconv.ParseInt(value, 10, 64)
+	switch {
+	case value == "" || err == nil && n == NoDisk:
 		return 0
+	case err != nil || n < MinDisk:
+		p.wrong(SettingDisk, "want a number of at least %d, or %d for no bound", MinDisk, NoDisk)
 	}
-	return p.number(SettingDisk, 0, MinDisk, math.MaxInt64)
+	return n
 }
 
 // either joins words by commas and an or.
