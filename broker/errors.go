@@ -11,6 +11,7 @@ import (
 type refusal struct {
 	code    code.Error
 	message string
+	setting string // that it is about, if it is about one
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -19,7 +20,20 @@ func (r *refusal) Error() string { return r.message }
 func (r *refusal) Unwrap() error { return r.code }
 
 func refuse(c code.Error, format string, args ...any) error {
-	return &refusal{c, fmt.Sprintf(format, args...)}
+	return &refusal{code: c, message: fmt.Sprintf(format, args...)}
+}
+
+// refuseSetting refuses what a setting says, which the message names.
+func refuseSetting(setting, format string, args ...any) error {
+	return &refusal{code.InvalidConfig, fmt.Sprintf(format, args...), setting}
+}
+
+// SettingOf is the name of the setting that an error is about, if it is about one.
+func SettingOf(err error) string {
+	if r, ok := errors.AsType[*refusal](err); ok {
+		return r.setting
+	}
+	return ""
 }
 
 // codeOf is what a client is told of an error. One that is nobody's refusal is the

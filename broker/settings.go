@@ -9,8 +9,6 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/hapaxmq/hapax/broker/code"
 )
 
 // effect is what comes of a setting here.
@@ -51,10 +49,10 @@ func (s *setting) check(value string) error {
 		return nil
 	}
 	if err := s.parse(value); err != nil {
-		return refuse(code.InvalidConfig, "setting %s=%s: %v", s.name, value, err)
+		return refuseSetting(s.name, "setting %s=%s: %v", s.name, value, err)
 	}
 	if s.effect == notYet {
-		return refuse(code.InvalidConfig, "setting %s=%s: only %q can be had as yet", s.name, value, s.value)
+		return refuseSetting(s.name, "setting %s=%s: only %q can be had as yet", s.name, value, s.value)
 	}
 	return nil
 }
@@ -138,7 +136,7 @@ func (c catalog) find(name string) (*setting, error) {
 	if s := c[name]; s != nil {
 		return s, nil
 	}
-	return nil, refuse(code.InvalidConfig, "setting %.80q is not known: is %s meant?", name, nearest(name, c.names()))
+	return nil, refuseSetting(name, "setting %.80q is not known: is %s meant?", name, nearest(name, c.names()))
 }
 
 // check refuses settings that are not known, and values they cannot have.

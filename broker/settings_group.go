@@ -32,11 +32,11 @@ func (s *settings) checkConsumers(before string, session, interval int64) error 
 	}{{"session.timeout.ms", session}, {"heartbeat.interval.ms", interval}} {
 		least, most := "group.consumer.min."+is.name, "group.consumer.max."+is.name
 		if low, high := s.number(least), s.number(most); is.value < low || is.value > high {
-			return refuse(code.InvalidConfig, "setting %sconsumer.%s=%d: want a number from %d to %d, which are %s and %s", before, is.name, is.value, low, high, least, most)
+			return refuseSetting(before+"consumer."+is.name, "setting %sconsumer.%s=%d: want a number from %d to %d, which are %s and %s", before, is.name, is.value, low, high, least, most)
 		}
 	}
 	if session <= interval {
-		return refuse(code.InvalidConfig, "setting %[1]s%[2]s=%[3]d: want more than %[1]s%[4]s=%[5]d", before, consumerSession, session, consumerInterval, interval)
+		return refuseSetting(before+consumerSession, "setting %[1]s%[2]s=%[3]d: want more than %[1]s%[4]s=%[5]d", before, consumerSession, session, consumerInterval, interval)
 	}
 	return nil
 }

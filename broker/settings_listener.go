@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"github.com/hapaxmq/hapax/broker/code"
 )
 
 // ofListener takes the name of a setting of one listener apart, as Kafka has it:
@@ -31,21 +29,21 @@ func (c catalog) checkNode(given Settings) error {
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		_, setting, ok := ofListener(name)
 		if of := topics[name]; of != nil && len(of.node) == 0 && c[name] == nil {
-			return refuse(code.InvalidConfig, "setting %s is one of topics: give it to a topic, as with kafka-configs.sh --entity-type topics", name)
+			return refuseSetting(name, "setting %s is one of topics: give it to a topic, as with kafka-configs.sh --entity-type topics", name)
 		}
 		if !ok {
 			continue
 		}
 		delete(node, name)
 		if !mayDiffer(setting) {
-			return refuse(code.InvalidConfig, "setting %.120q: a listener may have ssl. settings, sasl.enabled.mechanisms and connections.max.reauth.ms of its own, and no others", name)
+			return refuseSetting(name, "setting %.120q: a listener may have ssl. settings, sasl.enabled.mechanisms and connections.max.reauth.ms of its own, and no others", name)
 		}
 		s, err := c.find(setting)
 		if err == nil {
 			err = s.check(given[name])
 		}
 		if err != nil {
-			return refuse(code.InvalidConfig, "%.120s: %v", name, err)
+			return refuseSetting(name, "%.120s: %v", name, err)
 		}
 	}
 	return c.check(node)
@@ -89,7 +87,7 @@ func checkListeners(node *settings, all []Listener) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(node.given)) {
 		if listener, _, ok := ofListener(name); ok && !slices.Contains(names, listener) {
-			return refuse(code.InvalidConfig, "setting %.120s: there is no listener %.80q: there are %s", name, listener, strings.Join(names, ", "))
+			return refuseSetting(name, "setting %.120s: there is no listener %.80q: there are %s", name, listener, strings.Join(names, ", "))
 		}
 	}
 	return nil

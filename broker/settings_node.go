@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/broker/batch"
-	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/group"
 	"github.com/hapaxmq/hapax/broker/partition"
 	"github.com/hapaxmq/hapax/broker/txn"
@@ -50,7 +49,7 @@ func parseSettings(given Settings) (s settings, err error) {
 	s.maxRequest = int(s.number("socket.request.max.bytes"))
 	s.maxQueued = max(s.number(queuedBytes), 0)
 	if _, ok := given[queuedBytes]; ok && s.maxQueued > 0 && s.maxQueued < int64(s.maxRequest) {
-		return s, refuse(code.InvalidConfig, "setting %s=%d: want socket.request.max.bytes at least, %d, or -1 for no bound: the longest request would find no memory", queuedBytes, s.maxQueued, s.maxRequest)
+		return s, refuseSetting(queuedBytes, "setting %s=%d: want socket.request.max.bytes at least, %d, or -1 for no bound: the longest request would find no memory", queuedBytes, s.maxQueued, s.maxRequest)
 	}
 	s.mostOfAll = int(s.number("max.partitions"))
 	s.maxFetch = int(s.number("fetch.max.bytes"))

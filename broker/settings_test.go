@@ -106,13 +106,13 @@ func TestSettingsText(t *testing.T) {
 		}
 	}
 	s := Settings{}
-	if err := s.Read(strings.NewReader("# a node\n\nnum.partitions = 3\nlog.dirs=/tmp/x\n")); err != nil || s["num.partitions"] != "3" {
+	if at, err := s.Read(strings.NewReader("# a node\n\nnum.partitions = 3\nlog.dirs=/tmp/x\n")); err != nil || s["num.partitions"] != "3" || at["num.partitions"] != 3 || at["log.dirs"] != 4 {
 		t.Errorf("%v, %v", s, err)
 	}
 	if idle := s.Idle(); !slices.Equal(idle, []string{"log.dirs"}) {
 		t.Errorf("idle: %v", idle)
 	}
-	if err := s.Read(strings.NewReader("\nnum.partitions\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
+	if _, err := s.Read(strings.NewReader("\nnum.partitions\n")); err == nil || !strings.Contains(err.Error(), "line 2") {
 		t.Errorf("%v", err)
 	}
 }
@@ -193,7 +193,7 @@ func FuzzSettings(f *testing.F) {
 			_ = s.Check()
 			_, _ = s.Listeners()
 		}
-		_ = s.Read(strings.NewReader(text))
+		_, _ = s.Read(strings.NewReader(text))
 	})
 }
 

@@ -7,8 +7,6 @@ import (
 	"net"
 	"slices"
 	"strings"
-
-	"github.com/hapaxmq/hapax/broker/code"
 )
 
 // Set takes NAME=VALUE[,NAME=VALUE…] over. What has no "=" goes on with the value
@@ -30,9 +28,11 @@ func (s Settings) Set(text string) error {
 	return nil
 }
 
-// Read takes lines of NAME=VALUE over, as of Kafka's server.properties. Lines that
-// are empty or begin with # say nothing.
-func (s Settings) Read(r io.Reader) error {
+// Read takes lines of NAME=VALUE over, as of Kafka's server.properties, and tells in
+// which line each setting stands, counted from 1. Lines that are empty or begin with #
+// say nothing.
+func (s Settings) Read(r io.Reader) (at map[string]int, err error) {
+	at = make(map[string]int)
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -41,11 +41,11 @@ func (s Settings) Read(r io.Reader) error {
 		}
 		name, value, ok := strings.Cut(line, "=")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return fmt.Errorf("line %d: %.80q: want NAME=VALUE", n, line)
+			return nil, fmt.Errorf("line %d: %.80q: want NAME=VALUE", n, line)
 		}
-		s[name] = strings.TrimSpace(value)
+		s[name], at[name] = strings.TrimSpace(value), n
 	}
-	return lines.Err()
+	return at, lines.Err()
 }
 
 // Check reports the first setting that is not known, or whose value cannot be.
@@ -75,7 +75,7 @@ func (s Settings) Listeners() (all []Listener, err error) {
 	for _, pair := range words(s["listener.security.protocol.map"]) {
 		name, protocol, ok := strings.Cut(pair, ":")
 		if !ok {
-			return nil, refuse(code.InvalidConfig, "listener.security.protocol.map %q: want NAME:PROTOCOL", pair)
+			return nil, refuseSetting("listener.security.protocol.map", "listener.security.protocol.map %q: want NAME:PROTOCOL", pair)
 		}
 		protocols[name] = protocol
 	}
@@ -93,14 +93,14 @@ func (s Settings) Listeners() (all []Listener, err error) {
 			continue
 		}
 		if _, twice := names[name]; twice {
-			return nil, refuse(code.InvalidConfig, "listeners: two are called %s", name)
+			return nil, refuseSetting("listeners", "listeners: two are called %s", name)
 		}
 		protocol, ok := protocols[name]
 		if !ok {
 			protocol = name
 		}
 		if !Protocol(protocol).known() {
-			return nil, refuse(code.InvalidConfig, "listeners: %s speaks %s: want PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; say of another name which it is, with listener.security.protocol.map=%s:PROTOCOL", name, protocol, name)
+			return nil, refuseSetting("listeners", "listeners: %s speaks %s: want PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL; say of another name which it is, with listener.security.protocol.map=%s:PROTOCOL", name, protocol, name)
 		}
 		names[name] = len(all)
 		all = append(all, Listener{Name: name, Protocol: Protocol(protocol), Address: address})
@@ -115,17 +115,17 @@ func (s Settings) Listeners() (all []Listener, err error) {
 			continue
 		}
 		if !ok {
-			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s is none of the listeners", name)
+			return nil, refuseSetting("advertised.listeners", "advertised.listeners: %s is none of the listeners", name)
 		}
 		if host, _, _ := net.SplitHostPort(address); everywhere(host) { // it was checked
-			return nil, refuse(code.InvalidConfig, "advertised.listeners: %s: %s is all addresses: say one that clients are to come to", name, address)
+			return nil, refuseSetting("advertised.listeners", "advertised.listeners: %s: %s is all addresses: say one that clients are to come to", name, address)
 		}
 		all[i].Advertise = address
 	}
 	for _, l := range all {
 		host, _, _ := net.SplitHostPort(l.Address) // it was checked
 		if l.Advertise == "" && everywhere(host) {
-			return nil, refuse(code.InvalidConfig, "listeners: %s is on all addresses: say in advertised.listeners which one clients are to come to", l.Name)
+			return nil, refuseSetting("listeners", "listeners: %s is on all addresses: say in advertised.listeners which one clients are to come to", l.Name)
 		}
 	}
 	return all, nil
@@ -141,7 +141,7 @@ func everywhere(host string) bool {
 func endpoint(setting, entry string) (name, address string, err error) {
 	name, address, ok := strings.Cut(entry, "://")
 	if _, _, err := net.SplitHostPort(address); !ok || name == "" || err != nil {
-		return "", "", refuse(code.InvalidConfig, "%s: %q: want NAME://HOST:PORT", setting, entry)
+		return "", "", refuseSetting(setting, "%s: %q: want NAME://HOST:PORT", setting, entry)
 	}
 	return name, address, nil
 }

@@ -61,10 +61,10 @@ func (c *serveCommand) Run(w *world) error {
 	if idle := settings.Idle(); len(idle) > 0 {
 		w.stderr.say("settings that mean nothing on one node: %s", strings.Join(idle, ", "))
 	}
-	if c.Kafka != "" && settings["listeners"] != "" {
+	if c.Kafka != "" && settings.Settings["listeners"] != "" {
 		w.stderr.say("--kafka is given: the listeners of the settings are not used")
 	}
-	if settings["log.dirs"] != "" || settings["log.dir"] != "" {
+	if settings.Settings["log.dirs"] != "" || settings.Settings["log.dir"] != "" {
 		w.stderr.say("records are in --data, which is %s", c.Data)
 	}
 	for _, l := range listeners {
@@ -72,9 +72,9 @@ func (c *serveCommand) Run(w *world) error {
 			w.stderr.logger().Warn("what clients send can be read on its way, passwords too: use SASL_SSL", "listener", l.Address)
 		}
 	}
-	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings, Logger: w.stderr.logger()})
+	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings.Settings, Logger: w.stderr.logger()})
 	if err != nil {
-		return err
+		return settings.place(err)
 	}
 	if err := c.setUsers(b); err != nil {
 		return errors.Join(err, b.Close())
@@ -102,37 +102,12 @@ func reached(listeners []broker.Listener, at []string) []string {
 	return said
 }
 
-// settings are those of the file and, over them, of the flags.
-func (c *serveCommand) settings() (broker.Settings, error) {
-	settings := broker.Settings{}
-	if c.Config != "" {
-		f, err := os.Open(c.Config)
-		if err != nil {
-			return nil, fmt.Errorf("read settings: %w", err)
-		}
-		err = settings.Read(f)
-		_ = f.Close() // it was only read
-		if err != nil {
-			return nil, fmt.Errorf("read settings: %s: %w", c.Config, err)
-		}
-	}
-	for _, text := range c.Set {
-		if err := settings.Set(text); err != nil {
-			return nil, usage("--set: %w", err)
-		}
-	}
-	if err := settings.Check(); err != nil {
-		return nil, usage("%w", err)
-	}
-	return settings, nil
-}
-
 // listeners are those of --kafka or of the settings. Others than this machine are
 // let in only if they are asked who they are, or that is said.
-func (c *serveCommand) listeners(settings broker.Settings) ([]broker.Listener, error) {
+func (c *serveCommand) listeners(settings givenSettings) ([]broker.Listener, error) {
 	listeners, err := settings.Listeners()
 	if err != nil {
-		return nil, usage("%w", err)
+		return nil, usage("%w", settings.place(err))
 	}
 	if c.Kafka == "" && c.Advertise != "" && len(listeners) > 0 {
 		return nil, usage("--advertise %s is for --kafka, and the settings have listeners: say it in advertised.listeners", c.Advertise)
