@@ -208,7 +208,7 @@ func (ts *topics) make(n newTopic) (*topic, error) {
 		return nil, err
 	}
 	made := topicMade{id: newID(), name: n.name, runs: []run{{ts.next, uint32(n.partitions)}}, settings: n.settings}
-	w, err := ts.windows.begin(made.id, nil, ts.settings.rules(n.settings).window, true)
+	w, err := ts.windows.begin(made.id, made.name, nil, ts.settings.rules(n.settings).window, true)
 	if err != nil {
 		return nil, fmt.Errorf("make topic %q: %w", n.name, err)
 	}

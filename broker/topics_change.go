@@ -31,7 +31,7 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 		return nil
 	}
 	set := topicConfigured{id: t.id, settings: own}
-	w, err := ts.windows.begin(t.id, t.rules.window, ts.settings.rules(own).window, false)
+	w, err := ts.windows.begin(t.id, name, t.rules.window, ts.settings.rules(own).window, false)
 	if err != nil {
 		return fmt.Errorf("set topic %q: %w", name, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
@@ -310,13 +311,19 @@ func (ws *windows) warm(ctx context.Context) {
 		if !t.window.works() || t.window.enforced.Load() {
 			continue
 		}
-		err := newWarming(ws, t).run(ctx)
-		switch {
-		case err == nil:
-			ws.files.log.Info("the window of a topic is enforced", "topic", t.name)
-		case errors.Is(err, context.Canceled), errors.Is(err, errMoved):
-		default:
-			ws.files.log.Warn("the window of a topic is not enforced yet: it is tried again", "topic", t.name, "error", err)
-		}
+		ws.files.warmed(t, newWarming(ws, t).run(ctx))
+	}
+}
+
+// warmed tells how the warming of a topic's window ended. Nothing is wrong with one that
+// is over, or that has been opened with other settings: it goes on as what it is now.
+func (in windowFiles) warmed(t *topic, err error) {
+	switch {
+	case err == nil:
+		in.log.Info("the window of a topic is enforced", "topic", t.name)
+	case errors.Is(err, context.Canceled), errors.Is(err, errMoved),
+		errors.Is(err, errWindowOver), errors.Is(err, errWindowReopens), errors.Is(err, hapax.ErrClosed):
+	default:
+		in.log.Warn("the window of a topic is not enforced yet: it is tried again", "topic", t.name, "error", err)
 	}
 }

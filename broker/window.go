@@ -90,6 +90,12 @@ type windowFiles struct {
 	log    *slog.Logger
 }
 
+// of are the files of a topic, by whose name their ledger tells of itself.
+func (in windowFiles) of(topic string) windowFiles {
+	in.log = in.log.With("topic", topic)
+	return in
+}
+
 // open opens the ledger, which is made if there is none. Nobody else uses the window.
 func (w *window) open(in windowFiles, rules *unique.Rules) error {
 	if err := in.fs.MkdirAll(w.dir); err != nil {

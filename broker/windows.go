@@ -116,7 +116,7 @@ func (ws *windows) list() []*window {
 // begin opens a window for a topic that gets rules for one, and has none or another.
 // It is nil if there is none to be begun. Until it is entered nobody knows of it.
 // It is enforced at once if the topic is new.
-func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (*window, error) {
+func (ws *windows) begin(topic [16]byte, name string, was, rules *unique.Rules, isNew bool) (*window, error) {
 	if rules == nil || goesOn(was, rules) {
 		return nil, nil
 	}
@@ -129,7 +129,7 @@ func (ws *windows) begin(topic [16]byte, was, rules *unique.Rules, isNew bool) (
 		w.whole = ws.files.clock.now().UnixMilli()
 		w.enforced.Store(true)
 	}
-	if err := w.open(ws.files, rules); err != nil {
+	if err := w.open(ws.files.of(name), rules); err != nil {
 		return nil, errors.Join(err, ws.files.remove(w.dir))
 	}
 	return w, nil
@@ -148,9 +148,12 @@ func (ws *windows) changed(was, is *topic) error {
 	case is == nil || is.window != w:
 		return errors.Join(w.close(errWindowOver), ws.files.remove(w.dir))
 	case !sameLedger(was.rules.window, is.rules.window):
-		err := w.reopen(ws.files, is.rules.window)
+		err := w.reopen(ws.files.of(is.name), is.rules.window)
 		if err != nil {
 			w.until.Store(ws.newest())
+		}
+		if !w.enforced.Load() {
+			nudge(ws.begun) // it was in the midst of warming
 		}
 		return err
 	}
@@ -181,7 +184,7 @@ func (ws *windows) open() error {
 		if t.window == nil {
 			continue
 		}
-		if err := t.window.openAgain(ws.files, t.rules.window); err != nil {
+		if err := t.window.openAgain(ws.files.of(t.name), t.rules.window); err != nil {
 			ws.failed(t, err)
 		}
 	}
