@@ -110,7 +110,7 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 		row("gone early", "%s, for memory or disk was used up", count(w.Early))
 	}
 	if w.Refused > 0 {
-		row("refused", "%s batches, for memory or disk is used up", count(w.Refused))
+		row("refused", "%s batches, for memory or disk was used up: raise hapax.window.memory.bytes and .disk.bytes, shorten the window, or set hapax.window.full=evict", count(w.Refused))
 	}
 	row("reaches", "back to %s, %s", timeText(w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
 	row("memory", "%s", bytesText(w.Memory))
