@@ -27,6 +27,14 @@ def member_of(address, group):
     return consumer(address, group_id=group, session_timeout_ms=5000, heartbeat_interval_ms=200, max_poll_records=50)
 
 
+def join(c, topic, listener):
+    """Subscribes a member, which knows the topic's partitions before it polls. Else it joins without them, and again
+    once it knows them. kafka-python 3.0 does not come back to that second join if a poll's time is over between the
+    answers to its JoinGroup and its SyncGroup, and has no partitions for good: with Apache Kafka as well."""
+    c.subscribe([topic], listener=listener)
+    c.partitions_for_topic(topic)  # what it learns before it subscribes does not count
+
+
 def ends(records):
     """Returns what to commit once the records, of each partition in order, are handled."""
     return {TopicPartition(r.topic, r.partition): OffsetAndMetadata(r.offset + 1, "", -1) for r in records}
@@ -73,7 +81,7 @@ class Member(ConsumerRebalanceListener):
     def __init__(self, address, group, topic):
         self.consumer = member_of(address, group)
         self.handled = []  # but not committed
-        self.consumer.subscribe([topic], listener=self)
+        join(self.consumer, topic, self)
 
     def run(self):
         left = leaving()
@@ -112,7 +120,7 @@ class Transform(ConsumerRebalanceListener):
         self.consumer = member_of(address, group)
         self.producer = KafkaProducer(bootstrap_servers=address, transactional_id=identity)
         self.producer.init_transactions()
-        self.consumer.subscribe([start], listener=self)
+        join(self.consumer, start, self)
 
     def run(self):
         left = leaving()
