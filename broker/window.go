@@ -125,12 +125,17 @@ func (w *window) now(node *clock) time.Time {
 	return time.Unix(0, w.reached.Load())
 }
 
-// openAgain opens the ledger that there must be.
+// openAgain opens the ledger that there must be. The node's time, which stands, goes on
+// from the ledger's, which may have come further than the log's when it was closed.
 func (w *window) openAgain(in windowFiles, rules *unique.Rules) error {
 	if _, err := ledger.Inspect(in.fs, w.dir); err != nil {
 		return fmt.Errorf("%s, which holds the ids: restore it from a backup: %w", w.dir, err)
 	}
-	return w.open(in, rules)
+	if err := w.open(in, rules); err != nil {
+		return err
+	}
+	in.clock.stored(w.ledger.Stats().Time.UnixMilli())
+	return nil
 }
 
 // works tells whether there is a window that is open.

@@ -62,7 +62,6 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	w := ws.number(topic, s.number)
 	w.from.Store(cmp.Or(s.from, file))
 	w.since, w.whole = s.since, s.whole
-	ws.files.clock.stored(s.whole) // at which the ledger was made
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
 	w.late.Store(true)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/internal/vfs"
+	"github.com/hapaxmq/hapax/ledger"
 )
 
 // timedNode is a node whose clock is set, on a disk of its own.
@@ -153,5 +154,39 @@ func TestTimeGoesOnFromBeginOfWindow(t *testing.T) {
 	}
 	if u := n.broker.topics.named("late").window.count.unique.Load(); u != 2 {
 		t.Errorf("%d new, want 2: the id had left", u)
+	}
+}
+
+// A large window's ledger is closed with an image of its table, and with the time by
+// then, to which nothing was appended: the node's time goes on from there, though the
+// machine's clock is set back. Else what comes would stay for longer by the step.
+func TestTimeGoesOnFromCloseOfWindow(t *testing.T) {
+	n := startTimed(t, "drop", "drop", "first")
+	n.sendAll(n.client(), message("orders", 1))
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	dir := n.broker.topics.named("orders").window.dir
+	is, err := ledger.Inspect(n.disk, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large, err := ledger.Open(dir, ledger.Options{
+		Window: is.Window, Identity: is.Identity, Scope: is.Scope, Digests: is.Digests, Details: true, FS: n.disk, QuickStart: 1,
+		Follows: func() error { return nil }, Clock: func() time.Time { return time.UnixMilli(n.wall.Load() + 5_000) },
+	})
+	if err == nil {
+		err = large.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	n.sendAll(n.client(), message("orders", 1), message("orders", 2))
+	n.wall.Add(8_500)
+	n.sendAll(n.client(), message("orders", 1), message("orders", 2))
+	count := &n.broker.topics.named("orders").window.count
+	if u, d := count.unique.Load(), count.duplicates.Load(); u != 3 || d != 1 {
+		t.Errorf("%d new, %d duplicates, want 3 and 1", u, d)
 	}
 }

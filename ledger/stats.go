@@ -26,6 +26,10 @@ type Stats struct {
 	// width of a generation. Zero: none is remembered.
 	Since time.Time
 
+	// Time is the latest that the ledger has come to. It is opened with it, and so has to
+	// be whoever gives it the time.
+	Time time.Time
+
 	Failed error // why the ledger refuses all work until it is opened again
 
 	// Ages counts duplicates by the age of their first copy, to the width of a
@@ -89,7 +93,8 @@ func (l *Ledger) Stats() Stats {
 		Conflicts: l.stats.conflicts.Load(), Late: l.stats.late.Load(), Stale: l.stats.stale.Load(),
 		Live: l.hot.live.Load() + l.cold.live, LiveCold: l.cold.live, EvictedLive: l.evictions.total,
 		Claims: int64(l.claims.Len()), Memory: l.hot.table.Bytes() + l.cold.memory(),
-		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count, l.o.Window.EventTime), Failed: l.failed,
+		Since: whole(l.gens, l.hot.recency != nil && int64(l.hot.recency.Len()) >= l.o.Window.Count, l.o.Window.EventTime), Time: time.Unix(0, l.gens.Watermark()),
+		Failed: l.failed,
 	}
 	for i := range s.Ages {
 		s.Ages[i] = l.stats.ages[i].Load()
