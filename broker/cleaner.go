@@ -133,11 +133,15 @@ func patienceFor(small int) int {
 }
 
 // spanOf is how far apart the times of a topic's records may be that are moved
-// together, ms: from then on the newest alone tells how old they are.
+// together, ms: from then on the newest alone tells how old they are, and so they go,
+// or are compacted, that much later.
 func spanOf(t *topic) int64 {
 	span := time.Hour.Milliseconds()
 	if keep := t.rules.retentionMs; t.rules.expire && keep >= 0 {
 		span = max(span, keep/16)
+	}
+	if t.rules.compact {
+		span = min(span, t.rules.compaction.mostLag/16)
 	}
 	return span
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -31,6 +32,35 @@ func TestCompactionOfWhatWasMoved(t *testing.T) {
 	n.clean()
 	if keys, records := n.table(ctx, "prices", kgo.ReadUncommitted()); records != 2 || keys["a"] != "2" {
 		t.Errorf("%d records, want 2: %v", records, keys)
+	}
+}
+
+// What is regrouped before it is compacted is compacted when max.compaction.lag.ms says
+// so, and not when that has passed for the youngest beside it too.
+func TestCompactionLagOfWhatWasRegrouped(t *testing.T) {
+	clock := newHandClock()
+	n, ctx := startWith(t, func(o *Options) { o.Clock = clock.now }), testContext(t)
+	n.compacted(ctx, "prices", "compact")
+	n.alter("prices", map[string]string{"min.cleanable.dirty.ratio": "1", "segment.bytes": "1073741824", "max.compaction.lag.ms": "600000"})
+	c := n.client()
+	for range 2 {
+		for range 40 {
+			if err := c.ProduceSync(ctx, &kgo.Record{Topic: "prices", Key: []byte("a"), Value: []byte("1"), Timestamp: clock.now()}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		clock.pass(4 * time.Minute)
+	}
+	n.restart()
+	n.clean()
+	counts := &n.broker.cleaner.counts
+	if counts.regrouped.Load() == 0 || counts.passes.Load() > 0 {
+		t.Fatalf("%d bytes were regrouped, and %d times something compacted", counts.regrouped.Load(), counts.passes.Load())
+	}
+	clock.pass(121 * time.Second)
+	n.clean()
+	if counts.dropped.Load() != 39 {
+		t.Errorf("%d records were dropped, want 39 of those that are ten minutes old", counts.dropped.Load())
 	}
 }
 
