@@ -188,10 +188,8 @@ func checkSettings(ts *topics, name string, own map[string]string) error {
 		return err
 	}
 	if window != nil {
-		for _, route := range window.Routes() {
-			if err := checkRoute(ts, name, route); err != nil {
-				return err
-			}
+		if err := checkRoutes(ts, name, window); err != nil {
+			return err
 		}
 	}
 	var keepsLess string
@@ -208,6 +206,23 @@ func checkSettings(ts *topics, name string, own map[string]string) error {
 	for _, from := range ts.name {
 		if from.rules.window != nil && slices.Contains(from.rules.window.Routes(), name) {
 			return refuse(code.InvalidConfig, "topic %q takes what topic %q does not keep, and so has to keep all of it: it cannot have %s", name, from.name, keepsLess)
+		}
+	}
+	return nil
+}
+
+// checkRoutes refuses topics that cannot take what a topic is not to keep from now on.
+// Where it goes by now may be gone: other settings change all the same.
+func checkRoutes(ts *topics, name string, window *unique.Rules) error {
+	var was unique.Rules
+	if t := ts.named(name); t != nil && t.rules.window != nil {
+		was = *t.rules.window
+	}
+	for _, p := range [][2]unique.Policy{{was.Duplicates, window.Duplicates}, {was.Conflicts, window.Conflicts}} {
+		if is := p[1]; is.Fate == unique.Route && is != p[0] {
+			if err := checkRoute(ts, name, is.Topic); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

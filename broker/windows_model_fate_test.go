@@ -95,8 +95,8 @@ func (m *modelled) vanish() {
 // rebound makes the window longer or shorter.
 func (m *modelled) rebound() {
 	m.Helper()
-	if m.keeps.Kind == hapax.Tumbling || m.fates.has("topic:"+m.gone) {
-		return // it would be another one, or is not to be had
+	if m.keeps.Kind == hapax.Tumbling {
+		return // it would be another one
 	}
 	if m.keeps.Time > 0 {
 		m.keeps.Time = time.Duration(4_000+m.r.Int63n(9_000)) * time.Millisecond

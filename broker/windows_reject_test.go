@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/hapaxmq/hapax/broker/batch"
@@ -74,13 +77,18 @@ func TestRejectNamesRecords(t *testing.T) {
 }
 
 // Copies that have nowhere to go are refused, and nothing of their batch is appended.
-// Others pass.
+// Others pass, and other settings change.
 func TestTopicOfCopiesIsGone(t *testing.T) {
 	n, ctx := start(t), testContext(t)
 	n.makeTopic("copies", 1, nil)
 	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000", "hapax.duplicates": "topic:copies"})
 	if _, err := n.admin().DeleteTopic(ctx, "copies"); err != nil {
 		t.Fatal(err)
+	}
+	n.alter("orders", map[string]string{"retention.ms": "1000000", "hapax.window.ms": "7200000"})
+	anew := kadm.AlterConfig{Op: kadm.SetConfig, Name: "hapax.conflicts", Value: kmsg.StringPtr("topic:copies")}
+	if done, err := n.admin().AlterTopicConfigs(ctx, []kadm.AlterConfig{anew}, "orders"); err != nil || !errors.Is(done[0].Err, kerr.InvalidConfig) {
+		t.Errorf("conflicts are to go there too: %v, %v", err, done[0].Err)
 	}
 	w := n.wire()
 	send := func(ids ...int) kmsg.ProduceResponseTopicPartition {
