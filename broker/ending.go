@@ -37,8 +37,6 @@ type claim struct {
 	parts []claimed
 	step  *ledger.Step
 
-	failed bool // the window has: it takes the ids from the log when the node is started again
-
 	own    firsts // the transaction's ids
 	others firsts // of them, those that the window had before, and that matter
 }
@@ -122,17 +120,11 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 			continue
 		}
 		e.claims = append(e.claims, c)
-		if c.failed {
-			continue
-		}
 		if err := c.find(&e.ws.pending, e.producer, now); err != nil {
 			return err
 		}
 	}
 	for _, c := range e.claims {
-		if c.failed {
-			continue
-		}
 		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err != nil {
 			return err
 		}
@@ -144,15 +136,11 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 // others have to what is behind the markers.
 func (e *ending) admit(at partition.Turn) (err error) {
 	for _, c := range e.claims {
-		if !c.failed {
-			if err = c.step.Admit(); err == nil {
-				c.settle()
-			}
-		}
-		if err == nil {
+		if err = c.step.Admit(); err == nil {
+			c.settle()
 			err = e.log(c)
 		}
-		if err == nil && !c.failed {
+		if err == nil {
 			err = e.without(c, at)
 		}
 		if err != nil {
@@ -163,7 +151,8 @@ func (e *ending) admit(at partition.Turn) (err error) {
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window
-// or all of its partitions are over, and an error if it is about to be open again.
+// or all of its partitions are over, and an error if it has failed, or is about to be
+// open again.
 func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*claim, error) {
 	c := &claim{}
 	for _, p := range in {
@@ -188,12 +177,10 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*
 	case errors.Is(c.w.err, errWindowOver):
 		c.w.mu.Unlock()
 		return nil, nil
-	case c.w.err != nil && (!c.rules.Shadow || slices.ContainsFunc(c.parts, func(p claimed) bool { return p.lacks })):
+	case c.w.err != nil:
 		err := c.w.err
 		c.w.mu.Unlock()
 		return nil, refuse(code.CoordinatorLoadInProgress, "what of the transaction is there already is not known: abort it, or try again when the window is mended: %v", err)
-	case c.w.err != nil:
-		c.failed = true
 	}
 	return c, nil
 }
@@ -226,9 +213,7 @@ func (e *ending) log(c *claim) error {
 			if _, err := e.ws.topics.log.Append(partition.FrameIDs, head, appendIDs(nil, some)); err != nil {
 				return err
 			}
-			if e.frames++; c.failed {
-				c.w.until.Store(e.ws.newest())
-			}
+			e.frames++
 		}
 	}
 	return nil

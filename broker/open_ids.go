@@ -42,7 +42,6 @@ type openPart struct {
 	w     *window
 	index int32 // of the partition
 	ids   []openID
-	lacks bool // some of them, for the window cannot be opened
 }
 
 // openID is the id of a record.

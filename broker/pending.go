@@ -40,7 +40,6 @@ func lackPending(open *openIDs, t *topic) {
 		for _, from := range p.Producers() {
 			if from.FirstOffset != batch.None {
 				open.add(from.ID, p.Number(), t.window, int32(index), nil)
-				open.of[from.ID].parts[p.Number()].lacks = true
 			}
 		}
 	}
