@@ -22,7 +22,7 @@ type windowed struct {
 	ids        stream.Stream
 	live       int  // messages that the window has before the first turn
 	grows      bool // their ids stay, and those of the turns come to them; else as many leave as come
-	records    int // a turn
+	records    int  // a turn
 	rate       float64
 	added      *report.Bound // for the broker's CPU
 }
