@@ -38,6 +38,7 @@ type Request struct {
 // Claim is a ledger's answer to a [Request], and a reservation if Fresh.
 type Claim struct {
 	Fingerprint Fingerprint
+	Key         [32]byte // the same, of a ledger whose users share no secret; else zero
 	Digest      Digest
 	Verdict     Verdict
 	Token       uint64    // fencing token: rises with every claim of an identity
