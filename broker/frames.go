@@ -31,7 +31,7 @@ import (
 //	37 enforced      16 id · window, as it is from now on
 //
 // A window is v its number, and 0 for none; else v the first file of the log that has what the window may not have, 0 for
-// this one · 1 is it enforced? · v the time from which on it has had all ids, Unix ms · v partitions · partitions × v the offset from which on it is.
+// this one · v the last one, if the window has failed, else 0 · 1 is it enforced? · v the time from which on it has had all ids, Unix ms · v partitions · partitions × v the offset from which on it is.
 //
 // Kinds 4, 5 and 8 are package partition's, for snapshots; so are 18 to 20, by which
 // records are let go and moved, 36, of the ids of transactions that end, and 38, a

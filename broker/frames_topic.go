@@ -68,6 +68,7 @@ type topicConfigured struct {
 type windowState struct {
 	number   uint64  // never given twice
 	from     uint64  // the first file of the log that has what the window may not have, 0 for the frame's own
+	until    uint64  // once it has failed: the last one; else 0
 	enforced bool    // else it is warming
 	whole    int64   // of one that is: the time from which on it has had all ids, Unix ms
 	since    []int64 // by partition: the offset from which on it is enforced; what is not there, from 0
@@ -79,6 +80,7 @@ func (s *windowState) append(b []byte) []byte {
 		return b
 	}
 	b = binary.AppendUvarint(b, s.from)
+	b = binary.AppendUvarint(b, s.until)
 	b = append(b, 0)
 	if s.enforced {
 		b[len(b)-1] = 1
@@ -96,7 +98,7 @@ func (r *reader) windowState() (s windowState) {
 	if s.number = r.uvarint(most); s.number == 0 {
 		return s
 	}
-	s.from = r.uvarint(most)
+	s.from, s.until = r.uvarint(most), r.uvarint(most)
 	if b := r.bytes(1); b != nil {
 		s.enforced = b[0] != 0
 	}
@@ -107,7 +109,7 @@ func (r *reader) windowState() (s windowState) {
 	return s
 }
 
-// windowEnforced says that a topic's window is enforced from now on.
+// windowEnforced says that a topic's window is enforced from now on, or goes on.
 type windowEnforced struct {
 	id     [16]byte
 	window windowState

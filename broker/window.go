@@ -52,7 +52,7 @@ type window struct {
 
 	durable atomic.Int64  // steps that the ledger has on disk
 	from    atomic.Uint64 // the first file of the node's log that has others
-	until   atomic.Uint64 // once the window has failed: the last one
+	until   atomic.Uint64 // once the window has failed: the last one; else 0
 }
 
 // windowCounters count records since the node was started.
@@ -270,7 +270,7 @@ func (w *window) state() (s windowState) {
 	}
 	s = windowState{number: w.number, enforced: w.enforced.Load(), whole: w.whole, since: w.since}
 	if s.enforced && w.behind() {
-		s.from = w.from.Load()
+		s.from, s.until = w.from.Load(), w.until.Load()
 	}
 	return s
 }

@@ -61,6 +61,7 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	}
 	w := ws.number(topic, s.number)
 	w.from.Store(cmp.Or(s.from, file))
+	w.until.Store(s.until)
 	w.since, w.whole = s.since, s.whole
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
@@ -69,7 +70,7 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	return w
 }
 
-// replayEnforced takes over that a window is enforced.
+// replayEnforced takes over that a window is enforced, or goes on.
 func (ws *windows) replayEnforced(f wal.Frame) error {
 	e, err := readWindowEnforced(f.Payload)
 	if err != nil {
@@ -78,7 +79,8 @@ func (ws *windows) replayEnforced(f wal.Frame) error {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if w := ws.of[e.id]; w != nil && w.number == e.window.number {
-		w.from.Store(f.File)
+		w.from.Store(cmp.Or(e.window.from, f.File))
+		w.until.Store(e.window.until)
 		w.since, w.whole = e.window.since, e.window.whole
 		w.enforced.Store(true)
 	}
@@ -201,7 +203,11 @@ func (ws *windows) open() error {
 		}
 	}
 	for _, w := range ws.list() {
-		w.late.Store(false)
+		if w.late.Store(false); w.enforces() && w.until.Load() > 0 {
+			if err := mended(ws, w); err != nil {
+				return err
+			}
+		}
 	}
 	return ws.sweep()
 }

@@ -10,7 +10,7 @@ import (
 func (ws *windows) failed(t *topic, err error) {
 	w := t.window
 	_ = w.close(refuse(code.KafkaStorageError, "the window of topic %q has failed: %v", t.name, err))
-	w.until.Store(ws.newest())
+	w.until.CompareAndSwap(0, ws.newest()) // it may have failed before the node was started
 	ws.files.log.Error("the window of a topic has failed: the topic takes nothing until that is mended and the node is started again, or until "+
 		unique.SettingIdentity+" is taken from it and set anew; till then files of the log stay that the window has yet to read",
 		"topic", t.name, "dir", w.dir, "log bytes", keptFor(ws, w), "error", err)
@@ -18,8 +18,7 @@ func (ws *windows) failed(t *topic, err error) {
 
 // keeps are the files of the node's log, from one up to another, that have what the
 // window may not have on disk. Behind the one in which a window has failed there is
-// nothing for it, but for the ends of transactions that were open then: so it keeps
-// what there was, and no more.
+// nothing for it.
 func (w *window) keeps(newest uint64) (from, to uint64, ok bool) {
 	if !w.behind() || !w.enforced.Load() {
 		return 0, 0, false
@@ -28,6 +27,17 @@ func (w *window) keeps(newest uint64) (from, to uint64, ok bool) {
 		newest = until
 	}
 	return w.from.Load(), newest, true
+}
+
+// mended tells the log of a window that had failed, and is open now, and where the log
+// is, that it may take more from here on.
+func mended(ws *windows, w *window) error {
+	ws.topics.log.Begin()
+	defer ws.topics.log.End()
+	w.until.Store(0)
+	goesOn := windowEnforced{id: w.topic, window: w.state()}
+	_, err := ws.topics.log.Append(frameEnforced, goesOn.encode())
+	return err
 }
 
 // needed adds the log's files that windows still have to take something from.

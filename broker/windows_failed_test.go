@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"path/filepath"
@@ -32,9 +33,25 @@ func moveFiles(t *testing.T, disk vfs.FS, from, to string) {
 	}
 }
 
+// passThrough has records come to a topic that keeps none, so that the log goes on in
+// other files.
+func (n *node) passThrough(ctx context.Context, topic string) {
+	n.Helper()
+	c := n.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
+	for range 6 {
+		err := c.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: make([]byte, 40_000)}).FirstErr()
+		if err == nil {
+			err = n.broker.retention.once()
+		}
+		if err != nil {
+			n.Fatal(err)
+		}
+	}
+}
+
 // A window that cannot be opened keeps those files of the log that it has yet to read,
-// however much comes to other topics, and says so. With its directory back it reads what
-// it lacks.
+// however much comes to other topics and however often the node is started, and says so.
+// With its directory back it reads what it lacks.
 func TestFailedWindowKeepsItsLog(t *testing.T) {
 	disk := vfs.NewMem()
 	n := startWith(t, func(o *Options) {
@@ -54,24 +71,16 @@ func TestFailedWindowKeepsItsLog(t *testing.T) {
 	moveFiles(t, disk, dir, "/aside")
 	n.start()
 	kept := func() int64 { return getJSON[[]TopicView](n, "/api/v1/topics")[0].Window.Log }
-	others := func() {
-		c := n.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
-		for range 6 {
-			if err := c.ProduceSync(ctx, &kgo.Record{Topic: "others", Value: make([]byte, 40_000)}).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
-			if err := n.broker.retention.once(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	others()
+	n.passThrough(ctx, "others")
 	open.reconnect(n)
 	open.want(code.CoordinatorLoadInProgress, int16(open.end(true))) // its ids would be forgotten
 	most := kept()
-	others()
-	if got := kept(); got != most || got == 0 {
-		t.Errorf("%d bytes of the log are kept for the window, and %d before more came to another topic", got, most)
+	for range 3 {
+		n.passThrough(ctx, "others")
+		if got := kept(); got != most || got == 0 {
+			t.Errorf("%d bytes of the log are kept for the window, and %d before more came to another topic", got, most)
+		}
+		n.restart()
 	}
 	if live := n.broker.needed(); live[n.broker.wal.Newest()-1] != 0 {
 		t.Errorf("files of the log are kept that have nothing for the window")
@@ -95,6 +104,15 @@ func TestFailedWindowKeepsItsLog(t *testing.T) {
 	n.produceSome(ctx, n.client(), 0, 1001)
 	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 1 { // the transaction's
 		t.Errorf("%d of 1001 ids were forgotten", got-1)
+	}
+	n.produceSome(ctx, n.client(), 2000, 2100)
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	moveFiles(t, disk, dir, "/aside")
+	n.start() // it fails again, and may lack what has come since
+	if live := n.broker.needed(); live[n.broker.wal.Newest()] == 0 {
+		t.Error("what came after it was mended would go")
 	}
 }
 
