@@ -36,7 +36,7 @@ type WindowView struct {
 	Reach float64   `json:"reach_seconds"`
 
 	Records WindowRecords `json:"records"`
-	Ages    []WindowAge   `json:"ages"`         // of duplicates, the youngest first; those that there are
+	Ages    []WindowAge   `json:"ages"`         // of duplicates, the youngest first
 	Slack   int64         `json:"age_slack_ms"` // ages are at most this much too large; 0: nobody knows by how much
 
 	Live    int64 `json:"live_ids"`
@@ -56,12 +56,12 @@ type WindowRecords struct {
 	Missing    int64 `json:"missing"`   // no id
 }
 
-// WindowAge counts duplicates whose first copy came at least From and less than Below
-// milliseconds before: those too that were found while what was there was read, to
-// warm the window or after a crash.
+// WindowAge counts duplicates whose first copy came more than Above milliseconds before,
+// and up to UpTo: those too that were found while what was there was read, to warm the
+// window or after a crash.
 type WindowAge struct {
-	From       int64 `json:"from_ms"`
-	Below      int64 `json:"below_ms"`
+	Above      int64 `json:"above_ms"`
+	UpTo       int64 `json:"up_to_ms,omitempty"` // 0: any age
 	Duplicates int64 `json:"duplicates"`
 }
 
@@ -81,7 +81,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	view := WindowView{
 		Identity: t.settings[unique.SettingIdentity], Scope: r.Scope.String(), Window: r.Window.String(),
 		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforced",
-		Ages: []WindowAge{}, Records: WindowRecords{
+		Records: WindowRecords{
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
 		},
@@ -117,12 +117,17 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 		view.State = "warming"
 	}
 	view.Reach = max(now.Sub(view.Since), 0).Seconds()
-	for i, n := range s.Ages {
-		if n > 0 {
-			view.Ages = append(view.Ages, WindowAge{From: 1 << i &^ 1, Below: 2 << i, Duplicates: n})
-		}
-	}
+	view.Ages = agesOf(&s)
 	return view
+}
+
+func agesOf(s *ledger.Stats) (all []WindowAge) {
+	above := int64(0)
+	for i, bound := range ledger.AgeBounds() {
+		all = append(all, WindowAge{Above: above, UpTo: bound.Milliseconds(), Duplicates: s.Ages[i]})
+		above = bound.Milliseconds()
+	}
+	return append(all, WindowAge{Above: above, Duplicates: s.Ages[len(all)]})
 }
 
 // sliceOf is what a window's ids are told apart by in time: see window.Generations.

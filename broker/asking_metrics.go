@@ -59,31 +59,19 @@ func writeWindows(e *exposition, topics []TopicView) {
 	}
 }
 
-// Buckets of the ages of duplicates end at 4 ms, and at four times as much each, up
-// to 50 days.
-const (
-	firstAge = 4
-	lastAge  = 1 << 32
-)
-
 // writeAges writes a histogram of the ages of duplicates, whose sum nobody knows.
 func writeAges(e *exposition, topic string, ages []WindowAge) {
 	const name = "hapax_window_duplicate_age_seconds"
 	e.begin("histogram", name, "Ages of duplicates: how long before them their first copy came, or up to 1/128 of hapax.window.ms more (1/64 beside another bound, and all of it where the window is tumbling).")
-	for below := int64(firstAge); below <= lastAge; below *= 4 {
-		n := int64(0)
-		for _, a := range ages {
-			if a.Below <= below {
-				n += a.Duplicates
-			}
-		}
-		e.value(name+"_bucket"+labels("topic", topic, "le", strconv.FormatFloat(float64(below)/1000, 'f', -1, 64)), float64(n))
-	}
 	all := int64(0)
 	for _, a := range ages {
 		all += a.Duplicates
+		le := "+Inf"
+		if a.UpTo > 0 {
+			le = strconv.FormatFloat(float64(a.UpTo)/1000, 'f', -1, 64)
+		}
+		e.value(name+"_bucket"+labels("topic", topic, "le", le), float64(all))
 	}
-	e.value(name+"_bucket"+labels("topic", topic, "le", "+Inf"), float64(all))
 	e.value(name+"_count"+labels("topic", topic), float64(all))
 }
 

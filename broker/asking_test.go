@@ -232,15 +232,11 @@ func TestViewWindows(t *testing.T) {
 		w.Live != 3 || w.Cold != 0 || w.Early != 0 || w.Memory <= 0 || w.Disk <= 0 || w.Reach != 1800 {
 		t.Errorf("%+v", w)
 	}
-	young, old := int64(0), int64(0)
-	for _, a := range w.Ages {
-		if a.Below <= 60_000 {
-			young += a.Duplicates
-		} else if a.From <= 1_800_000 && a.Below > 1_800_000 {
-			old += a.Duplicates
-		}
-	}
-	if young != 2 || old != 1 {
+	const second, minute, hour, day = 1000, 60_000, 3_600_000, 86_400_000
+	if want := []WindowAge{
+		{0, second, 0}, {second, 10 * second, 0}, {10 * second, minute, 2}, {minute, 5 * minute, 0}, {5 * minute, 15 * minute, 0},
+		{15 * minute, hour, 1}, {hour, 6 * hour, 0}, {6 * hour, day, 0}, {day, 7 * day, 0}, {7 * day, 30 * day, 0}, {30 * day, 0, 0},
+	}; !slices.Equal(w.Ages, want) {
 		t.Errorf("ages: %+v", w.Ages)
 	}
 	n.broker.topics.named("orders").window.count.refused.Store(2)
@@ -253,7 +249,8 @@ func TestViewWindows(t *testing.T) {
 		`hapax_window_ids{topic="orders"} 3`, `hapax_window_cold_ids{topic="orders"} 0`, `hapax_window_ids_forgotten_early_total{topic="orders"} 0`,
 		`hapax_window_reach_seconds{topic="orders"} 1800`, `hapax_window_failed{topic="orders"} 0`,
 		"# TYPE hapax_window_duplicate_age_seconds histogram",
-		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="65.536"} 2`, `hapax_window_duplicate_age_seconds_bucket{topic="orders",le="4194.304"} 3`,
+		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="1"} 0`, `hapax_window_duplicate_age_seconds_bucket{topic="orders",le="900"} 2`,
+		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="3600"} 3`, `hapax_window_duplicate_age_seconds_bucket{topic="orders",le="2592000"} 3`,
 		`hapax_window_duplicate_age_seconds_bucket{topic="orders",le="+Inf"} 3`, `hapax_window_duplicate_age_seconds_count{topic="orders"} 3`,
 	} {
 		if !strings.Contains(metrics, line+"\n") {

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"math"
-	"math/bits"
 	"sync/atomic"
 	"time"
 
@@ -33,9 +32,27 @@ type Stats struct {
 	Failed error // why the ledger refuses all work until it is opened again
 
 	// Ages counts duplicates by the age of their first copy, to the width of a
-	// generation: Ages[i] those of [2^i, 2^(i+1)) milliseconds, Ages[0] also
-	// the younger ones, the last also the older ones.
-	Ages [40]int64
+	// generation: Ages[i] those up to AgeBounds()[i] that are no younger ones', the
+	// last those that are older than all.
+	Ages [len(ageBounds) + 1]int64
+}
+
+// ageBounds are round, as the times are by which windows are set.
+var ageBounds = [...]time.Duration{
+	time.Second, 10 * time.Second, time.Minute, 5 * time.Minute, 15 * time.Minute,
+	time.Hour, 6 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour, 30 * 24 * time.Hour,
+}
+
+// AgeBounds are the ages that [Stats].Ages tells apart.
+func AgeBounds() [len(ageBounds)]time.Duration { return ageBounds }
+
+// AgeBucket is where [Stats].Ages counts an age.
+func AgeBucket(age time.Duration) int {
+	i := 0
+	for i < len(ageBounds) && age > ageBounds[i] {
+		i++
+	}
+	return i
 }
 
 // counter is a number under the ledger's mu.
@@ -48,14 +65,13 @@ type stats struct {
 	fresh, duplicates                             counter
 	redelivered, inFlight, conflicts, late, stale atomic.Int64
 
-	ages [40]atomic.Int64
+	ages [len(ageBounds) + 1]atomic.Int64
 }
 
 func (s *stats) age(ns int64) { s.countAge(ns, 1) }
 
 func (s *stats) countAge(ns, n int64) {
-	bucket := bits.Len64(uint64(max(ns/int64(time.Millisecond), 1))) - 1
-	s.ages[min(bucket, len(s.ages)-1)].Add(n)
+	s.ages[AgeBucket(time.Duration(ns))].Add(n)
 }
 
 // countAges counts what the stripes have had of duplicates by their age at a time. It

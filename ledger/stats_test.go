@@ -33,7 +33,7 @@ func TestAgesAfterAPause(t *testing.T) {
 	admit(t, l, batch(l, 0, 1))
 	young, old := int64(0), int64(0)
 	for i, n := range l.Stats().Ages {
-		if i < 16 { // 65 s
+		if i <= AgeBucket(time.Minute) {
 			young += n
 		} else {
 			old += n

@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/ledger"
@@ -110,13 +111,6 @@ func (d *diary) judgeNew(e ledger.Entry) hapax.Verdict {
 		d.order++
 		n.order, n.size, n.time = d.order, d.size, max(n.time, d.time(e))
 	}
-	d.stats.Ages[bucket(d.latest-n.time)]++
+	d.stats.Ages[ledger.AgeBucket(time.Duration(d.latest-n.time))]++
 	return hapax.Duplicate
-}
-
-func bucket(age int64) (i int) {
-	for ms := age / 1e6; ms > 1 && i < 39; ms /= 2 {
-		i++
-	}
-	return i
 }

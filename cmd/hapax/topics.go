@@ -149,42 +149,51 @@ func share(n int64, w *broker.WindowView, fate string) string {
 // barLength is that of the longest bar.
 const barLength = 40
 
-// agesText draws the ages of duplicates, each bar up to four times the one before.
+// agesText draws the ages of duplicates, from the youngest to the oldest that there
+// are, with how many of all are no older.
 func agesText(b *strings.Builder, w *broker.WindowView) {
-	ages := w.Ages
+	ages, all, most := w.Ages, int64(0), int64(0)
+	for len(ages) > 0 && ages[0].Duplicates == 0 {
+		ages = ages[1:]
+	}
+	for len(ages) > 0 && ages[len(ages)-1].Duplicates == 0 {
+		ages = ages[:len(ages)-1]
+	}
 	if len(ages) == 0 {
 		return
 	}
-	type bar struct{ from, below, n int64 }
-	var bars []bar
-	most := int64(0)
-	for from, below := int64(0), int64(4); from < ages[len(ages)-1].Below; from, below = below, 4*below {
-		n := int64(0)
-		for _, a := range ages {
-			if a.From >= from && a.From < below {
-				n += a.Duplicates
-			}
-		}
-		if n > 0 || len(bars) > 0 {
-			bars = append(bars, bar{from, below, n})
-			most = max(most, n)
-		}
+	for _, a := range ages {
+		all += a.Duplicates
+		most = max(most, a.Duplicates)
 	}
-	b.WriteString("  duplicates by age")
+	b.WriteString("  duplicates by age, and how many are no older")
 	if w.Slack > 0 {
-		fmt.Fprintf(b, ", which is up to %s too large", spanText(time.Duration(w.Slack)*time.Millisecond))
+		fmt.Fprintf(b, "; ages are up to %s too large", spanText(time.Duration(w.Slack)*time.Millisecond))
 	}
 	b.WriteByte('\n')
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	for _, bar := range bars {
-		_, _ = fmt.Fprintf(table, "    %s to %s\t%s", // into memory
-			spanText(time.Duration(bar.from)*time.Millisecond), spanText(time.Duration(bar.below)*time.Millisecond), count(bar.n))
-		if bar.n > 0 {
-			_, _ = fmt.Fprintf(table, "\t%s", strings.Repeat("█", int((bar.n*barLength+most-1)/most)))
+	younger := int64(0)
+	for _, a := range ages {
+		younger += a.Duplicates
+		_, _ = fmt.Fprintf(table, "    %s\t%s\t%.3g %%", ageText(a), count(a.Duplicates), 100*float64(younger)/float64(all)) // into memory
+		if a.Duplicates > 0 {
+			_, _ = fmt.Fprintf(table, "\t%s", strings.Repeat("█", int((a.Duplicates*barLength+most-1)/most)))
 		}
 		_, _ = fmt.Fprintln(table)
 	}
 	_ = table.Flush() // into memory
+}
+
+// ageText is between which ages duplicates are.
+func ageText(a broker.WindowAge) string {
+	above, upTo := spanText(time.Duration(a.Above)*time.Millisecond), spanText(time.Duration(a.UpTo)*time.Millisecond)
+	switch {
+	case a.UpTo == 0:
+		return "above " + above
+	case a.Above == 0:
+		return "up to " + upTo
+	}
+	return above + " to " + upTo
 }
 
 // spanText is a length of time to two digits or so.

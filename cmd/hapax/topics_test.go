@@ -33,10 +33,10 @@ func TestTopics(t *testing.T) {
   reaches     back to 2026-03-01T12:00:00Z, 1.5h
   memory      … B
   disk        … B
-  duplicates by age, which is up to 11m too large
-    4.4m to 17m   1  ████████████████████
-    17m to 1.2h   0
-    1.2h to 4.7h  2  ████████████████████████████████████████
+  duplicates by age, and how many are no older; ages are up to 11m too large
+    5m to 15m  1  33.3 %  ████████████████████
+    15m to 1h  0  33.3 %
+    1h to 6h   2  100 %  ████████████████████████████████████████
 `
 	const counted = "\nRecords are counted since the node was started.\n"
 	a.want(0, orders+"\n"+plain+counted, "topics")
@@ -57,6 +57,11 @@ func TestSpanText(t *testing.T) {
 	} {
 		if got := spanText(d); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+	for age, want := range map[broker.WindowAge]string{{UpTo: 1000}: "up to 1s", {Above: 300_000, UpTo: 900_000}: "5m to 15m", {Above: 2_592_000_000}: "above 30d"} {
+		if got := ageText(age); got != want {
+			t.Errorf("%+v: %s, want %s", age, got, want)
 		}
 	}
 	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"}), stateText(&broker.WindowView{State: "warming"})}
