@@ -38,7 +38,7 @@ func moveFiles(t *testing.T, disk vfs.FS, from, to string) {
 func (n *node) passThrough(ctx context.Context, topic string) {
 	n.Helper()
 	c := n.client(kgo.ProducerBatchCompression(kgo.NoCompression()))
-	for range 6 {
+	for from := n.broker.wal.Newest(); n.broker.wal.Newest() < from+3; { // which begins beside who writes
 		err := c.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: make([]byte, 40_000)}).FirstErr()
 		if err == nil {
 			err = n.broker.retention.once()

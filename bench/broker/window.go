@@ -247,6 +247,9 @@ func (b *bench) windowSingle() error {
 		var passes [2]measure.Pass
 		for i, topic := range topics {
 			passes[i] = func(int) (float64, error) {
+				if err := measure.Warm(turnMemory); err != nil {
+					return 0, err
+				}
 				turn, err := b.singleTo(n, topic, callers, next)
 				for k, figure := range turn {
 					figures[k][i] = append(figures[k][i], figure)
