@@ -42,7 +42,8 @@ test-clients: ## Run other people's Kafka clients and tools against the node
 	@scripts/clients
 	cd clients && ../$(GO) test ./...
 
-bench: services ## Measure against the peers, and print one table
+bench: ## Measure against the peers, and print one table
+	@scripts/services bench-redis
 	cd bench && ../$(GO) run .
 
 bench-broker: ## Measure the broker beside Apache Kafka and NATS, and print one table
@@ -75,7 +76,7 @@ vet: ## Check the code in seconds: gofmt, go vet, staticcheck
 fmt: ## Format the code
 	$(GO) run cmd/gofmt -l -w $(SOURCES)
 
-services: ## Start the servers that benchmarks compare with
+services: ## Start the databases and caches that tests talk to: see scripts/services
 	@scripts/services
 
 clean: ## Remove what make put here

@@ -56,6 +56,7 @@ func table() []row {
 		// Beside: exams, tools and this package.
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs")},
 		{path: "internal/brokertest", files: true},
+		{path: "internal/servertest"},
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},
 		{path: "internal/transcripttest", files: true},

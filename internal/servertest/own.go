@@ -1,0 +1,166 @@
+//go:build unix
+
+package servertest
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a server of one test's own, on loopback. It ends with the test, and with
+// the test's process.
+type Server struct {
+	Addr string
+
+	tb      testing.TB
+	name    string
+	command []string
+	answers func(net.Conn) error
+
+	mu      sync.Mutex
+	process *process // nil while it is down
+}
+
+// process is a server that runs below a shell, which kills it when the test's process
+// is gone: the shell's input ends with it.
+type process struct {
+	shell *exec.Cmd
+	stdin io.Closer
+	pid   int // of the server
+}
+
+// StartRedis starts a Redis with arguments of its command line. It keeps its files
+// in a folder of the test's.
+func StartRedis(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	port := freePort(tb)
+	command := append([]string{"redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", tb.TempDir()}, args...)
+	return begin(tb, "Redis", port, command, redisAnswers)
+}
+
+// StartMemcached starts a Memcached with arguments of its command line.
+func StartMemcached(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	port := freePort(tb)
+	command := append([]string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", port, "-U", "0"}, args...)
+	return begin(tb, "Memcached", port, command, memcachedAnswers)
+}
+
+func freePort(tb testing.TB) string {
+	tb.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatalf("find a port: %v", err)
+	}
+	defer func() { _ = listener.Close() }() // its port is read by then
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		tb.Fatalf("find a port: %v", err)
+	}
+	return port
+}
+
+func begin(tb testing.TB, name, port string, command []string, answers func(net.Conn) error) *Server {
+	tb.Helper()
+	if _, err := exec.LookPath(command[0]); err != nil {
+		missing(tb, fmt.Sprintf("no %s: run make services, which installs it", command[0]))
+	}
+	s := &Server{Addr: "127.0.0.1:" + port, tb: tb, name: name, command: command, answers: answers}
+	tb.Cleanup(s.Kill)
+	s.Start()
+	return s
+}
+
+// Start starts the server again after [Server.Kill], on what it left, and waits until
+// it serves.
+func (s *Server) Start() {
+	s.tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		p, err := run(s.command)
+		if err != nil {
+			s.tb.Fatalf("start %s: %v", s.name, err)
+		}
+		s.process = p
+	}
+	if err := s.await(); err != nil {
+		s.tb.Fatalf("start %s: %v", s.name, err)
+	}
+}
+
+// await asks until the server answers.
+func (s *Server) await() (err error) {
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for until := time.Now().Add(2 * patience); time.Now().Before(until); <-pause.C {
+		if err = ask(s.Addr, s.answers); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func run(command []string) (*process, error) {
+	const watched = `"$@" >/dev/null 2>&1 & echo $!; read -r _; kill -9 $!; wait`
+	shell := exec.Command("sh", append([]string{"-c", watched, "sh"}, command...)...)
+	stdin, err := shell.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := shell.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := shell.Start(); err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		return nil, fmt.Errorf("read its process id: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		return nil, fmt.Errorf("read its process id: %w", err)
+	}
+	return &process{shell: shell, stdin: stdin, pid: pid}, nil
+}
+
+// Kill ends the server as SIGKILL does, and returns when it is gone.
+func (s *Server) Kill() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return
+	}
+	_ = s.process.stdin.Close()
+	_ = s.process.shell.Wait() // tells how the shell's last command ended, which is by a signal
+	s.process = nil
+}
+
+// Pause stops the server where it is, so that it answers nobody, until [Server.Resume].
+func (s *Server) Pause() { s.signal(syscall.SIGSTOP) }
+
+// Resume lets a paused server go on.
+func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig syscall.Signal) {
+	s.tb.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		s.tb.Fatalf("%s does not run", s.name)
+	}
+	if err := syscall.Kill(s.process.pid, sig); err != nil {
+		s.tb.Fatalf("signal %s: %v", s.name, err)
+	}
+}
