@@ -25,6 +25,7 @@ func table() []row {
 		{path: "internal/arena"},
 		{path: "internal/lines"},
 		{path: "internal/vfs", files: true},
+		{path: "internal/sqltext"},
 		{path: "broker/code", pure: true},
 		{path: "broker/scram", pure: true},
 		{path: "broker/shape"},
@@ -39,8 +40,13 @@ func table() []row {
 		{path: "internal/textfile", may: list(".", "internal/vfs")},
 		{path: "internal/wal", may: list(".", "internal/vfs", "internal/segment", "internal/textfile")},
 
+		{path: "internal/marking", may: list(".", "identity", "internal/sqltext")},
+
 		// Floor 3: the durable ledger.
 		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/textfile", "internal/wal")},
+
+		{path: "adapter/sqldb", may: list(".", "internal/marking", "internal/sqltext")},
+		{path: "adapter/pgxdb", may: list(".", "internal/marking", "internal/sqltext")},
 
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 
@@ -54,6 +60,7 @@ func table() []row {
 		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker"), files: true},
 
 		// Beside: exams, tools and this package.
+		{path: "inboxtest", may: list(".")},
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs")},
 		{path: "internal/brokertest", files: true},
 		{path: "internal/servertest"},

@@ -1,0 +1,87 @@
+package sqldb
+
+import (
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/hapaxmq/hapax/internal/marking"
+	"github.com/hapaxmq/hapax/internal/sqltext"
+)
+
+// Dialect is the SQL that a database speaks.
+type Dialect = sqltext.Dialect
+
+// The dialects.
+const (
+	Postgres = sqltext.Postgres
+	MySQL    = sqltext.MySQL
+	MariaDB  = sqltext.MariaDB
+	SQLite   = sqltext.SQLite
+)
+
+// Options are those of all forms. The zero value is good.
+type Options struct {
+	// Table is the name of the table, behind a schema and a dot or not (default:
+	// hapax_inbox, and hapax_numbers of positions and sequences). ByOwn needs none.
+	Table string
+	// Wait is how long [Marks.Mark] waits for another transaction that marks a copy
+	// (default: 5 s; MariaDB: whole seconds). In transactions of others it waits for
+	// a hundredth of a second at most.
+	Wait time.Duration
+	// Isolation is that of the transactions that [Marks.Transact] begins (default:
+	// the database's own).
+	Isolation sql.IsolationLevel
+	// Runs is how often Transact runs a function at most where the database asks
+	// for another transaction (default: 20).
+	Runs int
+	// Settle bounds a commit, or a rollback, once the function has returned, which
+	// then goes on even if the caller's context ends (default: 30 s).
+	Settle time.Duration
+	// MaxReceipt is the limit of one receipt in bytes (default: 65,536).
+	MaxReceipt int
+
+	// Span partitions the marks by id of PostgreSQL by the messages' own time, so
+	// that a window is forgotten by dropping tables (default: 0, no partitions). It
+	// is whole seconds, a day is good, and it never changes for a table. Every copy
+	// must have the same [hapax.Mark.Time], or a UUIDv7 as identity, whose time
+	// counts then. A message from before what was swept is [hapax.Late].
+	Span time.Duration
+	// Ahead is how far ahead Sweep makes partitions (default: two spans). A message
+	// with a time beyond is an error.
+	Ahead time.Duration
+}
+
+func (o Options) withDefaults(d Dialect, k sqltext.Kind) (Options, error) {
+	if !d.Valid() {
+		return o, fmt.Errorf("dialect %v: want one of those in this package", d)
+	}
+	if o.Table == "" {
+		o.Table = k.Table()
+	}
+	if err := sqltext.CheckTable(o.Table); err != nil {
+		return o, err
+	}
+	if o.Wait < 0 || o.Runs < 0 || o.Settle < 0 || o.MaxReceipt < 0 || o.Span < 0 || o.Ahead < 0 {
+		return o, fmt.Errorf("options %+v: want none below zero", o)
+	}
+	if o.MaxReceipt > marking.MaxReceipt {
+		return o, fmt.Errorf("receipts of %d bytes: want at most %d", o.MaxReceipt, marking.MaxReceipt)
+	}
+	if o.Span > 0 && (d != Postgres || k != sqltext.Inbox || o.Span%time.Second != 0) {
+		return o, fmt.Errorf("partitions of %v: want whole seconds, in marks by id of PostgreSQL", o.Span)
+	}
+	setDefault(&o.Wait, 5*time.Second)
+	setDefault(&o.Runs, 20)
+	setDefault(&o.Settle, 30*time.Second)
+	setDefault(&o.MaxReceipt, 64<<10)
+	setDefault(&o.Ahead, 2*o.Span)
+	return o, nil
+}
+
+func setDefault[T comparable](option *T, to T) {
+	var zero T
+	if *option == zero {
+		*option = to
+	}
+}

@@ -1,0 +1,89 @@
+package marking
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/sqltext"
+)
+
+// Tx is a transaction of any driver.
+type Tx interface {
+	// Exec runs a statement that returns no rows.
+	Exec(ctx context.Context, statement string, args ...any) (Done, error)
+	// Query runs a statement and calls row for each row that it returns.
+	Query(ctx context.Context, row func(scan func(into ...any) error) error, statement string, args ...any) error
+}
+
+// Done is what a statement without rows did. A driver leaves last at zero if its
+// database has no such thing.
+type Done struct {
+	Rows int64
+	Last int64 // the last insert id
+}
+
+// Form is a way of making marks. It is told how long to wait for others.
+type Form interface {
+	Mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error
+	Keep(ctx context.Context, tx Tx, m *hapax.Mark) error
+}
+
+// Waiter marks in a form as the transaction allows.
+type Waiter struct {
+	Form  Form
+	Wait  time.Duration
+	Fault func(error) sqltext.Fault
+}
+
+// noWait is how long marks wait in the transaction of somebody else: as good as not
+// at all, but long enough for the short locks that any insert may take.
+const noWait = 10 * time.Millisecond
+
+const savepoint = "hapax_mark"
+
+// Mark makes marks in tx, which the driver knows as own.
+func (w *Waiter) Mark(ctx context.Context, own any, tx Tx, marks []hapax.Mark) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	a := attemptOf(ctx)
+	if a == nil || a.tx != own {
+		return w.join(ctx, tx, marks)
+	}
+	err := w.Form.Mark(ctx, tx, marks, w.Wait)
+	if err == nil {
+		return nil
+	}
+	if w.Fault(err) == sqltext.Locked || w.Fault(err) == sqltext.Busy {
+		err = &hapax.InFlightError{}
+	}
+	a.spoiled = fmt.Errorf("mark: %w", err)
+	return a.spoiled
+}
+
+// join makes marks in a transaction that goes on whatever they meet.
+func (w *Waiter) join(ctx context.Context, tx Tx, marks []hapax.Mark) error {
+	if _, err := tx.Exec(ctx, "SAVEPOINT "+savepoint); err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	err := w.Form.Mark(ctx, tx, marks, min(noWait, w.Wait))
+	if err != nil {
+		if _, undo := tx.Exec(ctx, "ROLLBACK TO SAVEPOINT "+savepoint); undo != nil {
+			return fmt.Errorf("mark: %w", errors.Join(err, undo))
+		}
+		switch w.Fault(err) {
+		case sqltext.Locked, sqltext.Busy, sqltext.Again: // somebody is at a copy, or was since the transaction's snapshot
+			err = &hapax.InFlightError{}
+		}
+	}
+	if _, release := tx.Exec(ctx, "RELEASE SAVEPOINT "+savepoint); release != nil && err == nil {
+		err = release
+	}
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	return nil
+}

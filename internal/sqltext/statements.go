@@ -1,0 +1,152 @@
+package sqltext
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Insert marks n messages by id and tells which were fresh.
+//
+//	postgres  ids bytea[], digests bigint[], wait; one row: the fresh ids, joined
+//	mysql     (id, digest, run) n times; the rows affected are the fresh ones
+//	sqlite    (id, digest) n times; a row for each fresh id
+func Insert(d Dialect, table string, n int, wait time.Duration) string {
+	switch d {
+	case Postgres:
+		return waiting("INSERT INTO "+table+" (id, digest) SELECT m.id, m.digest"+
+			" FROM hapax_wait, unnest($1::bytea[], $2::bigint[]) AS m (id, digest)"+
+			" ON CONFLICT DO NOTHING RETURNING id", "string_agg(id, ''::bytea)", 3)
+	case SQLite:
+		return "INSERT INTO " + table + " (id, digest) VALUES " + repeat("(?, ?)", n) +
+			" ON CONFLICT DO NOTHING RETURNING id"
+	default:
+		return forWait(d, wait) + "INSERT IGNORE INTO " + table + " (id, digest, run) VALUES " + repeat("(?, ?, ?)", n)
+	}
+}
+
+// InsertPeriod is [Insert] into the partitions of PostgreSQL: ids, digests, wait,
+// periods timestamptz[]. Beside the fresh ids it tells the horizon: messages before
+// it are not marked.
+func InsertPeriod(table string) string {
+	return waiting("INSERT INTO "+table+" (id, digest, period) SELECT m.id, m.digest, m.period"+
+		" FROM hapax_wait, unnest($1::bytea[], $2::bigint[], $4::timestamptz[]) AS m (id, digest, period)"+
+		" WHERE m.period >= (SELECT horizon FROM "+table+"_horizon)"+
+		" ON CONFLICT DO NOTHING RETURNING id, period",
+		"string_agg("+periodName+", ''::bytea), (SELECT horizon FROM "+table+"_horizon)", 3)
+}
+
+// Look reads what is known of n ids: id, digest, receipt, and of MySQL run.
+//
+//	postgres  ids bytea[]
+//	others    id n times
+func Look(d Dialect, table string, n int) string {
+	switch d {
+	case Postgres:
+		return "SELECT id, digest, receipt FROM " + table + " WHERE id = ANY($1::bytea[])"
+	case SQLite:
+		return "SELECT id, digest, receipt FROM " + table + " WHERE id IN (" + repeat("?", n) + ")"
+	default: // a locking read sees what is committed, however old the transaction's snapshot is
+		return "SELECT id, digest, receipt, run FROM " + table + " WHERE id IN (" + repeat("?", n) + ") LOCK IN SHARE MODE"
+	}
+}
+
+// periodName names a row in partitions: its id and the microseconds of its period,
+// as eight big-endian bytes.
+const periodName = "id || int8send((extract(epoch FROM period) * 1000000)::bigint)"
+
+// LookPeriod is [Look] in the partitions of PostgreSQL: ids, periods.
+func LookPeriod(table string) string {
+	return "SELECT " + periodName + ", digest, receipt FROM " + table +
+		" WHERE (id, period) IN (SELECT * FROM unnest($1::bytea[], $2::timestamptz[]))"
+}
+
+// Keep writes the receipt of a mark: receipt, id.
+func Keep(d Dialect, table string) string {
+	if d == Postgres {
+		return "UPDATE " + table + " SET receipt = $1::bytea WHERE id = $2::bytea"
+	}
+	return "UPDATE " + table + " SET receipt = ? WHERE id = ?"
+}
+
+// KeepPeriod is [Keep] in the partitions of PostgreSQL: receipt, id, period.
+func KeepPeriod(table string) string {
+	return "UPDATE " + table + " SET receipt = $1::bytea WHERE id = $2::bytea AND period = $3::timestamptz"
+}
+
+// Raise moves numberings up to what is marked, unless they stand there or above,
+// and tells where they stood.
+//
+//	postgres  ids bytea[], epochs bigint[], nexts bigint[], wait; one row: id and
+//	          previous, as eight big-endian bytes, of each that moved, joined
+//	mysql     id, epoch, next; the last insert id is previous: 0 of a new row or
+//	          a lower epoch, 1<<63 − 1 if the row's epoch is higher
+//	sqlite    id, epoch, next; a row with previous if it moved
+func Raise(d Dialect, table string, wait time.Duration) string {
+	moves := " ON CONFLICT (id) DO UPDATE SET" +
+		" previous = CASE WHEN n.epoch = excluded.epoch THEN n.next ELSE 0 END," +
+		" epoch = excluded.epoch, next = excluded.next, marked = excluded.marked" +
+		" WHERE (n.epoch, n.next) < (excluded.epoch, excluded.next) RETURNING "
+	switch d {
+	case Postgres:
+		return waiting("INSERT INTO "+table+" AS n (id, epoch, next) SELECT m.id, m.epoch, m.next"+
+			" FROM hapax_wait, unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS m (id, epoch, next)"+
+			moves+"n.id, n.previous", "string_agg(id || int8send(previous), ''::bytea)", 4)
+	case SQLite:
+		return "INSERT INTO " + table + " AS n (id, epoch, next) VALUES (?, ?, ?)" + moves + "previous"
+	default: // assignments are made from left to right
+		return forWait(d, wait) + "INSERT INTO " + table + " (id, epoch, next) VALUES (?, ?, ?)" +
+			" ON DUPLICATE KEY UPDATE next = IF(LAST_INSERT_ID(CASE" +
+			" WHEN epoch > VALUES(epoch) THEN 9223372036854775807" +
+			" WHEN epoch = VALUES(epoch) THEN next ELSE 0 END) < VALUES(next), VALUES(next), next)," +
+			" epoch = GREATEST(epoch, VALUES(epoch)), marked = CURRENT_TIMESTAMP(3)"
+	}
+}
+
+// Epoch reads the epoch of a numbering: id.
+func Epoch(d Dialect, table string) string {
+	if d == Postgres {
+		return "SELECT epoch FROM " + table + " WHERE id = $1::bytea"
+	}
+	return "SELECT epoch FROM " + table + " WHERE id = ?"
+}
+
+// Delete forgets at most n rows that were marked more than some seconds ago:
+// seconds, n.
+func Delete(d Dialect, table string) string {
+	switch d {
+	case Postgres: // rows that another sweeper is at are left to it
+		return "DELETE FROM " + table + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + table +
+			" WHERE marked < now() - make_interval(secs => $1::float8) LIMIT $2::bigint FOR UPDATE SKIP LOCKED))"
+	case SQLite:
+		return "DELETE FROM " + table + " WHERE id IN (SELECT id FROM " + table +
+			" WHERE marked < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY marked LIMIT ?)"
+	default:
+		return "DELETE FROM " + table + " WHERE marked < CURRENT_TIMESTAMP(3) - INTERVAL ? SECOND ORDER BY marked LIMIT ?"
+	}
+}
+
+// waiting wraps an insert of PostgreSQL so that it waits for locks as long as the
+// parameter says, and what comes after it as long as before, all in one statement.
+// The insert reads from hapax_wait, so it begins once the time is set; what is told
+// of its rows is an aggregate, so it has ended when the time is set back.
+func waiting(insert, told string, wait int) string {
+	return fmt.Sprintf("WITH hapax_before AS MATERIALIZED ("+
+		"SELECT set_config('hapax.lock_timeout', current_setting('lock_timeout'), true) AS kept"+
+		"), hapax_wait AS MATERIALIZED ("+
+		"SELECT set_config('lock_timeout', $%d::text, kept IS NOT NULL) FROM hapax_before"+
+		"), hapax_marked AS (%s) "+
+		"SELECT %s, set_config('lock_timeout', current_setting('hapax.lock_timeout'), true) FROM hapax_marked",
+		wait, insert, told)
+}
+
+// forWait makes the statement behind it wait for locks at most so long, which
+// MariaDB counts in seconds. MySQL has no such thing for one statement.
+func forWait(d Dialect, wait time.Duration) string {
+	if d != MariaDB {
+		return ""
+	}
+	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", (wait+time.Second-1)/time.Second)
+}
+
+func repeat(what string, n int) string { return strings.Repeat(what+", ", n-1) + what }
