@@ -54,11 +54,27 @@ const (
 	// Unanswered: the request is invalid, or the ledger could not be asked. The
 	// handler did not run. Stop taking messages, and ask again later.
 	Unanswered
+
+	// The outcomes below are those of package inbox; Do has none of them.
+
+	// Passed: the handler ran without a mark, for the message has no identity or
+	// the ledger could not be asked, and the settings say to go on. Acknowledge.
+	Passed
+	// Nameless: the message has no identity that can be read ([ErrMissing],
+	// [ErrMalformed]). To the dead letters: another try will not help.
+	Nameless
+	// Outdated: the message's number or time is before what can be told ([ErrStale]).
+	// It may be a copy, or a first one that came very late. To the dead letters.
+	Outdated
+	// Forfeited: the handler failed after the message was marked, as it is where a
+	// handler runs at most once. It will not run again. To the dead letters.
+	Forfeited
 )
 
 var outcomes = [...]string{
 	Executed: "executed", Replayed: "replayed", Held: "held", Conflicted: "conflicted",
 	Failed: "failed", Lost: "lost", Doubtful: "doubtful", Unanswered: "unanswered",
+	Passed: "passed", Nameless: "nameless", Outdated: "outdated", Forfeited: "forfeited",
 }
 
 func (o Outcome) String() string {
@@ -135,6 +151,12 @@ func (t Limits) Do(ctx context.Context, l Ledger, r Request, run Handler) (Resul
 	default:
 		return Result{Outcome: Unanswered}, fmt.Errorf("claim: the ledger answered %v, which is no answer to a claim", c.Verdict)
 	}
+}
+
+// Validate reports the first thing that is wrong with t beside such a lease.
+func (t Limits) Validate(lease time.Duration) error {
+	_, err := t.withDefaults(lease)
+	return err
 }
 
 func (t Limits) withDefaults(lease time.Duration) (Limits, error) {

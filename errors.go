@@ -15,6 +15,8 @@ var (
 	ErrInFlight = errors.New("hapax: in flight elsewhere")
 	// ErrConflict: the identity was used before with another payload.
 	ErrConflict = errors.New("hapax: identity reused with another payload")
+	// ErrStale: the message's number or time is before what can be told.
+	ErrStale = errors.New("hapax: too old to tell whether it came before")
 	// ErrLeaseLost: the claim's lease ran out or its token moved on. It is also
 	// the cause of a handler's cancelled context.
 	ErrLeaseLost = errors.New("hapax: lease lost")

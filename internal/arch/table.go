@@ -53,6 +53,7 @@ func table() []row {
 		// Floor 4: what uses a ledger, and the node.
 		{path: "broker/unique", may: list(".", "identity", "ledger", "broker/code", "broker/batch")},
 		{path: "broker", may: list(".", "identity", "ledger", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "broker/unique", "internal/vfs", "internal/textfile", "internal/wal")},
+		{path: "inbox", may: list(".", "identity")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
