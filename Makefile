@@ -15,7 +15,7 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race test-clients cover bench bench-broker fuzz torture torture-kafka lint vet fmt services clean
+.PHONY: help run build test test-race test-clients cover bench bench-broker bench-inbox fuzz torture torture-kafka lint vet fmt services clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench: ## Measure against the peers, and print one table
 bench-broker: ## Measure the broker beside Apache Kafka and NATS, and print one table
 	@scripts/setup go mvn
 	cd bench && ../$(GO) run ./broker
+
+bench-inbox: ## Measure handlers that run once beside what one would write by hand
+	@scripts/services postgres mariadb
+	cd bench && ../$(GO) run ./inbox
 
 fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)
