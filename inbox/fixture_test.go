@@ -10,14 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/inbox"
 	"github.com/hapaxmq/hapax/ledger"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const lease = 30 * time.Second
 

@@ -1,0 +1,283 @@
+package inbox_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/adapter/sqldb"
+	"github.com/hapaxmq/hapax/inbox"
+	"github.com/hapaxmq/hapax/ledger"
+)
+
+// delivered are messages as a broker delivers them: one of them twice.
+func delivered() []*hapax.Message {
+	order := func(id, amount string) *hapax.Message {
+		return &hapax.Message{Headers: []hapax.Header{{Name: "message-id", Value: []byte(id)}}, Value: []byte(amount)}
+	}
+	return []*hapax.Message{order("m-1", "30"), order("m-2", "12"), order("m-1", "30")}
+}
+
+// openShop opens a database with an account, and the marks beside it.
+func openShop() (db *sql.DB, marks *sqldb.Marks, remove func()) {
+	dir, err := os.MkdirTemp("", "inbox-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	db, err = sql.Open("sqlite", "file:"+filepath.Join(dir, "shop.db"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err = db.Exec("CREATE TABLE account (balance INTEGER); INSERT INTO account VALUES (0)"); err != nil {
+		log.Fatal(err)
+	}
+	if marks, err = sqldb.ByID(db, sqldb.SQLite, sqldb.Options{}); err == nil {
+		err = marks.Migrate(context.Background())
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	return db, marks, func() {
+		_ = db.Close()
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func credit(ctx context.Context, tx *sql.Tx, m *hapax.Message) (hapax.Receipt, error) {
+	_, err := tx.ExecContext(ctx, "UPDATE account SET balance = balance + ?", string(m.Value))
+	return nil, err
+}
+
+func balance(db *sql.DB) (n int) {
+	if err := db.QueryRow("SELECT balance FROM account").Scan(&n); err != nil {
+		log.Fatal(err)
+	}
+	return n
+}
+
+// An amount that must be added once, in the database that holds the account.
+func ExampleTransaction() {
+	db, marks, remove := openShop()
+	defer remove()
+
+	billing, err := inbox.Transaction(marks, inbox.Options{
+		Name:       "billing",
+		Identity:   "header:message-id",
+		Window:     7 * 24 * time.Hour,
+		Redelivery: 3 * 24 * time.Hour,
+	}, credit)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer billing.Close()
+
+	for _, m := range delivered() {
+		result, err := billing.Handle(context.Background(), m)
+		fmt.Printf("%v, so %v\n", result.Outcome, inbox.Settle(result, err).Action)
+	}
+	fmt.Println("balance", balance(db))
+	// Output:
+	// executed, so ack
+	// executed, so ack
+	// replayed, so ack
+	// balance 42
+}
+
+// A batch is marked by one statement, and written by one.
+func ExampleBatched() {
+	db, marks, remove := openShop()
+	defer remove()
+
+	o := inbox.Options{Name: "billing", Identity: "header:message-id", Window: inbox.Forever}
+	all := func(ctx context.Context, tx *sql.Tx, fresh []*hapax.Message) error {
+		sum := 0
+		for _, m := range fresh {
+			var amount int
+			if _, err := fmt.Sscan(string(m.Value), &amount); err != nil {
+				return err // then each is handled alone
+			}
+			sum += amount
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE account SET balance = balance + ?", sum)
+		return err
+	}
+	billing, err := inbox.Transaction(marks, o, credit, inbox.Batched(all))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer billing.Close()
+
+	for _, h := range billing.HandleBatch(context.Background(), delivered()) {
+		fmt.Println(h.Result.Outcome)
+	}
+	fmt.Println("balance", balance(db))
+	// Output:
+	// executed
+	// executed
+	// replayed
+	// balance 42
+}
+
+// A message is handled in a transaction that the caller has begun, and commits.
+func ExampleTxInbox_HandleIn() {
+	db, marks, remove := openShop()
+	defer remove()
+
+	billing, err := inbox.Transaction(marks,
+		inbox.Options{Name: "billing", Identity: "header:message-id", Window: inbox.Forever}, credit)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer billing.Close()
+
+	tx, err := db.Begin()
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, m := range delivered() {
+		result, err := billing.HandleIn(context.Background(), tx, m)
+		fmt.Println(result.Outcome, err)
+	}
+	if err := tx.Commit(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("balance", balance(db))
+	// Output:
+	// executed <nil>
+	// executed <nil>
+	// replayed <nil>
+	// balance 42
+}
+
+// An e-mail can't be rolled back. The message is claimed while it is sent, and the
+// server is given an id by which it knows a second try.
+func ExampleLease() {
+	seen, err := ledger.Open("", ledger.Options{Window: hapax.Window{Time: 7 * 24 * time.Hour}, Digests: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer seen.Close()
+
+	send := func(ctx context.Context, c hapax.Claim, m *hapax.Message) (hapax.Receipt, error) {
+		fmt.Printf("sent %s, with an id of %d characters\n", m.Value, len(inbox.ChildID(ctx, "mail")))
+		return hapax.Receipt("250 accepted"), nil
+	}
+	mails, err := inbox.Lease(seen, inbox.Options{
+		Name:       "mails",
+		Identity:   "header:message-id",
+		Window:     7 * 24 * time.Hour,
+		Lease:      30 * time.Second,
+		Duplicates: inbox.Replay(),
+	}, send)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer mails.Close()
+
+	for _, m := range delivered() {
+		result, err := mails.Handle(context.Background(), m)
+		fmt.Printf("%v: %s, %v\n", result.Outcome, result.Receipt, err)
+	}
+	// Output:
+	// sent 30, with an id of 43 characters
+	// executed: 250 accepted, <nil>
+	// sent 12, with an id of 43 characters
+	// executed: 250 accepted, <nil>
+	// replayed: 250 accepted, <nil>
+}
+
+// A reminder that must not come twice, even if it then never comes.
+func ExampleAtMostOnce() {
+	seen, err := ledger.Open("", ledger.Options{Window: hapax.Window{Time: 24 * time.Hour}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer seen.Close()
+
+	reminders, err := inbox.AtMostOnce(seen,
+		inbox.Options{Name: "reminders", Identity: "header:message-id", Window: 24 * time.Hour},
+		func(_ context.Context, m *hapax.Message) error {
+			if string(m.Value) == "12" {
+				return fmt.Errorf("the phone is off")
+			}
+			return nil
+		})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reminders.Close()
+
+	again := delivered()[1]
+	for _, m := range append(delivered(), again) {
+		result, err := reminders.Handle(context.Background(), m)
+		fmt.Printf("%v, so %v\n", result.Outcome, inbox.Settle(result, err).Action)
+	}
+	// Output:
+	// executed, so ack
+	// forfeited, so dead letter
+	// replayed, so ack
+	// replayed, so ack
+}
+
+// Setting a value again changes nothing: nothing has to be remembered.
+func ExampleAtLeastOnce() {
+	address := ""
+	addresses, err := inbox.AtLeastOnce(inbox.Options{Name: "addresses"}, func(_ context.Context, m *hapax.Message) error {
+		address = string(m.Value)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer addresses.Close()
+
+	moved := &hapax.Message{Value: []byte("12 Rue Cler")}
+	for range 2 {
+		result, err := addresses.Handle(context.Background(), moved)
+		fmt.Println(result.Outcome, err, address)
+	}
+	// Output:
+	// executed <nil> 12 Rue Cler
+	// executed <nil> 12 Rue Cler
+}
+
+// A consumer's loop has no policy of its own.
+func ExampleSettle() {
+	handler := func(_ context.Context, m *hapax.Message) error {
+		switch string(m.Value) {
+		case "30":
+			return inbox.Later(time.Minute, fmt.Errorf("the bank is closed"))
+		case "12":
+			return inbox.Permanent(fmt.Errorf("no such account"))
+		}
+		return nil
+	}
+	in, err := inbox.AtLeastOnce(inbox.Options{Name: "payments"}, handler)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer in.Close()
+
+	for _, m := range delivered()[:2] {
+		switch s := inbox.Settle(in.Handle(context.Background(), m)); s.Action {
+		case inbox.Ack:
+			fmt.Println("acknowledge it")
+		case inbox.Retry:
+			fmt.Println("give it back, to come again in", s.After)
+		case inbox.DeadLetter:
+			fmt.Println("put it to the dead letters, then acknowledge it")
+		case inbox.Stop:
+			fmt.Println("give it back, and take no other for", s.After)
+		}
+	}
+	// Output:
+	// give it back, to come again in 1m0s
+	// put it to the dead letters, then acknowledge it
+}
