@@ -335,7 +335,7 @@ func conflictCommitted(s *sitting) {
 		}
 		s.askFor(hapax.Duplicate, withDigest("a", 1))
 	}
-	if s.Reopen != nil {
+	if s.Reopen != nil && s.promised.Durable {
 		s.reopen()
 		s.askFor(hapax.Conflict, withDigest("a", 2))
 		s.askFor(hapax.Duplicate, withDigest("a", 1))

@@ -53,6 +53,11 @@ type Instance struct {
 	// ten minutes ahead.
 	Skewed hapax.Ledger
 
+	// Pressure fills the memory that the ledger's store shares with others, so that it
+	// must forget what it knows or refuse what is new. What it took is given back by
+	// the test's clean-up.
+	Pressure func()
+
 	// MaxReceipt is the limit of one receipt in bytes. Above it Commit returns
 	// an error that errors.Is TooLarge, and the claim stays as it was.
 	MaxReceipt int

@@ -27,6 +27,7 @@ type shelf struct {
 	window time.Duration
 	bug    string
 	state  shelfState
+	full   bool
 	closed bool
 }
 
@@ -100,6 +101,8 @@ func (s *shelf) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error)
 		}
 	case alive:
 		c.Verdict, c.Deadline = hapax.InFlight, old.deadline
+	case s.full:
+		return hapax.Claim{}, hapax.ErrFull
 	default:
 		s.state.token++
 		c.Verdict, c.Token, c.Deadline = hapax.Fresh, s.state.token, s.now.Add(r.Lease)
@@ -159,6 +162,9 @@ func (s *shelf) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receipt
 	r, err := s.held(ctx, c)
 	if err != nil || r.committed {
 		return err
+	}
+	if s.full && s.bug == "refuses commits when full" {
+		return hapax.ErrFull
 	}
 	if len(receipt) > maxReceipt && s.bug != "no receipt limit" {
 		return errReceiptTooLarge
@@ -249,6 +255,14 @@ func shelves(bug string) Factory {
 				defer s.mu.Unlock()
 				return s.now
 			}
+			in.Pressure = func() {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.full = true
+				if bug == "evicts" {
+					clear(s.state.records)
+				}
+			}
 			in.Close = func() error {
 				s.mu.Lock()
 				defer s.mu.Unlock()
@@ -271,6 +285,8 @@ func TestContractCatches(t *testing.T) {
 		"stops at zero byte":            "any bytes",
 		"lease zero is unset":           "zero or less",
 		"forgets under load":            "thousands",
+		"evicts":                        "memory is full",
+		"refuses commits when full":     "memory is full",
 		"lease never ends":              "a lease that ran out is Fresh for",
 		"ignores digests":               "another digest",
 		"in flight before conflict":     "Conflict comes before",

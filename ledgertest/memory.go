@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -18,6 +19,7 @@ func memoryChecks() []check {
 		{name: "the window runs from the commit", needs: keeps, run: windowFromCommit},
 		{name: "copies do not prolong the window", run: copiesDoNotProlong},
 		{name: "thousands are remembered as well as one", needs: keeps, run: thousands},
+		{name: "a store whose memory is full forgets nothing", needs: keeps, run: fullMemory},
 		{name: "a reopened ledger knows what was committed and claimed", needs: durable, run: afterReopen},
 		{name: "a killed ledger knows what was committed and claimed", needs: durable, run: afterCrash},
 		{name: "receipts outlive reopen and crash", needs: receipts, run: receiptsOutlive},
@@ -87,6 +89,39 @@ func thousands(s *sitting) {
 	for i := range n {
 		s.done(fmt.Sprint(i), nil)
 	}
+	if s.Pressure != nil {
+		s.Pressure()
+	}
+	for i := range n {
+		s.duplicate(fmt.Sprint(i))
+	}
+}
+
+// fullMemory: new messages are refused rather than old ones forgotten, and what was
+// begun can be ended (statement 40).
+func fullMemory(s *sitting) {
+	if s.Pressure == nil {
+		s.Skip("the ledger's memory cannot be filled")
+	}
+	const n = 50
+	for i := range n {
+		s.done(fmt.Sprint(i), nil)
+	}
+	first, second, third := s.fresh("to commit"), s.fresh("to release"), s.fresh("to extend")
+	s.Pressure()
+	if c, err := s.Ledger.Claim(s.ctx, request("new", long)); err != nil && !errors.Is(err, hapax.ErrFull) {
+		s.Errorf("claim when memory is full: %v, want ErrFull", err)
+	} else if err == nil && c.Verdict != hapax.Fresh {
+		s.Errorf("claim when memory is full: %v, want ErrFull or fresh", c.Verdict)
+	}
+	s.inFlight("to commit")
+	s.commit(first, nil)
+	s.duplicate("to commit")
+	s.release(second)
+	if _, err := s.Ledger.Extend(s.ctx, third, 2*long); err != nil {
+		s.Errorf("extend when memory is full: %v", err)
+	}
+	s.inFlight("to extend")
 	for i := range n {
 		s.duplicate(fmt.Sprint(i))
 	}

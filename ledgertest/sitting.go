@@ -27,7 +27,8 @@ func sprintf(format string, args []any) string { return fmt.Sprintf(format, args
 type sitting struct {
 	testing.TB
 	*Instance
-	ctx context.Context
+	ctx      context.Context
+	promised Capabilities
 }
 
 func newSitting(tb testing.TB, f Factory) *sitting {
@@ -35,7 +36,7 @@ func newSitting(tb testing.TB, f Factory) *sitting {
 	if in.Now == nil {
 		in.Now = time.Now
 	}
-	return &sitting{TB: tb, Instance: in, ctx: context.Background()}
+	return &sitting{TB: tb, Instance: in, ctx: context.Background(), promised: f.Capabilities}
 }
 
 func request(id string, lease time.Duration) hapax.Request {
