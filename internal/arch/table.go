@@ -23,6 +23,7 @@ func table() []row {
 		{path: "identity", may: list(".")},
 		{path: "window", may: list("."), pure: true},
 		{path: "internal/arena"},
+		{path: "internal/claimrecord", may: list(".")},
 		{path: "internal/lines"},
 		{path: "internal/vfs", files: true},
 		{path: "internal/sqltext"},
@@ -49,6 +50,10 @@ func table() []row {
 		{path: "adapter/pgxdb", may: list(".", "internal/marking", "internal/sqltext")},
 
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
+
+		// The ledgers in other people's stores, and no more of each than a driver.
+		{path: "adapter/memcached", may: list(".", "identity", "internal/claimrecord")},
+		{path: "adapter/redisdb", may: list(".", "identity", "internal/claimrecord")},
 
 		// Floor 4: what uses a ledger, and the node.
 		{path: "broker/unique", may: list(".", "identity", "ledger", "broker/code", "broker/batch")},

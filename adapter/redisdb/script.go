@@ -1,0 +1,36 @@
+package redisdb
+
+import (
+	_ "embed"
+
+	"github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed claim.lua
+	claimSource string
+	//go:embed extend.lua
+	extendSource string
+	//go:embed commit.lua
+	commitSource string
+	//go:embed release.lua
+	releaseSource string
+)
+
+// scripts are the steps, each atomic on its server. Claim obeys maxmemory; those that
+// end what was begun do not need more memory than the claim they replace, but for a
+// receipt, and are let through.
+type scripts struct{ claim, extend, commit, release *redis.Script }
+
+func newScripts() scripts {
+	return scripts{
+		claim:   redis.NewScript(claimSource),
+		extend:  redis.NewScript(extendSource),
+		commit:  redis.NewScript(commitSource),
+		release: redis.NewScript(releaseSource),
+	}
+}
+
+func (s scripts) all() []*redis.Script {
+	return []*redis.Script{s.claim, s.extend, s.commit, s.release}
+}
