@@ -40,7 +40,7 @@ func Schema() fs.FS { return sqltext.Schemas }
 
 // ByID returns marks by id: a row for each message.
 func ByID(db *sql.DB, d Dialect, o Options) (*Marks, error) {
-	o, err := o.withDefaults(d, sqltext.Inbox)
+	common, err := o.common().WithDefaults(d, sqltext.Inbox)
 	if err != nil {
 		return nil, fmt.Errorf("marks by id: %w", err)
 	}
@@ -48,8 +48,8 @@ func ByID(db *sql.DB, d Dialect, o Options) (*Marks, error) {
 	if o.Span > 0 {
 		kind = sqltext.Partitions
 	}
-	form := &marking.IDs{Dialect: d, Table: o.Table, MaxReceipt: o.MaxReceipt, Span: o.Span, Fault: fault(d)}
-	return newMarks(db, d, o, kind, form), nil
+	form := &marking.IDs{Dialect: d, Table: common.Table, MaxReceipt: common.MaxReceipt, Span: o.Span, Fault: fault(d)}
+	return newMarks(db, d, o.Isolation, common, kind, form), nil
 }
 
 // ByPosition returns marks by [hapax.Mark.Position]: a row for each scope and source,
@@ -67,35 +67,44 @@ func BySequence(db *sql.DB, d Dialect, o Options) (*Marks, error) {
 }
 
 func byNumber(db *sql.DB, d Dialect, o Options, sequences bool) (*Marks, error) {
-	o, err := o.withDefaults(d, sqltext.Numbers)
+	common, err := o.common().WithDefaults(d, sqltext.Numbers)
 	if err != nil {
 		return nil, fmt.Errorf("marks by number: %w", err)
 	}
-	form := &marking.Numbers{Dialect: d, Table: o.Table, Sequences: sequences, Fault: fault(d)}
-	return newMarks(db, d, o, sqltext.Numbers, form), nil
+	form := &marking.Numbers{Dialect: d, Table: common.Table, Sequences: sequences, Fault: fault(d)}
+	return newMarks(db, d, o.Isolation, common, sqltext.Numbers, form), nil
 }
 
-// ByOwn returns marks in a unique column of the user's own. Insert writes the row of a
-// message unless it is there, and says whether it was not: in PostgreSQL and SQLite by
-// INSERT … ON CONFLICT DO NOTHING, in MySQL by INSERT IGNORE, and the rows affected.
-// It may return [hapax.ErrConflict]. They keep no receipts, and how long they wait for
-// others is up to the statement.
-func ByOwn(db *sql.DB, d Dialect, insert func(ctx context.Context, tx *sql.Tx, m *hapax.Mark) (fresh bool, err error), o Options) (*Marks, error) {
-	o, err := o.withDefaults(d, sqltext.Inbox)
+// Insert writes the row of a message unless it is there, and says whether it was not:
+// in PostgreSQL and SQLite by INSERT … ON CONFLICT DO NOTHING, in MySQL by INSERT
+// IGNORE, and the rows affected. It may return [hapax.ErrConflict].
+type Insert func(ctx context.Context, tx *sql.Tx, m *hapax.Mark) (fresh bool, err error)
+
+// ByOwn returns marks in a unique column of the user's own. They keep no receipts. A
+// mark that has waited for others for [Options.Wait] gives up its connection, for the
+// statement is the user's.
+// In MySQL and MariaDB, in a transaction that Transact did not begin,
+// how long it waits is up to the statement: SET STATEMENT innodb_lock_wait_timeout=0 FOR
+// makes MariaDB's not wait.
+func ByOwn(db *sql.DB, d Dialect, insert Insert, o Options) (*Marks, error) {
+	common, err := o.common().WithDefaults(d, sqltext.Inbox)
 	if err != nil {
 		return nil, fmt.Errorf("marks by a column: %w", err)
 	}
-	form := &marking.Column[*sql.Tx]{Raw: func(tx marking.Tx) *sql.Tx { return tx.(transaction).Tx }, Insert: insert}
-	m := newMarks(db, d, o, sqltext.Inbox, form)
+	form := &marking.Column[*sql.Tx]{
+		Dialect: d, Fault: fault(d), Insert: insert,
+		Raw: func(tx marking.Tx) *sql.Tx { return tx.(transaction).Tx },
+	}
+	m := newMarks(db, d, o.Isolation, common, sqltext.Inbox, form)
 	m.table = nil
 	return m, nil
 }
 
-func newMarks(db *sql.DB, d Dialect, o Options, k sqltext.Kind, form marking.Form) *Marks {
+func newMarks(db *sql.DB, d Dialect, isolation sql.IsolationLevel, o marking.Options, k sqltext.Kind, form marking.Form) *Marks {
 	fault := fault(d)
 	return &Marks{
 		transactor: marking.Transactor[*sql.Tx]{
-			Begin: beginner(db, d, o.Isolation), Fault: fault, Runs: o.Runs, Settle: o.Settle,
+			Begin: beginner(db, d, isolation), Fault: fault, Runs: o.Runs, Settle: o.Settle,
 		},
 		waiter: marking.Waiter{Form: form, Wait: o.Wait, Fault: fault},
 		table: &marking.Table{

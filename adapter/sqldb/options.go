@@ -2,7 +2,6 @@ package sqldb
 
 import (
 	"database/sql"
-	"fmt"
 	"time"
 
 	"github.com/hapaxmq/hapax/internal/marking"
@@ -52,36 +51,9 @@ type Options struct {
 	Ahead time.Duration
 }
 
-func (o Options) withDefaults(d Dialect, k sqltext.Kind) (Options, error) {
-	if !d.Valid() {
-		return o, fmt.Errorf("dialect %v: want one of those in this package", d)
-	}
-	if o.Table == "" {
-		o.Table = k.Table()
-	}
-	if err := sqltext.CheckTable(o.Table); err != nil {
-		return o, err
-	}
-	if o.Wait < 0 || o.Runs < 0 || o.Settle < 0 || o.MaxReceipt < 0 || o.Span < 0 || o.Ahead < 0 {
-		return o, fmt.Errorf("options %+v: want none below zero", o)
-	}
-	if o.MaxReceipt > marking.MaxReceipt {
-		return o, fmt.Errorf("receipts of %d bytes: want at most %d", o.MaxReceipt, marking.MaxReceipt)
-	}
-	if o.Span > 0 && (d != Postgres || k != sqltext.Inbox || o.Span%time.Second != 0) {
-		return o, fmt.Errorf("partitions of %v: want whole seconds, in marks by id of PostgreSQL", o.Span)
-	}
-	setDefault(&o.Wait, 5*time.Second)
-	setDefault(&o.Runs, 20)
-	setDefault(&o.Settle, 30*time.Second)
-	setDefault(&o.MaxReceipt, 64<<10)
-	setDefault(&o.Ahead, 2*o.Span)
-	return o, nil
-}
-
-func setDefault[T comparable](option *T, to T) {
-	var zero T
-	if *option == zero {
-		*option = to
+func (o Options) common() marking.Options {
+	return marking.Options{
+		Table: o.Table, Wait: o.Wait, Runs: o.Runs, Settle: o.Settle,
+		MaxReceipt: o.MaxReceipt, Span: o.Span, Ahead: o.Ahead,
 	}
 }

@@ -6,20 +6,39 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/sqltext"
 )
 
 // Column is the form whose mark is a unique column of the user's own.
 type Column[T any] struct {
-	Raw    func(Tx) T
-	Insert func(ctx context.Context, tx T, m *hapax.Mark) (fresh bool, err error)
+	Dialect sqltext.Dialect
+	Fault   func(error) sqltext.Fault
+	Raw     func(Tx) T
+	Insert  func(ctx context.Context, tx T, m *hapax.Mark) (fresh bool, err error)
 }
 
-// Mark is the method of [Form].
-func (f *Column[T]) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, _ time.Duration) error {
+// Mark is the method of [Form]. The statement is the user's and knows no limit of
+// waiting. PostgreSQL is told one if the transaction must outlive it; else the context
+// has it, which costs nothing but, where it ends, the connection.
+func (f *Column[T]) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error {
+	if f.Dialect == sqltext.Postgres && wait <= noWait {
+		if _, err := tx.Exec(ctx, sqltext.Hasten(), timeout(wait)); err != nil {
+			return err
+		}
+		if err := f.mark(ctx, tx, marks, patience); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, sqltext.Calm())
+		return err
+	}
+	return f.mark(ctx, tx, marks, wait)
+}
+
+func (f *Column[T]) mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error {
 	for i := range marks {
 		m := &marks[i]
 		m.Verdict, m.Receipt = 0, nil
-		fresh, err := f.Insert(ctx, f.Raw(tx), m)
+		fresh, err := f.insert(ctx, tx, m, wait)
 		switch {
 		case errors.Is(err, hapax.ErrConflict):
 			m.Verdict = hapax.Conflict
@@ -32,6 +51,29 @@ func (f *Column[T]) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, _ time.
 		}
 	}
 	return nil
+}
+
+// patience is how long a statement may take that has a limit of waiting of its own.
+const patience = time.Minute
+
+func (f *Column[T]) insert(ctx context.Context, tx Tx, m *hapax.Mark, wait time.Duration) (fresh bool, err error) {
+	if f.Dialect == sqltext.SQLite { // which waits for nobody by itself
+		err = patiently(ctx, f.Fault, wait, func() (err error) {
+			fresh, err = f.Insert(ctx, f.Raw(tx), m)
+			return err
+		})
+		return fresh, err
+	}
+	if f.Dialect != sqltext.Postgres && wait <= noWait {
+		wait = patience // the transaction must outlive it
+	}
+	limited, end := context.WithTimeout(ctx, wait)
+	defer end()
+	fresh, err = f.Insert(limited, f.Raw(tx), m)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = &hapax.InFlightError{}
+	}
+	return fresh, err
 }
 
 // Keep is the method of [Form].

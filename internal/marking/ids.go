@@ -26,10 +26,6 @@ type IDs struct {
 	Fault      func(error) sqltext.Fault
 }
 
-// MaxReceipt bounds the limit of receipts: they are the rows of an index's table, not
-// a store of files.
-const MaxReceipt = 1 << 20
-
 // chunk bounds the messages of one statement, for databases count its parameters.
 const chunk = 1000
 
@@ -288,6 +284,7 @@ type row struct {
 	digest  int64
 	receipt []byte
 	run     int64
+	kept    bool // a receipt, be it empty
 }
 
 // each calls found for those entries that have rows.
@@ -307,11 +304,17 @@ func (f *IDs) each(ctx context.Context, tx Tx, entries []*entry, found func(*ent
 	return tx.Query(ctx, func(scan func(...any) error) error {
 		var r row
 		into := []any{&r.name, &r.digest, &r.receipt}
-		if f.Dialect == sqltext.MySQL || f.Dialect == sqltext.MariaDB {
+		switch f.Dialect {
+		case sqltext.MySQL, sqltext.MariaDB:
 			into = append(into, &r.run)
+		case sqltext.SQLite:
+			into = append(into, &r.kept)
 		}
 		if err := scan(into...); err != nil {
 			return err
+		}
+		if r.kept && r.receipt == nil {
+			r.receipt = []byte{}
 		}
 		if e, ok := find(entries, r.name); ok {
 			found(e, r)

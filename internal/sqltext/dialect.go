@@ -65,8 +65,7 @@ func Schema(d Dialect, k Kind, table string) ([]string, error) {
 	}
 	text := schemaComment.ReplaceAllString(string(file), "")
 	// An index is named without its table's schema, and stands in the same.
-	text = strings.ReplaceAll(text, k.Table()+"_marked", Bare(table)+"_marked")
-	text = strings.ReplaceAll(text, k.Table(), table)
+	text = strings.NewReplacer(k.Table()+"_marked", Bare(table)+"_marked", k.Table(), table).Replace(text)
 	var statements []string
 	for _, s := range strings.Split(text, ";") {
 		if s = strings.TrimSpace(s); s != "" {

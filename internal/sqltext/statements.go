@@ -36,7 +36,8 @@ func InsertPeriod(table string) string {
 		"string_agg("+periodName+", ''::bytea), (SELECT horizon FROM "+table+"_horizon)", 3)
 }
 
-// Look reads what is known of n ids: id, digest, receipt, and of MySQL run.
+// Look reads what is known of n ids: id, digest, receipt; then of MySQL run, of SQLite
+// whether there is a receipt, since not every driver tells an empty one from none.
 //
 //	postgres  ids bytea[]
 //	others    id n times
@@ -45,7 +46,7 @@ func Look(d Dialect, table string, n int) string {
 	case Postgres:
 		return "SELECT id, digest, receipt FROM " + table + " WHERE id = ANY($1::bytea[])"
 	case SQLite:
-		return "SELECT id, digest, receipt FROM " + table + " WHERE id IN (" + repeat("?", n) + ")"
+		return "SELECT id, digest, receipt, receipt IS NOT NULL FROM " + table + " WHERE id IN (" + repeat("?", n) + ")"
 	default: // a locking read sees what is committed, however old the transaction's snapshot is
 		return "SELECT id, digest, receipt, run FROM " + table + " WHERE id IN (" + repeat("?", n) + ") LOCK IN SHARE MODE"
 	}
@@ -63,10 +64,14 @@ func LookPeriod(table string) string {
 
 // Keep writes the receipt of a mark: receipt, id.
 func Keep(d Dialect, table string) string {
-	if d == Postgres {
+	switch d {
+	case Postgres:
 		return "UPDATE " + table + " SET receipt = $1::bytea WHERE id = $2::bytea"
+	case SQLite:
+		return "UPDATE " + table + " SET receipt = ifnull(?, x'') WHERE id = ?"
+	default:
+		return "UPDATE " + table + " SET receipt = ? WHERE id = ?"
 	}
-	return "UPDATE " + table + " SET receipt = ? WHERE id = ?"
 }
 
 // KeepPeriod is [Keep] in the partitions of PostgreSQL: receipt, id, period.
@@ -88,9 +93,10 @@ func Raise(d Dialect, table string, wait time.Duration) string {
 		" epoch = excluded.epoch, next = excluded.next, marked = excluded.marked" +
 		" WHERE (n.epoch, n.next) < (excluded.epoch, excluded.next) RETURNING "
 	switch d {
-	case Postgres:
+	case Postgres: // a row that stands above is left alone: who updates it locks it until the commit is on disk
 		return waiting("INSERT INTO "+table+" AS n (id, epoch, next) SELECT m.id, m.epoch, m.next"+
 			" FROM hapax_wait, unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS m (id, epoch, next)"+
+			" WHERE NOT EXISTS (SELECT FROM "+table+" AS o WHERE o.id = m.id AND (o.epoch, o.next) >= (m.epoch, m.next))"+
 			moves+"n.id, n.previous", "string_agg(id || int8send(previous), ''::bytea)", 4)
 	case SQLite:
 		return "INSERT INTO " + table + " AS n (id, epoch, next) VALUES (?, ?, ?)" + moves + "previous"
@@ -140,13 +146,26 @@ func waiting(insert, told string, wait int) string {
 		wait, insert, told)
 }
 
+// Hasten makes the statements of a transaction of PostgreSQL wait for locks as long as
+// its parameter says, until [Calm].
+func Hasten() string {
+	return "SELECT set_config('hapax.lock_timeout', current_setting('lock_timeout'), true)," +
+		" set_config('lock_timeout', $1::text, true)"
+}
+
+// Calm makes statements wait as they did before [Hasten].
+func Calm() string {
+	return "SELECT set_config('lock_timeout', current_setting('hapax.lock_timeout'), true)"
+}
+
 // forWait makes the statement behind it wait for locks at most so long, which
-// MariaDB counts in seconds. MySQL has no such thing for one statement.
+// MariaDB counts in seconds: below half of one it does not wait. MySQL has no such
+// thing for one statement.
 func forWait(d Dialect, wait time.Duration) string {
 	if d != MariaDB {
 		return ""
 	}
-	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", (wait+time.Second-1)/time.Second)
+	return fmt.Sprintf("SET STATEMENT innodb_lock_wait_timeout=%d FOR ", wait.Round(time.Second)/time.Second)
 }
 
 func repeat(what string, n int) string { return strings.Repeat(what+", ", n-1) + what }

@@ -17,7 +17,7 @@ func Exclude(d Dialect, wait bool) (lock, unlock string) {
 	case d == SQLite:
 		return "", ""
 	case d == Postgres && wait:
-		return "SELECT 1 FROM (SELECT pg_advisory_lock(hashtextextended($1::text, 0))) AS had",
+		return "SELECT 1 + length(pg_advisory_lock(hashtextextended($1::text, 0))::text)",
 			"SELECT pg_advisory_unlock(hashtextextended($1::text, 0))::int"
 	case d == Postgres:
 		return "SELECT pg_try_advisory_lock(hashtextextended($1::text, 0))::int",
