@@ -110,6 +110,7 @@ func (r room) order(ctx context.Context, tx *sql.Tx, m *hapax.Mark) (bool, error
 }
 
 func TestMarks(t *testing.T) {
+	t.Parallel()
 	for _, d := range databases() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()

@@ -26,7 +26,7 @@ var _ hapax.Marks[*sql.Tx] = (*Marks)(nil)
 // Swept is what a sweep did.
 type Swept = marking.Swept
 
-// ErrEnded: the function that Transact ran committed its transaction, or rolled it
+// ErrEnded says that the function which Transact ran committed its transaction, or rolled it
 // back, by itself. It comes with [hapax.ErrUnknown].
 var ErrEnded = marking.ErrEnded
 

@@ -88,7 +88,8 @@ func (t *Table) Sweep(ctx context.Context, window time.Duration) (Swept, error) 
 	if window <= 0 {
 		return Swept{}, fmt.Errorf("sweep: window %v: want one above zero", window)
 	}
-	swept, err := Swept{}, error(nil)
+	var swept Swept
+	var err error
 	if t.Kind == sqltext.Partitions {
 		swept, err = t.partition(ctx, window)
 	} else {

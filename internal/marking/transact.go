@@ -11,7 +11,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/sqltext"
 )
 
-// ErrEnded: the function that was given a transaction committed it or rolled it back
+// ErrEnded says that the function which was given a transaction committed it or rolled it back
 // by itself.
 var ErrEnded = errors.New("hapax: the handler ended the transaction that it was given")
 

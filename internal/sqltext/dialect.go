@@ -10,8 +10,9 @@ import (
 // Dialect is the SQL that a database speaks.
 type Dialect uint8
 
+// The dialects.
 const (
-	Postgres Dialect = iota + 1 // PostgreSQL 12 and later
+	Postgres Dialect = iota + 1 // PostgreSQL 14 and later
 	MySQL                       // MySQL 8 and later
 	MariaDB                     // MariaDB 10.5 and later
 	SQLite                      // SQLite 3.35 and later
@@ -32,6 +33,7 @@ func (d Dialect) Valid() bool { return d > 0 && int(d) < len(dialects) }
 // Kind is what a table of marks is like.
 type Kind string
 
+// The kinds.
 const (
 	Inbox      Kind = "inbox"      // a row for each message
 	Partitions Kind = "partitions" // the same, partitioned by the messages' time; PostgreSQL only

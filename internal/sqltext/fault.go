@@ -24,7 +24,7 @@ const (
 // PostgresFault tells a fault of PostgreSQL by its SQLSTATE.
 func PostgresFault(state string) Fault {
 	switch state {
-	case "40001", "40P01": // serialization_failure, deadlock_detected
+	case "40001", "40P01": // not serialisable, deadlock
 		return Again
 	case "55P03": // lock_not_available
 		return Locked

@@ -137,9 +137,9 @@ func Delete(d Dialect, table string) string {
 // The insert reads from hapax_wait, so it begins once the time is set; what is told
 // of its rows is an aggregate, so it has ended when the time is set back.
 func waiting(insert, told string, wait int) string {
-	return fmt.Sprintf("WITH hapax_before AS MATERIALIZED ("+
+	return fmt.Sprintf("WITH hapax_before AS MATERIALIZED ("+ //nolint:misspell // SQL's word
 		"SELECT set_config('hapax.lock_timeout', current_setting('lock_timeout'), true) AS kept"+
-		"), hapax_wait AS MATERIALIZED ("+
+		"), hapax_wait AS MATERIALIZED ("+ //nolint:misspell // SQL's word
 		"SELECT set_config('lock_timeout', $%d::text, kept IS NOT NULL) FROM hapax_before"+
 		"), hapax_marked AS (%s) "+
 		"SELECT %s, set_config('lock_timeout', current_setting('hapax.lock_timeout'), true) FROM hapax_marked",

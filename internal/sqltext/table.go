@@ -74,7 +74,7 @@ func DropPartition(table string, start int64, state string) []string {
 	case "detached":
 		return []string{drop}
 	case "detaching":
-		return []string{detach + " FINALIZE", drop}
+		return []string{detach + " FINALIZE", drop} //nolint:misspell // SQL's word
 	default:
 		return []string{detach + " CONCURRENTLY", drop}
 	}
