@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -86,15 +87,30 @@ func copiesDoNotProlong(s *sitting) {
 
 func thousands(s *sitting) {
 	const n = 2000
-	for i := range n {
-		s.done(fmt.Sprint(i), nil)
+	verdicts := func(want hapax.Verdict) { // by several callers, as stores sync for all at once
+		var wg sync.WaitGroup
+		const callers = 16
+		for first := range callers {
+			wg.Go(func() {
+				for i := first; i < n; i += callers {
+					c, err := s.Ledger.Claim(s.ctx, request(fmt.Sprint(i), long))
+					if err == nil && c.Verdict == hapax.Fresh {
+						err = s.Ledger.Commit(s.ctx, c, nil)
+					}
+					if err != nil || c.Verdict != want {
+						s.Errorf("message %d: %v, %v, want %v", i, c.Verdict, err, want)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
 	}
+	verdicts(hapax.Fresh)
 	if s.Pressure != nil {
 		s.Pressure()
 	}
-	for i := range n {
-		s.duplicate(fmt.Sprint(i))
-	}
+	verdicts(hapax.Duplicate)
 }
 
 // fullMemory: new messages are refused rather than old ones forgotten, and what was
