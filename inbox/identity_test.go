@@ -113,7 +113,7 @@ func TestS05ContentNamesMessagesThatHaveNoID(t *testing.T) {
 	db, o := newDatabase(), options()
 	o.Identity = "content"
 	in := transaction(t, db, o, effect).Inbox
-	const distinct = 5_000
+	const distinct = 1_000
 	for n := range distinct {
 		wantOutcome(t, in, &hapax.Message{Value: fmt.Appendf(nil, `{"n":%d,"a.b":1,"a":{"b":2}}`, n)}, hapax.Executed, nil)
 	}
@@ -204,4 +204,42 @@ func TestNumbersAreNotOvertaken(t *testing.T) {
 		}
 	}
 	wantEffects(t, db, "t/5", "u/7", "u/8", "t/6", "t/7", "t/8")
+}
+
+// One that panicked has to come again as well, and one that is given up holds back
+// nobody.
+func TestNumbersAreHeldBackUntilSkipped(t *testing.T) {
+	db, o := newDatabase(), options()
+	o.Identity, db.ordered = inbox.ByPosition, true
+	in := transaction(t, db, o, func(ctx context.Context, tx *tx, m *hapax.Message) (hapax.Receipt, error) {
+		if string(m.Value) == "t/6" {
+			panic(errDeclined)
+		}
+		tx.insert(string(m.Value))
+		return nil, nil
+	}).Inbox
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = in.Handle(t.Context(), at("t", 6))
+		t.Error("no panic")
+	}()
+	wantOutcome(t, in, at("t", 7), hapax.Held, hapax.ErrInFlight)
+	in.Skip(at("t", 6))
+	wantOutcome(t, in, at("t", 7), hapax.Executed, nil)
+	wantOutcome(t, in, at("t", 8), hapax.Executed, nil)
+	wantEffects(t, db, "t/7", "t/8")
+}
+
+// Ids are no numbers, and a ledger remembers each position by itself: nobody waits.
+func TestOnlyMarksByNumberHoldBack(t *testing.T) {
+	o := options()
+	o.Identity = inbox.ByPosition
+	in := leased(t, openLedger(t), o, func(_ context.Context, _ hapax.Claim, m *hapax.Message) (hapax.Receipt, error) {
+		if string(m.Value) == "t/6" {
+			return nil, errDeclined
+		}
+		return nil, nil
+	})
+	wantOutcome(t, in, at("t", 6), hapax.Failed, errDeclined)
+	wantOutcome(t, in, at("t", 7), hapax.Executed, nil)
 }

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -245,6 +246,10 @@ func (in *Inbox) conclude(d *delivery, r hapax.Result, err error) {
 		in.remember(d, r, err)
 	case hapax.Doubtful:
 		err = Later(in.o.Lease, err)
+	case hapax.Failed:
+		if errors.Is(d.ctx.Err(), context.Canceled) { // the caller stops: no failed attempt
+			err = Later(0, err)
+		}
 	}
 	if r.Outcome == hapax.Unanswered {
 		err = Later(in.outage.pause(), err)

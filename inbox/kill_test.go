@@ -194,7 +194,8 @@ func (c *killed) run(t *testing.T, guarantee inbox.Guarantee, point string, ahea
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), killDir+"="+c.dir, killGuarantee+"="+guarantee.String(),
-		killPoint+"="+point, killClock+"="+ahead.String())
+		killPoint+"="+point, killClock+"="+ahead.String(),
+		"GORACE=atexit_sleep_ms=0") // or each child takes a second to end under -race
 	out, err := cmd.CombinedOutput()
 	if errors.As(err, new(*exec.ExitError)) && len(out) == 0 { // one that failed says why
 		return "killed"

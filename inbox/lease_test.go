@@ -120,16 +120,16 @@ func TestS18AnOvertakenHolderChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		real := openLedger(t)
 		paused := &faulty{Ledger: real, onExtend: always(errDown)}
-		var tokens []uint64
+		tokens := make(chan uint64, 2)
 		slow := leased(t, paused, options(), func(_ context.Context, c hapax.Claim, _ *hapax.Message) (hapax.Receipt, error) {
-			tokens = append(tokens, c.Token)
+			tokens <- c.Token
 			<-time.After(3 * lease) // whatever it is told
 			return hapax.Receipt("slow"), nil
 		})
 		o := options()
 		o.Duplicates = inbox.Replay()
 		quick := leased(t, real, o, func(_ context.Context, c hapax.Claim, _ *hapax.Message) (hapax.Receipt, error) {
-			tokens = append(tokens, c.Token)
+			tokens <- c.Token
 			return hapax.Receipt("quick"), nil
 		})
 		first := make(chan hapax.Result)
@@ -145,8 +145,8 @@ func TestS18AnOvertakenHolderChangesNothing(t *testing.T) {
 		if r, _ := wantOutcome(t, quick, message("1", "a"), hapax.Replayed, nil); string(r.Receipt) != "quick" {
 			t.Errorf("receipt %q, want that of the one that committed", r.Receipt)
 		}
-		if len(tokens) != 2 || tokens[0] >= tokens[1] {
-			t.Errorf("tokens %v, want them to rise", tokens)
+		if a, b := <-tokens, <-tokens; a >= b {
+			t.Errorf("tokens %d and %d, want them to rise", a, b)
 		}
 	})
 }

@@ -275,3 +275,29 @@ func TestWords(t *testing.T) {
 		}
 	}
 }
+
+// A consumer that stops burns no attempt; one that runs out of its time does.
+func TestACallerThatStopsIsNoFailedAttempt(t *testing.T) {
+	for name, open := range guarded() {
+		for _, test := range []struct {
+			end    func(context.Context) (context.Context, context.CancelFunc)
+			failed bool
+		}{
+			{context.WithCancel, false},
+			{func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, time.Second) }, true},
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				in := open(t, options(), func(ctx context.Context, _ *hapax.Message) error {
+					<-ctx.Done()
+					return ctx.Err()
+				})
+				ctx, cancel := test.end(t.Context())
+				time.AfterFunc(time.Minute, cancel)
+				r, err := in.Handle(ctx, message("1", "a"))
+				if s := inbox.Settle(r, err); s.Action != inbox.Retry || s.Failed != test.failed || !errors.Is(err, ctx.Err()) {
+					t.Errorf("%s: %v, %v, settled as %+v; want failed %t", name, r.Outcome, err, s, test.failed)
+				}
+			})
+		}
+	}
+}

@@ -42,8 +42,9 @@ type Settlement struct {
 
 // Settle says what to do with a delivery that ended so: all policy of adapters,
 // which have none of their own. Only a handler that failed counts as a failed
-// attempt: copies, messages that are held elsewhere and a store that is down
-// bring no message nearer to the dead letters.
+// attempt: copies, messages that are held elsewhere, a store that is down and a
+// caller that stops (its context was cancelled) bring no message nearer to the dead
+// letters.
 //
 //	Executed, Passed        Ack
 //	Replayed                Ack; Retry if the copy could not be given to [OnDuplicate]
