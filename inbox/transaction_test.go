@@ -279,25 +279,30 @@ func TestTransactionOnce(t *testing.T) {
 	}
 }
 
-func once(t *testing.T, spec string, seed uint64) {
-	rng := rand.New(rand.NewPCG(seed, 0))
-	chance := func(n int) bool { return rng.IntN(n) == 0 }
+// plant makes steps fail by chance.
+func (db *database) plant(chance func(n int) bool, any func() fault) {
 	errSometimes := func() error {
 		if chance(12) {
 			return errDown
 		}
 		return nil
 	}
-	db, o := newDatabase(), options()
-	o.Identity, o.Committed = spec, rng.IntN(2)*8
-	db.ordered = spec == inbox.ByPosition
 	db.onBegin, db.onMark, db.onKeep = errSometimes, errSometimes, errSometimes
 	db.onCommit = func() fault {
 		if chance(4) {
-			return fault(rng.IntN(int(cutAfter) + 1))
+			return any()
 		}
 		return sound
 	}
+}
+
+func once(t *testing.T, spec string, seed uint64) {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	chance := func(n int) bool { return rng.IntN(n) == 0 }
+	db, o := newDatabase(), options()
+	o.Identity, o.Committed = spec, rng.IntN(2)*8
+	db.ordered = spec == inbox.ByPosition
+	db.plant(chance, func() fault { return fault(rng.IntN(int(cutAfter) + 1)) })
 	in := transaction(t, db, o, func(ctx context.Context, tx *tx, m *hapax.Message) (hapax.Receipt, error) {
 		if chance(6) {
 			tx.insert("half")
