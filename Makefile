@@ -51,7 +51,7 @@ bench-broker: ## Measure the broker beside Apache Kafka and NATS, and print one 
 	cd bench && ../$(GO) run ./broker
 
 bench-inbox: ## Measure handlers that run once beside what one would write by hand
-	@scripts/services postgres mariadb
+	@scripts/services postgres mariadb redis
 	cd bench && ../$(GO) run ./inbox
 
 fuzz: ## Run each fuzz target for FUZZTIME

@@ -53,6 +53,7 @@ func rows() []row {
 		{"postgres", "marks in PostgreSQL", (*bench).postgres},
 		{"mariadb", "marks in MariaDB", (*bench).mariadb},
 		{"sqlite", "marks in SQLite", (*bench).sqlite},
+		{"leases", "claims in Redis and in the embedded ledger", (*bench).leases},
 	}
 }
 
@@ -104,10 +105,12 @@ func peers() report.Peers {
 			"github.com/jackc/pgx/v5":        "driver of PostgreSQL: pgx",
 			"github.com/go-sql-driver/mysql": "driver of MariaDB",
 			"github.com/mattn/go-sqlite3":    "driver of SQLite: mattn/go-sqlite3",
+			"github.com/redis/go-redis/v9":   "client of Redis: go-redis",
 		},
 		Programs: []report.Program{
 			{Name: "PostgreSQL", Command: []string{"psql", "-h", "127.0.0.1", "-p", "54329", "-U", "hapax", "-d", "hapax", "-qtAc", "show server_version"}},
 			{Name: "MariaDB", Command: []string{"mariadb", "--version"}},
+			{Name: "Redis", Command: []string{"redis-server", "--version"}},
 		},
 	}
 }
