@@ -70,6 +70,53 @@ func TestS08OneRunsOthersAreHeld(t *testing.T) {
 	}
 }
 
+// In wait mode the others get the stored result, and those whose time is over are held.
+func TestS08OthersMayWaitForTheResult(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options()
+		o.Wait, o.Duplicates = 20*time.Second, inbox.Replay()
+		var runs counter
+		in := leased(t, openLedger(t), o, func(_ context.Context, _ hapax.Claim, m *hapax.Message) (hapax.Receipt, error) {
+			runs.add()
+			work, err := time.ParseDuration(string(m.Value))
+			<-time.After(work)
+			return hapax.Receipt("done"), err
+		})
+		for _, test := range []struct {
+			id, work string
+			want     hapax.Outcome
+			took     time.Duration // at most
+		}{{"1", "10s", hapax.Replayed, 11 * time.Second}, {"2", "30s", hapax.Held, 20 * time.Second}} {
+			var all sync.WaitGroup
+			all.Go(func() { _, _ = in.Handle(t.Context(), message(test.id, test.work)) })
+			synctest.Wait()
+			for range 8 {
+				all.Go(func() {
+					began := time.Now()
+					r, err := in.Handle(t.Context(), message(test.id, test.work))
+					if r.Outcome != test.want || (test.want == hapax.Replayed) != (string(r.Receipt) == "done") {
+						t.Errorf("%v with receipt %q, %v; want %v", r.Outcome, r.Receipt, err, test.want)
+					}
+					if took := time.Since(began); took > test.took {
+						t.Errorf("took %v, want at most %v", took, test.took)
+					}
+				})
+			}
+			all.Wait()
+		}
+		runs.want(t, 2)
+		left, leave := context.WithCancel(t.Context())
+		claimed := message("3", "1s")
+		go func() { _, _ = in.Handle(t.Context(), claimed) }()
+		synctest.Wait()
+		leave()
+		if r, _ := in.Handle(left, claimed); r.Outcome == hapax.Executed {
+			t.Errorf("a caller that has left got %v", r.Outcome)
+		}
+		<-time.After(time.Minute)
+	})
+}
+
 // Real threads, many ids: every id takes effect once, and the store is asked once
 // for each delivery.
 func TestS09TheClaimIsOneStep(t *testing.T) {

@@ -97,10 +97,10 @@ func (in *Inbox) Name() string { return in.o.Name }
 // ([hapax.ErrReceiptSize]) and for copies that could not be given on.
 //
 // In transactions, messages that are known by a number, which are those of
-// [ByPosition] and of a sequence, must come in order, one at a time, from each source or producer: marks
-// of such messages are one high-water mark, and a message that was overtaken
-// would look like a copy. One that has to come again holds back those behind it
-// ([hapax.Held]) until it was handled, or is given up by [Inbox.Skip].
+// [ByPosition] and of a sequence, must come in order, one at a time, from each source
+// or producer: marks of such messages are one high-water mark, and a message that was
+// overtaken would look like a copy. One that has to come again holds back those behind
+// it ([hapax.Held]) until it was handled, or is given up by [Inbox.Skip].
 func (in *Inbox) Handle(ctx context.Context, m *hapax.Message) (hapax.Result, error) {
 	d := in.receive(ctx, m)
 	defer in.tell(d)
@@ -210,8 +210,31 @@ func (in *Inbox) run(d *delivery, one func(context.Context, *delivery) (hapax.Re
 		in.lanes.settled(d)
 		return
 	}
-	r, err := one(context.WithValue(d.ctx, handlingKey{}, d), d)
+	ctx := context.WithValue(d.ctx, handlingKey{}, d)
+	r, err := one(ctx, d)
+	for pause := firstLook; r.Outcome == hapax.Held && in.waits(d, pause); pause = min(2*pause, lastLook) {
+		r, err = one(ctx, d)
+	}
 	in.conclude(d, r, err)
+}
+
+// How often a copy looks whether the one before it is done.
+const (
+	firstLook = 10 * time.Millisecond
+	lastLook  = time.Second
+)
+
+// waits waits for so long, unless that is longer than a copy should.
+func (in *Inbox) waits(d *delivery, pause time.Duration) bool {
+	if d.joined || time.Since(d.began)+pause > in.o.Wait {
+		return false
+	}
+	select {
+	case <-time.After(pause):
+		return true
+	case <-d.ctx.Done():
+		return false
+	}
 }
 
 // heldBack tells whether a message before d has to come again. That may be over, if

@@ -16,7 +16,7 @@ import (
 // at once; they must be quick.
 type Observer struct {
 	// Begin sees a message come in. The handler is given the context that it returns,
-	// or one made of it.
+	// or one made of it; that of several at once has the context of their batch.
 	Begin func(ctx context.Context, m *hapax.Message) context.Context
 	// End sees what became of it: once for each call of Begin, also if the handler
 	// panics, and with the context that Begin returned.

@@ -29,6 +29,7 @@ func TestS36NothingIsChosenSilently(t *testing.T) {
 		}, "want one of them"},
 		{"no window", func(o *inbox.Options) { o.Window = 0 }, "how long marks are remembered"},
 		{"negative redelivery", func(o *inbox.Options) { o.Redelivery = -1 }, "redelivery"},
+		{"negative wait", func(o *inbox.Options) { o.Wait = -1 }, "wait"},
 		{"negative lease", func(o *inbox.Options) { o.Lease = -1 }, "lease"},
 		{"margin", func(o *inbox.Options) { o.Limits.Margin = time.Hour }, "margin"},
 		{"missing", func(o *inbox.Options) { o.Missing = 9 }, "missing"},
@@ -284,7 +285,9 @@ func TestACallerThatStopsIsNoFailedAttempt(t *testing.T) {
 			failed bool
 		}{
 			{context.WithCancel, false},
-			{func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithTimeout(ctx, time.Second) }, true},
+			{func(ctx context.Context) (context.Context, context.CancelFunc) {
+				return context.WithTimeout(ctx, time.Second)
+			}, true},
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				in := open(t, options(), func(ctx context.Context, _ *hapax.Message) error {

@@ -66,6 +66,12 @@ type Options struct {
 	// Duplicates is what to do with copies. The default is to drop and count them.
 	Duplicates OnDuplicate
 
+	// Wait is how long a copy waits for the one that is being handled, before it is
+	// [hapax.Held]: with [Replay] its caller is then given the receipt as well. Zero:
+	// not at all, but for what the store waits. It looks again after 10 ms, and ever
+	// later, up to a second.
+	Wait time.Duration
+
 	// Committed is how many messages that were handled are remembered in memory, at
 	// most 1,048,576 (100 to 200 bytes each, and receipts up to 1 KiB where
 	// Duplicates asks for them). Their copies are answered without asking the store.
@@ -128,6 +134,8 @@ func (o *Options) validate(g Guarantee) error {
 		return fmt.Errorf("window %v: say how long marks are remembered, or Forever", o.Window)
 	case o.Redelivery < 0:
 		return fmt.Errorf("redelivery %v: want none below zero", o.Redelivery)
+	case o.Wait < 0:
+		return fmt.Errorf("wait %v: want none below zero", o.Wait)
 	case o.Missing > identity.PassOnMissing:
 		return fmt.Errorf("missing: %v is no policy", o.Missing)
 	case o.Committed < 0 || o.Committed > maxCommitted:
