@@ -80,7 +80,7 @@ vet: ## Check the code in seconds: gofmt, go vet, staticcheck
 fmt: ## Format the code
 	$(GO) run cmd/gofmt -l -w $(SOURCES)
 
-services: ## Start the databases and caches that tests talk to: see scripts/services
+services: ## Start the databases, caches and brokers that tests talk to: see scripts/services
 	@scripts/services
 
 clean: ## Remove what make put here

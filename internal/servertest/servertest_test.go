@@ -12,6 +12,8 @@ func TestShared(t *testing.T) {
 	servers := map[string]func(testing.TB) string{
 		"PostgreSQL": Postgres, "MariaDB": MariaDB, "Redis": Redis, "evicting Redis": EvictingRedis, "Valkey": Valkey,
 		"Memcached":     Memcached,
+		"RabbitMQ":      RabbitMQ,
+		"NATS":          NATS,
 		"Redis Cluster": func(tb testing.TB) string { return strings.Join(RedisCluster(tb), ",") },
 	}
 	for name, address := range servers {
@@ -51,6 +53,7 @@ func TestMissing(t *testing.T) {
 		for name, answers := range map[string]func(net.Conn) error{
 			"PostgreSQL": postgresAnswers, "MariaDB": mariadbAnswers, "Redis": redisAnswers,
 			"Redis Cluster": clusterAnswers, "Memcached": memcachedAnswers,
+			"RabbitMQ": rabbitAnswers, "NATS": natsAnswers,
 		} {
 			t.Setenv("CI", "")
 			w := &witness{TB: t}

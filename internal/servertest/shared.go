@@ -65,6 +65,19 @@ func Memcached(tb testing.TB) string {
 	return need(tb, "Memcached", "127.0.0.1:11219", memcachedAnswers)
 }
 
+// RabbitMQ is the URL of a RabbitMQ, whose user may do everything. It closes a channel
+// over an acknowledgement that is late by more than a second.
+func RabbitMQ(tb testing.TB) string {
+	tb.Helper()
+	return "amqp://guest:guest@" + need(tb, "RabbitMQ", "127.0.0.1:56729", rabbitAnswers) + "/"
+}
+
+// NATS is the URL of a NATS server with JetStream.
+func NATS(tb testing.TB) string {
+	tb.Helper()
+	return "nats://" + need(tb, "NATS", "127.0.0.1:42229", natsAnswers)
+}
+
 // need asks a server, and skips or fails the test if it does not answer as it should.
 func need(tb testing.TB, name, address string, answers func(net.Conn) error) string {
 	tb.Helper()
@@ -131,6 +144,11 @@ func mariadbAnswers(conn net.Conn) error {
 func redisAnswers(conn net.Conn) error { return expect(conn, "PING\r\n", "+PONG") }
 
 func memcachedAnswers(conn net.Conn) error { return expect(conn, "version\r\n", "VERSION ") }
+
+// rabbitAnswers greets, and reads the beginning of a frame of type 1 on channel 0.
+func rabbitAnswers(conn net.Conn) error { return expect(conn, "AMQP\x00\x00\x09\x01", "\x01\x00\x00") }
+
+func natsAnswers(conn net.Conn) error { return expect(conn, "", "INFO ") }
 
 // expect demands an answer that begins with these bytes.
 func expect(conn net.Conn, question, beginning string) error {
