@@ -99,8 +99,15 @@ func (a *attempt[T]) ended(err error) (hapax.Result, error) {
 		return verdict(a.mark)
 	case errors.Is(err, hapax.ErrInFlight):
 		return hapax.Result{Outcome: hapax.Held}, err
+	case isNameless(err): // to the store: it wants a time, say
+		return hapax.Result{Outcome: hapax.Nameless}, err
 	}
 	return hapax.Result{Outcome: hapax.Unanswered}, err
+}
+
+// isNameless tells whether an error is about the message, whoever is asked.
+func isNameless(err error) bool {
+	return errors.Is(err, hapax.ErrMissing) || errors.Is(err, hapax.ErrMalformed)
 }
 
 // verdict is the outcome of a message that is not fresh.

@@ -17,7 +17,7 @@ func (t *transaction[T]) handleBatch(ctx context.Context, ds []*delivery) (left 
 	}
 	b := &batchAttempt[T]{t: t, ds: ds}
 	err := t.marks.Transact(ctx, b.work)
-	if b.reached <= asked && !errors.Is(err, hapax.ErrInFlight) {
+	if b.reached <= asked && !errors.Is(err, hapax.ErrInFlight) && !isNameless(err) {
 		for _, d := range ds {
 			t.inbox.conclude(d, hapax.Result{Outcome: hapax.Unanswered}, err)
 		}

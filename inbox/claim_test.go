@@ -285,3 +285,21 @@ func TestS14ABatchRunsEachOnceAndFailsAlone(t *testing.T) {
 	wantOutcome(t, in.Inbox, message("4", "d"), hapax.Executed, nil)
 	wantEffects(t, db, "all a", "all b", "of c", "of e", "of d")
 }
+
+// A message that the store can't mark, whatever is done, stops nobody else.
+func TestAMessageThatCannotBeMarkedIsNameless(t *testing.T) {
+	db := newDatabase()
+	in := batches(t, db, options(), nil)
+	far := message("2", "b")
+	far.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+	ended := in.HandleBatch(t.Context(), []*hapax.Message{message("1", "a"), far, message("3", "c")})
+	for i, want := range []hapax.Outcome{hapax.Executed, hapax.Nameless, hapax.Executed} {
+		if ended[i].Result.Outcome != want {
+			t.Errorf("message %d: %v, %v; want %v", i, ended[i].Result.Outcome, ended[i].Err, want)
+		}
+	}
+	if s := ended[1].Settle(); s != (inbox.Settlement{Action: inbox.DeadLetter}) {
+		t.Errorf("settled as %+v", s)
+	}
+	wantEffects(t, db, "of a", "of c")
+}

@@ -164,6 +164,10 @@ func (db *database) Mark(ctx context.Context, t *tx, marks []hapax.Mark) error {
 	db.mu.Unlock()
 	before := maps.Clone(t.marks)
 	for i := range marks {
+		if marks[i].Time.Year() > 9999 {
+			t.marks = before
+			return fmt.Errorf("time %v: %w", marks[i].Time, hapax.ErrMalformed)
+		}
 		if err := db.wait(ctx, t, db.lockOf(&marks[i])); err != nil {
 			t.marks = before
 			return err
