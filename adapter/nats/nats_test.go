@@ -20,7 +20,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/servertest"
 )
 
-// ackWait is how long the server waits in these tests.
+// ackWait is how long the server waits in most of these tests.
 const ackWait = 300 * time.Millisecond
 
 func TestMain(m *testing.M) {
@@ -70,7 +70,10 @@ func declare(t *testing.T, c jetstream.ConsumerConfig) *stream {
 	_, err = s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: s.name, Subjects: []string{s.name}})
 	s.must(err)
 	t.Cleanup(func() { s.must(s.js.DeleteStream(context.Background(), s.name)) })
-	c.Durable, c.AckPolicy, c.AckWait = s.name, jetstream.AckExplicitPolicy, ackWait
+	c.Durable, c.AckPolicy = s.name, jetstream.AckExplicitPolicy
+	if c.AckWait == 0 {
+		c.AckWait = ackWait
+	}
 	s.from, err = s.js.CreateConsumer(t.Context(), s.name, c)
 	s.must(err)
 	return s
@@ -189,11 +192,11 @@ func TestNeverAcks(t *testing.T) {
 // TestInProgress: a handler that takes longer than the ack wait has its message alone.
 func TestInProgress(t *testing.T) {
 	t.Parallel()
-	s := declare(t, jetstream.ConsumerConfig{})
+	s := declare(t, jetstream.ConsumerConfig{AckWait: 3 * ackWait}) // a slow machine may be late with one
 	told, err := s.conn.SubscribeSync("$JS.ACK." + s.name + ".>")
 	s.must(err)
 	w := transacted(t, func(string) error {
-		for range 2 * 3 { // two ack waits
+		for range 4 { // more than an ack wait
 			if _, err := told.NextMsg(10 * time.Second); err != nil {
 				return err
 			}
