@@ -14,8 +14,8 @@ type Options struct {
 	// hapax_inbox, and hapax_numbers of positions and sequences). ByOwn needs none.
 	Table string
 	// Wait is how long [Marks.Mark] waits for another transaction that marks a copy
-	// (default: 5 s). In transactions of others it waits for a hundredth of a second
-	// at most.
+	// (default: 5 s). A single mark that waits longer gives up its connection. In
+	// transactions of others it waits for a hundredth of a second at most.
 	Wait time.Duration
 	// Tx is how [Marks.Transact] begins transactions (default: as the database does).
 	Tx pgx.TxOptions

@@ -63,7 +63,9 @@ type room struct {
 func (d database) create(tb testing.TB) room {
 	tb.Helper()
 	if d.dialect == sqldb.SQLite {
-		return room{d, filepath.Join(tb.TempDir(), "db")}
+		r := room{d, filepath.Join(tb.TempDir(), "db")}
+		execute(tb, r.open(tb, ""), "PRAGMA journal_mode = wal") // the file keeps it
+		return r
 	}
 	r := room{d, fmt.Sprintf("t%08x", rand.Uint32())}
 	db := r.open(tb, "")
@@ -89,7 +91,7 @@ func (r room) open(tb testing.TB, address string) *sql.DB {
 	tb.Helper()
 	source := r.source(tb)
 	if r.dialect == sqldb.SQLite {
-		source = "file:" + r.name + "?_pragma=journal_mode(wal)"
+		source = "file:" + r.name
 	}
 	if address != "" {
 		source = strings.Replace(source, r.address, address, 1)

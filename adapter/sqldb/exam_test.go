@@ -62,7 +62,7 @@ func forms() []form {
 			},
 		},
 		{
-			name: "own", table: "orders",
+			name: "own", table: "orders", levels: 1, // the statement is ours, not the package's
 			make: func(r room, db *sql.DB, o sqldb.Options) (*sqldb.Marks, error) {
 				return sqldb.ByOwn(db, r.dialect, r.order, o)
 			},

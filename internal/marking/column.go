@@ -67,12 +67,10 @@ func (f *Column[T]) insert(ctx context.Context, tx Tx, m *hapax.Mark, wait time.
 	if f.Dialect != sqltext.Postgres && wait <= noWait {
 		wait = patience // the transaction must outlive it
 	}
-	limited, end := context.WithTimeout(ctx, wait)
-	defer end()
-	fresh, err = f.Insert(limited, f.Raw(tx), m)
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = &hapax.InFlightError{}
-	}
+	err = limited(ctx, wait, func(ctx context.Context) (err error) {
+		fresh, err = f.Insert(ctx, f.Raw(tx), m)
+		return err
+	})
 	return fresh, err
 }
 

@@ -143,6 +143,8 @@ func (f *IDs) insert(ctx context.Context, tx Tx, left []*entry, wait time.Durati
 	switch {
 	case f.Span > 0:
 		return f.insertPeriods(ctx, tx, left, wait)
+	case f.Dialect == sqltext.Postgres && len(left) == 1 && wait > noWait:
+		return f.insertOne(ctx, tx, left, wait)
 	case f.Dialect == sqltext.Postgres:
 		var fresh []byte
 		var restored string
@@ -175,6 +177,20 @@ func unanswered(entries []*entry) (left []*entry) {
 		}
 	}
 	return left
+}
+
+// insertOne is insert of the usual single message. The context has the limit of
+// waiting: that of PostgreSQL would cost the statement what it saves a few.
+func (f *IDs) insertOne(ctx context.Context, tx Tx, left []*entry, wait time.Duration) (known []*entry, err error) {
+	e := left[0]
+	err = limited(ctx, wait, func(ctx context.Context) error {
+		done, err := tx.Exec(ctx, sqltext.InsertOne(f.Table), e.key(), int64(e.mark.Digest))
+		if err == nil && done.Rows == 1 {
+			e.fresh()
+		}
+		return err
+	})
+	return unanswered(left), err
 }
 
 // insertPeriods is insert into the partitions of PostgreSQL.

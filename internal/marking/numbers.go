@@ -106,7 +106,10 @@ func (f *Numbers) number(m *hapax.Mark) (number, error) {
 
 // raise moves different numberings up and gives their numbers verdicts.
 func (f *Numbers) raise(ctx context.Context, tx Tx, round []numbering, wait time.Duration) error {
-	if f.Dialect == sqltext.Postgres {
+	switch {
+	case f.Dialect == sqltext.Postgres && len(round) == 1 && len(round[0]) == 1 && wait > noWait:
+		return f.raiseSingle(ctx, tx, round[0], wait)
+	case f.Dialect == sqltext.Postgres:
 		return f.raiseAll(ctx, tx, round, wait)
 	}
 	for _, n := range round {
@@ -127,6 +130,22 @@ func (f *Numbers) raise(ctx context.Context, tx Tx, round []numbering, wait time
 
 // unknown is where a numbering stands that did not move, until it is asked.
 const unknown = -1
+
+// raiseSingle is raise in PostgreSQL for one number.
+func (f *Numbers) raiseSingle(ctx context.Context, tx Tx, n numbering, wait time.Duration) error {
+	to := n[0]
+	err := limited(ctx, wait, func(ctx context.Context) error {
+		done, err := tx.Exec(ctx, sqltext.RaiseOne(f.Table), to.id[:], to.epoch, to.next)
+		if err == nil && done.Rows == 1 {
+			to.mark.Verdict = hapax.Fresh
+		}
+		return err
+	})
+	if err != nil || to.mark.Verdict == hapax.Fresh {
+		return err
+	}
+	return f.refuse(ctx, tx, n)
+}
 
 // raiseAll is raise in PostgreSQL, all in one statement.
 func (f *Numbers) raiseAll(ctx context.Context, tx Tx, round []numbering, wait time.Duration) error {

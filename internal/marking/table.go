@@ -108,7 +108,7 @@ func (t *Table) delete(ctx context.Context, window time.Duration) (rows int64, e
 		for {
 			began, done := time.Now(), Done{}
 			err := patiently(ctx, t.Fault, time.Minute, func() (err error) {
-				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Name), int64((window+time.Second-1)/time.Second), int64(batch))
+				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Kind, t.Name), int64((window+time.Second-1)/time.Second), int64(batch))
 				return err
 			})
 			if err != nil && t.Fault(err) != sqltext.Again { // a deadlock with who marks at the moment: another try

@@ -68,9 +68,9 @@ func (t *Transactor[T]) Transact(ctx context.Context, f func(ctx context.Context
 }
 
 // pause is how long to wait before another run: others must get through meanwhile,
-// so the time is drawn, from a range that doubles up to a tenth of a second.
+// so the time is drawn, from a range that doubles up to a twentieth of a second.
 func pause(run int) time.Duration {
-	return rand.N(min(time.Millisecond<<min(run, 10), 100*time.Millisecond))
+	return rand.N(min(time.Millisecond<<min(run, 10), 50*time.Millisecond))
 }
 
 // again tells whether a function should run again. What may be committed must not.

@@ -42,6 +42,18 @@ type Waiter struct {
 // at all, but long enough for the short locks that any insert may take.
 const noWait = 10 * time.Millisecond
 
+// limited runs a statement that knows no limit of waiting. Where the context ends it,
+// the connection is lost, so it is for transactions that need not outlive it.
+func limited(ctx context.Context, wait time.Duration, try func(context.Context) error) error {
+	bounded, end := context.WithTimeout(ctx, wait)
+	defer end()
+	err := try(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return &hapax.InFlightError{}
+	}
+	return err
+}
+
 const savepoint = "hapax_mark"
 
 // Mark makes marks in tx, which the driver knows as own.

@@ -33,6 +33,9 @@ func PostgresFault(state string) Fault {
 	case "40003", "": // statement_completion_unknown
 		return Unclear
 	}
+	if len(state) < 2 {
+		return Unclear
+	}
 	switch state[:2] {
 	case "08", "57", "58", "XX": // connection, intervention (shutdown), system, internal
 		return Unclear

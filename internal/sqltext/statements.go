@@ -6,6 +6,13 @@ import (
 	"time"
 )
 
+// InsertOne marks a message by id in PostgreSQL: id, digest. The rows affected tell
+// whether it was fresh. It is [Insert] of one without a limit of waiting, and as quick
+// as such a statement can be.
+func InsertOne(table string) string {
+	return "INSERT INTO " + table + " (id, digest) VALUES ($1::bytea, $2::bigint) ON CONFLICT DO NOTHING"
+}
+
 // Insert marks n messages by id and tells which were fresh.
 //
 //	postgres  ids bytea[], digests bigint[], wait; one row: the fresh ids, joined
@@ -79,6 +86,20 @@ func KeepPeriod(table string) string {
 	return "UPDATE " + table + " SET receipt = $1::bytea WHERE id = $2::bytea AND period = $3::timestamptz"
 }
 
+// RaiseOne is [Raise] of one numbering in PostgreSQL without a limit of waiting: id,
+// epoch, next. The rows affected tell whether it moved.
+func RaiseOne(table string) string {
+	return "INSERT INTO " + table + " AS n (id, epoch, next) SELECT $1::bytea, $2::bigint, $3::bigint" +
+		" WHERE NOT EXISTS (SELECT FROM " + table + " AS o WHERE o.id = $1::bytea AND (o.epoch, o.next) >= ($2::bigint, $3::bigint))" +
+		raises
+}
+
+// raises are what an insert of a numbering does if it is there, up to what it returns.
+const raises = " ON CONFLICT (id) DO UPDATE SET" +
+	" previous = CASE WHEN n.epoch = excluded.epoch THEN n.next ELSE 0 END," +
+	" epoch = excluded.epoch, next = excluded.next, marked = excluded.marked" +
+	" WHERE (n.epoch, n.next) < (excluded.epoch, excluded.next)"
+
 // Raise moves numberings up to what is marked, unless they stand there or above,
 // and tells where they stood.
 //
@@ -88,18 +109,14 @@ func KeepPeriod(table string) string {
 //	          a lower epoch, 1<<63 − 1 if the row's epoch is higher
 //	sqlite    id, epoch, next; a row with previous if it moved
 func Raise(d Dialect, table string, wait time.Duration) string {
-	moves := " ON CONFLICT (id) DO UPDATE SET" +
-		" previous = CASE WHEN n.epoch = excluded.epoch THEN n.next ELSE 0 END," +
-		" epoch = excluded.epoch, next = excluded.next, marked = excluded.marked" +
-		" WHERE (n.epoch, n.next) < (excluded.epoch, excluded.next) RETURNING "
 	switch d {
 	case Postgres: // a row that stands above is left alone: who updates it locks it until the commit is on disk
 		return waiting("INSERT INTO "+table+" AS n (id, epoch, next) SELECT m.id, m.epoch, m.next"+
 			" FROM hapax_wait, unnest($1::bytea[], $2::bigint[], $3::bigint[]) AS m (id, epoch, next)"+
 			" WHERE NOT EXISTS (SELECT FROM "+table+" AS o WHERE o.id = m.id AND (o.epoch, o.next) >= (m.epoch, m.next))"+
-			moves+"n.id, n.previous", "string_agg(id || int8send(previous), ''::bytea)", 4)
+			raises+" RETURNING n.id, n.previous", "string_agg(id || int8send(previous), ''::bytea)", 4)
 	case SQLite:
-		return "INSERT INTO " + table + " AS n (id, epoch, next) VALUES (?, ?, ?)" + moves + "previous"
+		return "INSERT INTO " + table + " AS n (id, epoch, next) VALUES (?, ?, ?)" + raises + " RETURNING previous"
 	default: // assignments are made from left to right
 		return forWait(d, wait) + "INSERT INTO " + table + " (id, epoch, next) VALUES (?, ?, ?)" +
 			" ON DUPLICATE KEY UPDATE next = IF(LAST_INSERT_ID(CASE" +
@@ -119,14 +136,18 @@ func Epoch(d Dialect, table string) string {
 
 // Delete forgets at most n rows that were marked more than some seconds ago:
 // seconds, n.
-func Delete(d Dialect, table string) string {
-	switch d {
-	case Postgres: // rows that another sweeper is at are left to it
+func Delete(d Dialect, k Kind, table string) string {
+	switch {
+	case d == Postgres: // rows that another sweeper is at are left to it
 		return "DELETE FROM " + table + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + table +
 			" WHERE marked < now() - make_interval(secs => $1::float8) LIMIT $2::bigint FOR UPDATE SKIP LOCKED))"
-	case SQLite:
+	case d == SQLite && k == Inbox: // rows stand in the order of their time, so the first ones are asked
+		return "DELETE FROM " + table + " WHERE rowid IN (SELECT rowid FROM " + table +
+			" WHERE rowid < (SELECT min(rowid) + 20000 FROM " + table + ")" +
+			" AND marked < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY rowid LIMIT ?)"
+	case d == SQLite:
 		return "DELETE FROM " + table + " WHERE id IN (SELECT id FROM " + table +
-			" WHERE marked < CAST(strftime('%s', 'now') AS INTEGER) - ? ORDER BY marked LIMIT ?)"
+			" WHERE marked < CAST(strftime('%s', 'now') AS INTEGER) - ? LIMIT ?)"
 	default:
 		return "DELETE FROM " + table + " WHERE marked < CURRENT_TIMESTAMP(3) - INTERVAL ? SECOND ORDER BY marked LIMIT ?"
 	}
@@ -137,26 +158,27 @@ func Delete(d Dialect, table string) string {
 // The insert reads from hapax_wait, so it begins once the time is set; what is told
 // of its rows is an aggregate, so it has ended when the time is set back.
 func waiting(insert, told string, wait int) string {
-	return fmt.Sprintf("WITH hapax_before AS MATERIALIZED ("+ //nolint:misspell // SQL's word
-		"SELECT set_config('hapax.lock_timeout', current_setting('lock_timeout'), true) AS kept"+
-		"), hapax_wait AS MATERIALIZED ("+ //nolint:misspell // SQL's word
-		"SELECT set_config('lock_timeout', $%d::text, kept IS NOT NULL) FROM hapax_before"+
-		"), hapax_marked AS (%s) "+
-		"SELECT %s, set_config('lock_timeout', current_setting('hapax.lock_timeout'), true) FROM hapax_marked",
-		wait, insert, told)
+	//nolint:misspell // SQL's word
+	return fmt.Sprintf("WITH hapax_wait AS MATERIALIZED (SELECT FROM %s), hapax_marked AS (%s) SELECT %s, %s FROM hapax_marked",
+		hasten(fmt.Sprintf("$%d", wait)), insert, told, calm)
 }
+
+// hasten is a function of PostgreSQL to select from. It makes statements wait for locks
+// as long as a parameter says; first it puts aside how long they did.
+func hasten(parameter string) string {
+	return "set_config('lock_timeout', " + parameter + "::text," +
+		" set_config('hapax.lock_timeout', current_setting('lock_timeout'), true) IS NOT NULL)"
+}
+
+// calm is an expression of PostgreSQL that makes statements wait as before hasten.
+const calm = "set_config('lock_timeout', current_setting('hapax.lock_timeout'), true)"
 
 // Hasten makes the statements of a transaction of PostgreSQL wait for locks as long as
 // its parameter says, until [Calm].
-func Hasten() string {
-	return "SELECT set_config('hapax.lock_timeout', current_setting('lock_timeout'), true)," +
-		" set_config('lock_timeout', $1::text, true)"
-}
+func Hasten() string { return "SELECT FROM " + hasten("$1") }
 
 // Calm makes statements wait as they did before [Hasten].
-func Calm() string {
-	return "SELECT set_config('lock_timeout', current_setting('hapax.lock_timeout'), true)"
-}
+func Calm() string { return "SELECT " + calm }
 
 // forWait makes the statement behind it wait for locks at most so long, which
 // MariaDB counts in seconds: below half of one it does not wait. MySQL has no such
