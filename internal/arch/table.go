@@ -68,8 +68,10 @@ func floors() []row {
 
 		// Floor 5: adapters to brokers.
 		{path: "internal/intake", may: list(".", "inbox")},
+		{path: "adapter/kafka", may: list(".", "inbox")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
+		{path: "adapter/watermill", may: list(".", "inbox")},
 
 		// Floor 6: the binary.
 		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker"), files: true},
