@@ -2,9 +2,10 @@ package redisdb
 
 import (
 	"context"
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,18 +21,17 @@ import (
 // InFlight.
 func (l *Ledger) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]hapax.Claim, []error) {
 	claims, errs := make([]hapax.Claim, len(requests)), make([]error, len(requests))
-	b := batch{script: l.scripts.claim, each: 4}
+	b := l.batch(l.scripts.claim)
 	for i, r := range requests {
 		claims[i] = named(r)
 		if errs[i] = l.refuse(ctx); errs[i] == nil {
 			errs[i] = checkLease(r.Lease)
 		}
 		if errs[i] == nil {
-			b.add(i, claimrecord.Key(l.o.Prefix, claims[i].Key),
-				micros(r.Lease), millis(r.Lease)+millis(l.o.TokenMemory), eight(uint64(r.Digest)), nonce())
+			b.add(i, l.key(claims[i]), digestAndNonce(r.Digest), micros(r.Lease), millis(r.Lease)+millis(l.o.TokenMemory))
 		}
 	}
-	l.run(ctx, &b, func(i int, answer any, err error) {
+	b.run(ctx, l.client, func(i int, answer any, err error) {
 		if err != nil {
 			errs[i] = failure(err)
 			return
@@ -47,7 +47,7 @@ func (l *Ledger) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]ha
 // [Ledger.Commit], in the order of the claims.
 func (l *Ledger) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts []hapax.Receipt) []error {
 	errs := make([]error, len(claims))
-	b := batch{script: l.scripts.commit, first: []any{millis(l.o.Window)}, each: 3}
+	b := l.batch(l.scripts.commit)
 	for i, c := range claims {
 		var receipt hapax.Receipt
 		if receipts != nil {
@@ -57,14 +57,11 @@ func (l *Ledger) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts
 			errs[i] = fmt.Errorf("%w: %d bytes, at most %d", hapax.ErrReceiptSize, len(receipt), l.o.MaxReceipt)
 		}
 		if errs[i] == nil {
-			letter := "d"
-			if receipt != nil {
-				letter = "D"
-			}
-			b.add(i, claimrecord.Key(l.o.Prefix, c.Key), token(c), letter, []byte(receipt))
+			done := claimrecord.Record{State: claimrecord.Done, Token: c.Token, Digest: c.Digest, Receipt: receipt}
+			b.add(i, l.key(c), done.Append(nil), millis(l.o.Window))
 		}
 	}
-	l.run(ctx, &b, func(i int, answer any, err error) {
+	b.run(ctx, l.client, func(i int, answer any, err error) {
 		if err != nil {
 			// Of the attempts that the client made, one may have passed.
 			errs[i] = fmt.Errorf("%w: %w", hapax.ErrUnknown, failure(err))
@@ -82,110 +79,123 @@ func named(r hapax.Request) hapax.Claim {
 	return c
 }
 
-func (l *Ledger) keys(c hapax.Claim) []string {
-	return []string{claimrecord.Key(l.o.Prefix, c.Key)}
-}
+func (l *Ledger) key(c hapax.Claim) string { return claimrecord.Key(l.o.Prefix, c.Key) }
 
-// nonce tells one call from another.
-func nonce() string { return eight(rand.Uint64()) }
+// digestAndNonce is what a claim brings along: the digest, and a nonce that tells one call from
+// another.
+func digestAndNonce(d hapax.Digest) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 16), uint64(d))
+	return binary.BigEndian.AppendUint64(b, rand.Uint64())
+}
 
 // verdict reads an answer of claim.lua.
 func verdict(c hapax.Claim, answer string) (hapax.Claim, error) {
-	if answer == "x" {
+	var letter byte
+	if answer != "" {
+		letter = answer[0]
+	}
+	switch letter {
+	case 'x':
 		c.Verdict = hapax.Conflict
 		return c, nil
-	}
-	if len(answer) < 2 {
-		return c, fmt.Errorf("%w: the key of the message is not one of this ledger", hapax.ErrCorrupt)
-	}
-	r, err := claimrecord.Parse([]byte(answer[1:]))
-	if err != nil {
-		return c, err
-	}
-	switch answer[0] {
-	case 'f':
-		c.Verdict, c.Token, c.Deadline = hapax.Fresh, r.Token, time.UnixMicro(r.Deadline)
+	case 'o':
+		return c, fmt.Errorf("%w: the server's maxmemory is used up", hapax.ErrFull)
+	case '?':
+		return c, fmt.Errorf("%w: what is at the message's key is no record", hapax.ErrCorrupt)
 	case 'i':
-		c.Verdict, c.Deadline = hapax.InFlight, time.UnixMicro(r.Deadline)
-	default:
-		c.Verdict, c.Receipt = hapax.Duplicate, r.Receipt
+		answer = answer[1:]
 	}
-	return c, nil
-}
-
-// held is a claim with the deadline of its record.
-func held(c hapax.Claim, record string) (hapax.Claim, error) {
-	r, err := claimrecord.Parse([]byte(record))
-	if err != nil {
+	r, err := claimrecord.Parse([]byte(answer))
+	switch {
+	case err != nil:
 		return c, err
+	case letter == 'i':
+		c.Verdict, c.Deadline = hapax.InFlight, time.UnixMicro(r.Deadline)
+	case r.State == claimrecord.Done:
+		c.Verdict, c.Receipt = hapax.Duplicate, r.Receipt
+	default:
+		c.Verdict, c.Token, c.Deadline = hapax.Fresh, r.Token, time.UnixMicro(r.Deadline)
 	}
-	c.Deadline = time.UnixMicro(r.Deadline)
 	return c, nil
 }
 
-// chunk is how many keys one script is given at most: others wait while it runs.
+// chunk is how many messages one script is given at most: others wait while it runs.
 const chunk = 100
 
-// batch is one script's arguments for many messages.
+// batch is one step for many messages, as few calls of its script.
 type batch struct {
 	script *redis.Script
-	first  []any // arguments before those of the messages
-	each   int   // arguments of one message
-	places []int // of the messages in the caller's order
+	size   int // messages of one call
+	calls  []call
+}
+
+// call is one call of a script: first what is the same for all of its messages, then one
+// argument for each.
+type call struct {
+	same   []int64
+	places []int // of the messages, in the caller's order
 	keys   []string
 	args   []any
 }
 
-func (b *batch) add(place int, key string, args ...any) {
-	b.places, b.keys, b.args = append(b.places, place), append(b.keys, key), append(b.args, args...)
-}
-
-// part is the batch's messages from, to.
-func (b *batch) part(from, to int) ([]string, []any) {
-	args := append(append(make([]any, 0, len(b.first)+(to-from)*b.each), b.first...), b.args[from*b.each:to*b.each]...)
-	return b.keys[from:to], args
-}
-
-// run sends a batch and gives every message its answer or its error. A script has many
-// keys on a single server. In a Redis Cluster it has one, as keys have slots of their
-// own, and there they go in one pipeline.
-func (l *Ledger) run(ctx context.Context, b *batch, answered func(place int, answer any, err error)) {
-	size := 1
+// batch begins one. A call has many keys on a single server; in a Redis Cluster it has
+// one, as keys have slots of their own.
+func (l *Ledger) batch(script *redis.Script) *batch {
 	if _, single := l.client.(*redis.Client); single {
-		size = chunk
+		return &batch{script: script, size: chunk}
 	}
-	tell := func(from int, cmd *redis.Cmd) {
-		answers, err := cmd.Slice()
-		for i := from; i < min(from+size, len(b.keys)); i++ {
-			if err == nil && i-from >= len(answers) {
-				err = errors.New("a script answered for fewer messages than it was asked")
-			}
-			if err != nil {
-				answered(b.places[i], nil, err)
-				continue
-			}
-			answered(b.places[i], answers[i-from], nil)
+	return &batch{script: script, size: 1}
+}
+
+func (b *batch) add(place int, key string, arg []byte, same ...int64) {
+	last := len(b.calls) - 1
+	if last < 0 || len(b.calls[last].keys) == b.size || !slices.Equal(b.calls[last].same, same) {
+		c := call{same: same}
+		for _, n := range same {
+			c.args = append(c.args, n)
 		}
+		b.calls = append(b.calls, c)
+		last++
 	}
-	if len(b.keys) <= size {
-		if len(b.keys) > 0 {
-			keys, args := b.part(0, len(b.keys))
-			tell(0, b.script.Run(ctx, l.client, keys, args...))
-		}
+	c := &b.calls[last]
+	c.places, c.keys, c.args = append(c.places, place), append(c.keys, key), append(c.args, arg)
+}
+
+// run makes the calls, several in one pipeline, and gives every message its answer or
+// its error.
+func (b *batch) run(ctx context.Context, client redis.UniversalClient, answered func(place int, answer any, err error)) {
+	if len(b.calls) == 1 {
+		c := b.calls[0]
+		c.tell(b.script.Run(ctx, client, c.keys, c.args...), answered)
+	}
+	if len(b.calls) < 2 {
 		return
 	}
-	pipe := l.client.Pipeline()
-	for from := 0; from < len(b.keys); from += size {
-		keys, args := b.part(from, min(from+size, len(b.keys)))
-		b.script.EvalSha(ctx, pipe, keys, args...)
+	pipe := client.Pipeline()
+	for _, c := range b.calls {
+		b.script.EvalSha(ctx, pipe, c.keys, c.args...)
 	}
 	cmds, _ := pipe.Exec(ctx) // each command has its own error
-	for n, cmd := range cmds {
-		answer := cmd.(*redis.Cmd)
-		if redis.HasErrorPrefix(answer.Err(), "NOSCRIPT") { // on a server that was restarted, or came later
-			keys, args := b.part(n*size, min(n*size+size, len(b.keys)))
-			answer = b.script.Run(ctx, l.client, keys, args...)
+	for n, c := range b.calls {
+		cmd := cmds[n].(*redis.Cmd)
+		if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") { // on a server that was restarted, or came later
+			cmd = b.script.Run(ctx, client, c.keys, c.args...)
 		}
-		tell(n*size, answer)
+		c.tell(cmd, answered)
+	}
+}
+
+// tell gives each message of a call its own.
+func (c call) tell(cmd *redis.Cmd, answered func(place int, answer any, err error)) {
+	answers, err := cmd.Slice()
+	if err == nil && len(answers) != len(c.places) {
+		err = fmt.Errorf("a script answered for %d messages, asked for %d", len(answers), len(c.places))
+	}
+	for i, place := range c.places {
+		if err != nil {
+			answered(place, nil, err)
+			continue
+		}
+		answered(place, answers[i], nil)
 	}
 }

@@ -9,8 +9,8 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local deadline = now + ARGV[2]
-if deadline > struct.unpack('>I8', record, 18) then
-	record = record:sub(1, 17) .. struct.pack('>I8', deadline) .. record:sub(26)
+if deadline > struct.unpack('>I8', record, 26) then
+	record = record:sub(1, 25) .. struct.pack('>I8', deadline)
 	redis.call('SET', KEYS[1], record, 'PX', math.ceil(ARGV[2] / 1000) + ARGV[3])
 end
 return record

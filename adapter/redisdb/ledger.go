@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/claimrecord"
 )
 
 // Ledger keeps claims in Redis. All methods may be called from several goroutines at
@@ -83,14 +85,19 @@ func (l *Ledger) Extend(ctx context.Context, c hapax.Claim, d time.Duration) (ha
 	if err := checkLease(d); err != nil {
 		return c, err
 	}
-	answer, err := l.scripts.extend.Run(ctx, l.client, l.keys(c), token(c), micros(d), millis(l.o.TokenMemory)).Text()
+	answer, err := l.scripts.extend.Run(ctx, l.client, []string{l.key(c)}, eight(c.Token), micros(d), millis(l.o.TokenMemory)).Text()
 	if errors.Is(err, redis.Nil) {
 		return c, hapax.ErrLeaseLost
 	}
 	if err != nil {
 		return c, failure(err)
 	}
-	return held(c, answer)
+	r, err := claimrecord.Parse([]byte(answer))
+	if err != nil {
+		return c, err
+	}
+	c.Deadline = time.UnixMicro(r.Deadline)
+	return c, nil
 }
 
 // Release is one round trip. The token is remembered, so that the next one is higher.
@@ -98,7 +105,7 @@ func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	if err := l.refuse(ctx); err != nil {
 		return err
 	}
-	released, err := l.scripts.release.Run(ctx, l.client, l.keys(c), token(c), nonce(), millis(l.o.TokenMemory)).Bool()
+	released, err := l.scripts.release.Run(ctx, l.client, []string{l.key(c)}, eight(c.Token), eight(rand.Uint64()), millis(l.o.TokenMemory)).Bool()
 	switch {
 	case err != nil:
 		return failure(err)
@@ -124,12 +131,7 @@ func checkLease(d time.Duration) error {
 }
 
 // failure is the error of a call that Redis did not answer, or not as asked.
-func failure(err error) error {
-	if redis.IsOOMError(err) {
-		return fmt.Errorf("%w: %w", hapax.ErrFull, err)
-	}
-	return fmt.Errorf("ask redis: %w", err)
-}
+func failure(err error) error { return fmt.Errorf("ask redis: %w", err) }
 
 // isReply reports whether an error is what a server answered.
 func isReply(err error) bool {
@@ -140,8 +142,6 @@ func isReply(err error) bool {
 // millis and micros round up, so that nothing ends early.
 func millis(d time.Duration) int64 { return int64((d + time.Millisecond - 1) / time.Millisecond) }
 func micros(d time.Duration) int64 { return int64((d + time.Microsecond - 1) / time.Microsecond) }
-
-func token(c hapax.Claim) string { return eight(c.Token) }
 
 // eight is a number as scripts compare it.
 func eight(n uint64) string {

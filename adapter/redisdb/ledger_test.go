@@ -209,7 +209,7 @@ func TestForeignKey(t *testing.T) {
 	o := redisdb.Options{Prefix: prefix()}
 	l := open(t, client, o)
 	ctx := context.Background()
-	for _, foreign := range []string{"", "1", "c", "d", "r" + strings.Repeat("\x00", 31), strings.Repeat("z", 33)} {
+	for _, foreign := range []string{"", "1", "c", "d", "r" + strings.Repeat("\x00", 31), "c" + strings.Repeat("\x00", 33), strings.Repeat("z", 33)} {
 		if err := client.Set(ctx, keyOf(o.Prefix, "a"), foreign, time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -2,11 +2,11 @@
 // its key. Programs in any language may share a store, so the form never changes; a
 // new one would have other letters.
 //
-//	 0        1            9            17              25
-//	┌────────┬────────────┬────────────┬───────────────┬───────────┐
-//	│ 'c'    │ token      │ digest     │ deadline, µs  │ nonce     │  claimed
-//	│ 'r'    │ token      │ 0          │ 0             │ nonce     │  released: only the token counts
-//	├────────┼────────────┼────────────┼───────────────┴───────────┘
+//	 0        1            9            17           25
+//	┌────────┬────────────┬────────────┬────────────┬──────────────┐
+//	│ 'c'    │ token      │ digest     │ nonce      │ deadline, µs │  claimed
+//	│ 'r'    │ token      │ 0          │ nonce      │ 0            │  released: only the token counts
+//	├────────┼────────────┼────────────┼────────────┴──────────────┘
 //	│ 'd'    │ token      │ digest     │                              done, without a receipt
 //	│ 'D'    │ token      │ digest     │ receipt …                    done, with one
 //	└────────┴────────────┴────────────┘
@@ -40,8 +40,8 @@ type Record struct {
 	State    State
 	Token    uint64
 	Digest   hapax.Digest  // unless Released
-	Deadline int64         // if Claimed: when the lease ends, in µs since 1970
 	Nonce    [8]byte       // unless Done
+	Deadline int64         // if Claimed: when the lease ends, in µs since 1970
 	Receipt  hapax.Receipt // if Done: nil for none
 }
 
@@ -62,8 +62,8 @@ func (r Record) Append(dst []byte) []byte {
 	if r.State == Done {
 		return append(dst, r.Receipt...)
 	}
-	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Deadline))
-	return append(dst, r.Nonce[:]...)
+	dst = append(dst, r.Nonce[:]...)
+	return binary.BigEndian.AppendUint64(dst, uint64(r.Deadline))
 }
 
 // Parse reads what Append wrote. The receipt is part of b. Anything else is an
@@ -84,8 +84,8 @@ func Parse(b []byte) (Record, error) {
 		r.State, r.Receipt = Done, b[doneSize:len(b):len(b)]
 		return r, nil
 	case (r.State == Claimed || r.State == Released) && len(b) == liveSize:
-		r.Deadline = int64(binary.BigEndian.Uint64(b[17:]))
-		r.Nonce = [8]byte(b[25:])
+		r.Nonce = [8]byte(b[17:25])
+		r.Deadline = int64(binary.BigEndian.Uint64(b[25:]))
 		return r, nil
 	}
 	return Record{}, fmt.Errorf("%w: record %q… of %d bytes", hapax.ErrCorrupt, b[:1], len(b))

@@ -15,9 +15,9 @@ import (
 func golden() map[string]Record {
 	nonce := [8]byte{1, 2, 3, 4, 5, 6, 7, 8}
 	return map[string]Record{
-		"63 00060a24181e4000 00000000000000ff 00060a2418563000 0102030405060708": {State: Claimed, Token: 1_700_000_000_000_000,
+		"63 00060a24181e4000 00000000000000ff 0102030405060708 00060a2418563000": {State: Claimed, Token: 1_700_000_000_000_000,
 			Digest: 255, Deadline: 1_700_000_003_665_920, Nonce: nonce},
-		"72 0000000000000001 0000000000000000 0000000000000000 0102030405060708": {State: Released, Token: 1, Nonce: nonce},
+		"72 0000000000000001 0000000000000000 0102030405060708 0000000000000000": {State: Released, Token: 1, Nonce: nonce},
 		"64 0000000000000002 0000000000000007":                                   {State: Done, Token: 2, Digest: 7},
 		"44 0000000000000002 0000000000000007":                                   {State: Done, Token: 2, Digest: 7, Receipt: hapax.Receipt{}},
 		"44 0000000000000002 0000000000000007 6f6b":                              {State: Done, Token: 2, Digest: 7, Receipt: hapax.Receipt("ok")},
