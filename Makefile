@@ -38,9 +38,10 @@ cover: ## Run all tests and tell what share of the statements they reach
 	$(GO) test -coverprofile=cover.out -coverpkg=./... $(PKG)
 	$(GO) tool cover -func=cover.out | tail -n 1
 
-test-clients: ## Run other people's Kafka clients and tools against the node
+test-clients: ## Run other people's Kafka clients and tools against the node, and ours against Apache Kafka
 	@scripts/clients
 	cd clients && ../$(GO) test ./...
+	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^TestRedeliveriesOfApacheKafka$$' ./adapter/kafka
 
 bench: ## Measure against the peers, and print one table
 	@scripts/services bench-redis

@@ -18,7 +18,7 @@ import (
 func TestRedeliveriesOfApacheKafka(t *testing.T) {
 	jars := os.Getenv("HAPAX_KAFKA")
 	if jars == "" {
-		t.Skip("set HAPAX_KAFKA to a directory with the jars of Apache Kafka, as make torture-kafka does")
+		t.Skip("set HAPAX_KAFKA to a directory with the jars of Apache Kafka, as make test-clients does")
 	}
 	at := brokertest.Addresses{Proxied: freeAddress(t), Direct: freeAddress(t)}
 	at.Advertise = at.Proxied
