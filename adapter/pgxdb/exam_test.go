@@ -53,7 +53,7 @@ func connect(tb testing.TB, at string) *pgxpool.Pool {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	config.MaxConns = 70
+	config.MaxConns = 24
 	pool, err := pgxpool.NewWithConfig(tb.Context(), config)
 	if err != nil {
 		tb.Fatal(err)

@@ -100,8 +100,8 @@ func (r room) open(tb testing.TB, address string) *sql.DB {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	db.SetMaxOpenConns(70)
-	db.SetMaxIdleConns(70)
+	db.SetMaxOpenConns(24)
+	db.SetMaxIdleConns(24)
 	tb.Cleanup(func() { _ = db.Close() })
 	return db
 }
