@@ -30,9 +30,11 @@ type WindowView struct {
 	State      string `json:"state"`      // "warming" (it reads what is there, and records pass), "enforced", "counting" (and no more, in shadow) or "failed"
 	Failed     string `json:"failed,omitempty"`
 
-	From  []int64   `json:"enforced_from,omitempty"` // by partition: the offset from which on it keeps each once; 0 where there is none
-	Began time.Time `json:"began"`                   // when it was turned on or, where there were records before, the time of the oldest that it read
-	Since time.Time `json:"since"`                   // every id that came since then is remembered
+	From  []int64   `json:"enforced_from,omitempty"`      // by partition: the offset from which on it keeps each once; 0 where there is none
+	Set   time.Time `json:"set"`                          // since when it has its identity, its scope, its kind, and bounds by what it has bounds by
+	Anew  string    `json:"begun_anew_because,omitempty"` // why it was begun then in the place of another: what that had left out is not known here
+	Began time.Time `json:"began"`                        // when it was turned on or, where there were records before, the time of the oldest that it read
+	Since time.Time `json:"since"`                        // every id is remembered whose first record came since then, of those that were there when it was set, or came later
 	Reach float64   `json:"reach_seconds"`
 
 	Records WindowRecords `json:"records"`
@@ -85,7 +87,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
 		},
-		Refused: w.count.refused.Load(),
+		Refused: w.count.refused.Load(), Set: time.UnixMilli(w.begun).UTC(), Anew: w.because,
 	}
 	if r.Window.Time > 0 {
 		view.Slack = sliceOf(r.Window).Milliseconds() + 1

@@ -191,6 +191,8 @@ func TestCreatePartitions(t *testing.T) {
 func FuzzTopicFrames(f *testing.F) {
 	made := topicMade{name: "orders", runs: []run{{0, 3}, {7, 1}}, settings: map[string]string{"retention.ms": "-1"}}
 	f.Add(made.encode())
+	made.window = windowState{number: 3, begun: 1_700_000_000_000, because: "hapax.scope was changed", enforced: true, since: []int64{7}}
+	f.Add(made.encode())
 	set := topicConfigured{settings: made.settings}
 	f.Add(set.encode())
 	grown := topicGrown{run: run{1, 2}}
@@ -198,7 +200,8 @@ func FuzzTopicFrames(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if made, err := readTopicMade(b); err == nil {
 			again, err := readTopicMade(made.encode())
-			if err != nil || again.name != made.name || len(again.runs) != len(made.runs) || !maps.Equal(again.settings, made.settings) {
+			if err != nil || again.name != made.name || len(again.runs) != len(made.runs) || !maps.Equal(again.settings, made.settings) ||
+				again.window.begun != made.window.begun || again.window.because != made.window.because {
 				t.Errorf("%+v became %+v, %v", made, again, err)
 			}
 		}

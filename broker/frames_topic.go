@@ -67,6 +67,8 @@ type topicConfigured struct {
 // windowState is what the log says of a topic's window. The zero value is none.
 type windowState struct {
 	number   uint64  // never given twice
+	begun    int64   // when it was, Unix ms
+	because  string  // of which it took the place of another; "" if it did not
 	from     uint64  // the first file of the log that has what the window may not have, 0 for the frame's own
 	until    uint64  // once it has failed: the last one; else 0
 	enforced bool    // else it is warming
@@ -79,6 +81,7 @@ func (s *windowState) append(b []byte) []byte {
 	if s.number == 0 {
 		return b
 	}
+	b = appendString(binary.AppendUvarint(b, uint64(s.begun)), s.because)
 	b = binary.AppendUvarint(b, s.from)
 	b = binary.AppendUvarint(b, s.until)
 	b = append(b, 0)
@@ -98,6 +101,7 @@ func (r *reader) windowState() (s windowState) {
 	if s.number = r.uvarint(most); s.number == 0 {
 		return s
 	}
+	s.begun, s.because = int64(r.uvarint(most)), r.string()
 	s.from, s.until = r.uvarint(most), r.uvarint(most)
 	if b := r.bytes(1); b != nil {
 		s.enforced = b[0] != 0

@@ -163,10 +163,10 @@ func windowSettings() []setting {
 	const most = math.MaxInt64
 	return []setting{
 		{name: unique.SettingIdentity, kind: text32, doc: "What of a record is its id, so that the topic keeps one record of each: header:NAME, key, value, content:-PATH[,PATH] (but for some fields), content:+PATH[,PATH] (by some alone), json:PATH[,PATH], cloudevents, several joined by + or, as fallbacks, by |. Without it records are kept as they come."},
-		{name: unique.SettingWindowMs, kind: long, low: 1, high: unique.MaxWindowMs, doc: "How long an id is remembered, in milliseconds."},
-		{name: unique.SettingWindowCount, kind: long, low: 1, high: most, doc: "How many other ids it takes to forget one."},
-		{name: unique.SettingWindowBytes, kind: long, low: 1, high: most, doc: "How many bytes of other records it takes to forget one."},
-		{name: unique.SettingWindowKind, kind: text32, value: "first", doc: "Since when an id is remembered: first (its first record), renewed (its last copy), or tumbling (until an aligned window ends)."},
+		{name: unique.SettingWindowMs, kind: long, low: 1, high: unique.MaxWindowMs, doc: "How long an id is remembered, in milliseconds. Another number holds at once, but of a tumbling window; where it is added or removed the window begins anew: it reads the topic's records, while copies pass, and forgets ids whose records are deleted."},
+		{name: unique.SettingWindowCount, kind: long, low: 1, high: most, doc: "How many other ids it takes to forget one. Where it is added, removed, or crosses 1048576, up to which it is exact, the window begins anew: see hapax.window.ms."},
+		{name: unique.SettingWindowBytes, kind: long, low: 1, high: most, doc: "How many bytes of other records it takes to forget one. Where it is added or removed the window begins anew: see hapax.window.ms."},
+		{name: unique.SettingWindowKind, kind: text32, value: "first", doc: "Since when an id is remembered: first (its first record), renewed (its last copy), or tumbling (until an aligned window ends). With another kind the window begins anew, and a tumbling one with other numbers too: see hapax.window.ms."},
 		{name: unique.SettingWindowFull, kind: text32, value: "refuse", doc: "What happens when the window has used up its memory and disk: new records are refused (refuse), or the oldest ids go early (evict)."},
 		{name: unique.SettingMemory, kind: long, value: strconv.Itoa(unique.DefaultMemory), low: unique.MinMemory, high: unique.MaxMemory, doc: "Bytes of memory for ids; what is beyond goes to disk."},
 		{name: unique.SettingDisk, kind: long, value: strconv.Itoa(unique.NoDisk), low: unique.NoDisk, high: most, doc: "Bytes of disk for ids, beside the log. -1 is no bound."},

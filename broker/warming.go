@@ -264,7 +264,8 @@ func (m *warming) finish(ctx context.Context) error {
 	if err := m.w.ledger.Sync(ctx); err != nil {
 		return err
 	}
-	enforced := windowEnforced{id: m.t.id, window: windowState{number: m.w.number, enforced: true, whole: m.reaches()}}
+	enforced := windowEnforced{id: m.t.id, window: m.w.state()}
+	enforced.window.enforced, enforced.window.whole = true, m.reaches()
 	for _, p := range m.parts {
 		enforced.window.since = append(enforced.window.since, p.next)
 	}

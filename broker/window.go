@@ -35,6 +35,9 @@ type window struct {
 	dir    string // the ledger's
 	count  windowCounters
 
+	begun   int64  // when it was, Unix ms; set before it is entered
+	because string // of which it took the place of another, which "" did not; likewise
+
 	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
 	since    []int64      // by partition: the offset from which on it is; set before
 	whole    int64        // the time from which on it has had all ids, Unix ms; set before
@@ -268,7 +271,7 @@ func (w *window) state() (s windowState) {
 	if w == nil {
 		return s
 	}
-	s = windowState{number: w.number, enforced: w.enforced.Load(), whole: w.whole, since: w.since}
+	s = windowState{number: w.number, begun: w.begun, because: w.because, enforced: w.enforced.Load(), whole: w.whole, since: w.since}
 	if s.enforced && w.behind() {
 		s.from, s.until = w.from.Load(), w.until.Load()
 	}
@@ -278,7 +281,7 @@ func (w *window) state() (s windowState) {
 // windowStands is no setting, but described as one: how a topic's window stands.
 var windowStands = setting{
 	name: "hapax.window.state", kind: text32,
-	doc: "Whether the window is warming, when it reads what the topic has and records pass, enforced, and from which offsets of the partitions on, or has failed, why, and how many bytes of the log stay for it. It cannot be set.",
+	doc: "Whether the window is warming, when it reads what the topic has and records pass, enforced, and from which offsets of the partitions on, or has failed, why, and how many bytes of the log stay for it; and when and why it began anew, if it took the place of another. It cannot be set.",
 }
 
 // describeWindow is how a window stands, as a setting that cannot be set; nothing if there
@@ -293,6 +296,7 @@ func describeWindow(ws *windows, w *window) []configEntry {
 			value += " from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
 		}
 	}
+	value += w.anewText()
 	if _, _, err := w.opened(); err != nil && !errors.Is(err, errWindowReopens) {
 		value = fmt.Sprintf("failed, and keeps %d bytes of the log: %v", keptFor(ws, w), err)
 	}

@@ -62,6 +62,7 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	w := ws.number(topic, s.number)
 	w.from.Store(cmp.Or(s.from, file))
 	w.until.Store(s.until)
+	w.begun, w.because = s.begun, s.because
 	w.since, w.whole = s.since, s.whole
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
@@ -126,8 +127,9 @@ func (ws *windows) begin(topic [16]byte, name string, was, rules *unique.Rules, 
 	ws.next++
 	ws.mu.Unlock()
 	w.from.Store(ws.newest())
+	w.begun, w.because = ws.files.clock.now().UnixMilli(), anewFor(was, rules)
 	if isNew {
-		w.whole = ws.files.clock.now().UnixMilli()
+		w.whole = w.begun
 		w.enforced.Store(true)
 	}
 	if err := w.open(ws.files.of(name), rules); err != nil {
@@ -141,6 +143,9 @@ func (ws *windows) begin(topic [16]byte, name string, was, rules *unique.Rules, 
 func (ws *windows) changed(was, is *topic) error {
 	w := was.window
 	if is != nil && is.window != nil && is.window != w {
+		if is.window.because != "" {
+			ws.files.begunAnew(is)
+		}
 		nudge(ws.begun)
 	}
 	switch {

@@ -123,6 +123,21 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 }
 
 func stateText(w *broker.WindowView) string {
+	return stateAlone(w) + anewText(w)
+}
+
+// anewText is when and why a window was begun in the place of another.
+func anewText(w *broker.WindowView) string {
+	switch {
+	case w.Anew == "":
+		return ""
+	case w.State == "warming":
+		return fmt.Sprintf("; begun anew at %s because %s; copies pass until it is warm", timeText(w.Set), w.Anew)
+	}
+	return fmt.Sprintf("; begun anew at %s because %s; copies passed until it was warm", timeText(w.Set), w.Anew)
+}
+
+func stateAlone(w *broker.WindowView) string {
 	switch w.State {
 	case "failed":
 		return "failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: " + w.Failed

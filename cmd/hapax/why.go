@@ -103,15 +103,26 @@ func whyText(v *broker.IDView) string {
 	w := &v.Window
 	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
 	if len(w.From) > 0 {
-		fmt.Fprintf(&b, "It was turned on later than the topic: copies are dealt with from offset %s on.\n", offsetsText(w.From))
+		fmt.Fprintf(&b, "It was %s: copies are dealt with from offset %s on.\n", lateText(w), offsetsText(w.From))
 	}
 	if w.State == "warming" {
 		b.WriteString("It is warming: records pass until it has read those that are there.\n")
+		if w.Anew != "" {
+			fmt.Fprintf(&b, "It was %s.\n", lateText(w))
+		}
 	}
 	if w.State == "failed" {
 		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: %s.\n", w.Failed)
 	}
 	return b.String()
+}
+
+// lateText is why a window has been enforced later than its topic was made.
+func lateText(w *broker.WindowView) string {
+	if w.Anew == "" {
+		return "turned on later than the topic"
+	}
+	return fmt.Sprintf("begun anew at %s because %s", timeText(w.Set), w.Anew)
 }
 
 func inScope(v *broker.IDView) string {
@@ -129,7 +140,11 @@ func seenText(b *strings.Builder, name string, v *broker.IDView, seen *broker.Se
 	if seen.Partition != nil && seen.Offset != nil {
 		fmt.Fprintf(b, ", in partition %d at offset %d", *seen.Partition, *seen.Offset)
 	}
-	fmt.Fprintf(b, ".\n%s %s\n", copiesText(seen.Copies), fatesText(&v.Window))
+	copies := copiesText(seen.Copies)
+	if w := &v.Window; w.Anew != "" && seen.First.Before(w.Set) {
+		copies = fmt.Sprintf("%s, but for those that were left out before %s, which are not counted.", strings.TrimSuffix(copies, "."), timeText(w.Set))
+	}
+	fmt.Fprintf(b, ".\n%s %s\n", copies, fatesText(&v.Window))
 	if seen.Expires != nil {
 		fmt.Fprintf(b, "It is remembered until %s", timeText(*seen.Expires))
 	} else {
@@ -162,21 +177,28 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	if w.State == "warming" {
 		return // nobody knows yet
 	}
-	why := "as far as the window reaches back"
-	if w.Since.Equal(w.Began) {
-		why = "when the window began"
-		if len(w.From) > 0 {
-			why = "as far back as the topic went when the window was turned on"
-		}
-	}
 	what := "It did not come"
 	if v.Open > 0 {
 		what = "No other came"
 	}
-	fmt.Fprintf(b, "%s since %s, which is %s.\n", what, timeText(w.Since), why)
+	fmt.Fprintf(b, "%s since %s.\n", what, reachText(w))
 	if v.Early {
 		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids have left before their window ended since it was turned on, for the window's memory or disk was used up.\n", count(w.Early))
 	}
+}
+
+// reachText is since when a window knows of what came. What it read when it was turned on
+// were the records that were there: of those that another one had left out nobody knows.
+func reachText(w *broker.WindowView) string {
+	switch {
+	case len(w.From) > 0 && w.Since.Before(w.Set) && w.Anew != "":
+		return fmt.Sprintf("%s, when the window was begun anew, and no record that was there then has it, back to %s; copies that were left out before are not known", timeText(w.Set), timeText(w.Since))
+	case len(w.From) > 0 && w.Since.Before(w.Set):
+		return fmt.Sprintf("%s, when the window was turned on, and no record that was there then has it, back to %s", timeText(w.Set), timeText(w.Since))
+	case w.Since.Equal(w.Began):
+		return timeText(w.Since) + ", which is when the window began"
+	}
+	return timeText(w.Since) + ", which is as far as the window reaches back"
 }
 
 // offsetsText is an offset of each partition, of the first ones if there are many.

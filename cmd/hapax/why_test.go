@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,6 +211,36 @@ func TestWhyJSON(t *testing.T) {
 	}
 }
 
+// Of a window that was begun in the place of another it is said since when it is what it
+// is, and nothing of what the other had left out.
+func TestWhyBegunAnew(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000")
+	a.send("orders", 1, "7=x", "7=x")
+	a.pass(time.Hour)
+	count := "9000000"
+	if _, err := kadm.NewClient(a.client()).AlterTopicConfigs(a.Context(), []kadm.AlterConfig{{Name: "hapax.window.count", Value: &count}}, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
+		if _, out, _ := a.run("topics", "orders"); strings.Contains(out, "\n  state       enforced; begun anew at 2026-03-01T13:00:00Z because hapax.window.count was added; copies passed until it was warm\n") {
+			break
+		}
+	}
+	const window = `The window: header:id, 24h0m0s or 9000000 ids, first; one record of each id in the topic.
+It was begun anew at 2026-03-01T13:00:00Z because hapax.window.count was added: copies are dealt with from offset 0 of partition 0, 2 of partition 1 on.
+`
+	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
+No copy came since, but for those that were left out before 2026-03-01T13:00:00Z, which are not counted. Copies are dropped, and their producers see success.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started.
+It is remembered until 2026-03-02T12:22:30Z, or until 9,000,000 other ids came.
+`+window, "why", "orders", "7")
+	a.want(1, `orders: 8 is not remembered.
+It did not come since 2026-03-01T13:00:00Z, when the window was begun anew, and no record that was there then has it, back to 2026-03-01T12:00:00Z; copies that were left out before are not known.
+`+window, "why", "orders", "8")
+}
+
 // Sentences that a small window has no reason to say.
 func TestWhyText(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -228,9 +259,9 @@ It may have come before, and have been forgotten early: 1,234 ids have left befo
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
 `},
-		{broker.IDView{Topic: "t", ID: []string{"7"}, Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at}}, `t: 7 is not remembered.
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Open: 2, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", From: []int64{7, 0}, State: "enforced", Began: at, Since: at, Set: at.Add(time.Hour)}}, `t: 7 is not remembered.
 2 open transactions have records with it, and it is remembered once one of them commits.
-No other came since 2026-03-01T12:00:00Z, which is as far back as the topic went when the window was turned on.
+No other came since 2026-03-01T13:00:00Z, when the window was turned on, and no record that was there then has it, back to 2026-03-01T12:00:00Z.
 The window: key, 1h0m0s, first; one record of each id in the topic.
 It was turned on later than the topic: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
 `},
