@@ -21,6 +21,14 @@ type evictions struct {
 // tellEvery is how often evictions are told of, if there are any.
 const tellEvery = 10 * time.Second
 
+// tellIfDue is tell if there are any, and none were told of for a while. The first ones
+// are told of at once, and the rest by maintain, also if no more leave.
+func (e *evictions) tellIfDue(log *slog.Logger, dir string, now int64) {
+	if e.untold > 0 && now-e.told >= int64(tellEvery) {
+		e.tell(log, dir, now)
+	}
+}
+
 // tell warns of identities that have left early since it was told before.
 func (e *evictions) tell(log *slog.Logger, dir string, now int64) {
 	log.Warn("identities left before their window ended", "dir", dir, "count", e.untold)

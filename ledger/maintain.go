@@ -5,7 +5,7 @@ import "time"
 // maintain is the ledger's goroutine; the log has its own, keepLog. It ends slices
 // of time where no call does, gives memory to growths before they need it, fetches
 // the rest of a table that has an image, scrubs while nobody calls, moves generations
-// to cold files, and deletes those of which all has expired. Files of the log go when
+// to cold files, deletes those of which all has expired, and tells of what left early. Files of the log go when
 // another is next begun.
 func (l *Ledger) maintain() {
 	timer := time.NewTimer(l.rest())
@@ -55,6 +55,7 @@ func (l *Ledger) tend() {
 			_ = l.fail(err)
 		}
 	}
+	l.evictions.tellIfDue(l.o.Logger, l.dir, l.now())
 	chill := l.cold.wanted
 	lines := l.hot.prefaulted
 	l.mu.Unlock()

@@ -108,9 +108,8 @@ func (l *Ledger) evict() error {
 	if err := l.evictions.log(l.journal, gen); err != nil {
 		return l.fail(err)
 	}
-	if l.evictions.untold += gen.Count; l.now()-l.evictions.told >= int64(tellEvery) {
-		l.evictions.tell(l.o.Logger, l.dir, l.now())
-	}
+	l.evictions.untold += gen.Count
+	l.evictions.tellIfDue(l.o.Logger, l.dir, l.now())
 	l.publish()
 	if gen.Number != 0 {
 		return nil
