@@ -16,8 +16,8 @@ const (
 	// long is a lease that never runs out while a check is sat.
 	long = 10 * time.Minute
 	// brief is a lease that a check lets run out: slept through if the ledger's
-	// clock cannot be moved.
-	brief = 200 * time.Millisecond
+	// clock cannot be moved, so it is longer than what a busy machine makes wait.
+	brief = 400 * time.Millisecond
 )
 
 func sprintf(format string, args []any) string { return fmt.Sprintf(format, args...) }

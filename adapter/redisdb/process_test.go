@@ -234,7 +234,7 @@ func TestKilledHolder(t *testing.T) {
 			_ = holder.Wait()
 
 			client := connect(t, of.Address)
-			w := worker{ledger: open(t, client, redisdb.Options{Prefix: of.Prefix}), client: client, prefix: of.Prefix, lease: killedLease}
+			w := worker{ledger: open(t, client, redisdb.Options{Prefix: of.Prefix}), client: client, prefix: of.Prefix, lease: time.Minute}
 			var outcomes []hapax.Outcome
 			w.deliver("a", func(o hapax.Outcome) { outcomes = append(outcomes, o) })
 			for i, o := range outcomes {
