@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/sqltext"
 )
 
 // Arrays go to PostgreSQL as text, which all drivers carry.
@@ -41,6 +42,15 @@ func array[E any](elements []E, size int, appendTo func([]byte, E) []byte) strin
 		dst = appendTo(dst, e)
 	}
 	return string(append(dst, '}'))
+}
+
+// appendRow appends a row of MySQL as text.
+func appendRow(dst, id []byte, numbers ...int64) []byte {
+	dst = sqltext.AppendBinary(append(dst, '('), id)
+	for _, n := range numbers {
+		dst = strconv.AppendInt(append(dst, ','), n, 10)
+	}
+	return append(dst, ')')
 }
 
 // timeout is a wait as PostgreSQL's lock_timeout, where zero would be forever.

@@ -149,7 +149,7 @@ func (f *IDs) insert(ctx context.Context, tx Tx, left []*entry, wait time.Durati
 		var fresh []byte
 		var restored string
 		err := tx.Query(ctx, func(scan func(...any) error) error { return scan(&fresh, &restored) },
-			sqltext.Insert(f.Dialect, f.Table, len(left), wait), keyArray(left), digestArray(left), timeout(wait))
+			sqltext.Insert(f.Dialect, f.Table, len(left)), keyArray(left), digestArray(left), timeout(wait))
 		return sift(left, fresh), err
 	case f.Dialect == sqltext.SQLite:
 		return f.insertPatiently(ctx, tx, left, wait)
@@ -184,7 +184,7 @@ func unanswered(entries []*entry) (left []*entry) {
 func (f *IDs) insertOne(ctx context.Context, tx Tx, left []*entry, wait time.Duration) (known []*entry, err error) {
 	e := left[0]
 	err = limited(ctx, wait, func(ctx context.Context) error {
-		done, err := tx.Exec(ctx, sqltext.InsertOne(f.Table), e.key(), int64(e.mark.Digest))
+		done, err := tx.Exec(ctx, sqltext.InsertOne(f.Dialect, f.Table), e.key(), int64(e.mark.Digest))
 		if err == nil && done.Rows == 1 {
 			e.fresh()
 		}
@@ -220,6 +220,17 @@ func (f *IDs) insertPeriods(ctx context.Context, tx Tx, left []*entry, wait time
 // insertPatiently is insert into SQLite, whose own waiting is a matter of the
 // connection: there is one writer at a time, and it is asked for again and again.
 func (f *IDs) insertPatiently(ctx context.Context, tx Tx, left []*entry, wait time.Duration) ([]*entry, error) {
+	if len(left) == 1 {
+		e := left[0]
+		err := patiently(ctx, f.Fault, wait, func() error {
+			done, err := tx.Exec(ctx, sqltext.InsertOne(f.Dialect, f.Table), e.key(), int64(e.mark.Digest))
+			if err == nil && done.Rows == 1 {
+				e.fresh()
+			}
+			return err
+		})
+		return unanswered(left), err
+	}
 	args := make([]any, 0, 2*len(left))
 	for _, e := range left {
 		args = append(args, e.key(), int64(e.mark.Digest))
@@ -232,7 +243,7 @@ func (f *IDs) insertPatiently(ctx context.Context, tx Tx, left []*entry, wait ti
 			err := scan(&id)
 			fresh = append(fresh, id...)
 			return err
-		}, sqltext.Insert(f.Dialect, f.Table, len(left), wait), args...)
+		}, sqltext.Insert(f.Dialect, f.Table, len(left)), args...)
 	})
 	if err != nil {
 		return nil, err
@@ -263,11 +274,14 @@ func (f *IDs) insertMany(ctx context.Context, tx Tx, left []*entry, wait time.Du
 	if len(left) > 1 {
 		run = rand.Int64()
 	}
-	args := make([]any, 0, 3*len(left))
-	for _, e := range left {
-		args = append(args, e.key(), int64(e.mark.Digest), run)
+	statement := append(make([]byte, 0, 160+120*len(left)), sqltext.InsertValues(f.Dialect, f.Table, wait)...)
+	for i, e := range left {
+		if i > 0 {
+			statement = append(statement, ',')
+		}
+		statement = appendRow(statement, e.key(), int64(e.mark.Digest), run)
 	}
-	done, err := tx.Exec(ctx, sqltext.Insert(f.Dialect, f.Table, len(left), wait), args...)
+	done, err := tx.Exec(ctx, string(statement))
 	switch {
 	case err != nil:
 		return nil, err

@@ -155,7 +155,7 @@ func (f *Numbers) raiseAll(ctx context.Context, tx Tx, round []numbering, wait t
 	epochs := array(round, 11, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().epoch, 10) })
 	nexts := array(round, 20, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().next, 10) })
 	err := tx.Query(ctx, func(scan func(...any) error) error { return scan(&moved, &restored) },
-		sqltext.Raise(f.Dialect, f.Table, wait), ids, epochs, nexts, timeout(wait))
+		sqltext.Raise(f.Dialect, f.Table, wait, ""), ids, epochs, nexts, timeout(wait))
 	if err != nil {
 		return err
 	}
@@ -179,14 +179,15 @@ func (f *Numbers) raiseAll(ctx context.Context, tx Tx, round []numbering, wait t
 // raiseOne is raise of one numbering elsewhere. If it tells where the numbering stood,
 // that settles the verdicts.
 func (f *Numbers) raiseOne(ctx context.Context, tx Tx, to number, wait time.Duration) (moved bool, previous int64, err error) {
-	statement := sqltext.Raise(f.Dialect, f.Table, wait)
 	if f.Dialect != sqltext.SQLite {
-		done, err := tx.Exec(ctx, statement, to.id[:], to.epoch, to.next)
+		row := string(appendRow(nil, to.id[:], to.epoch, to.next))
+		done, err := tx.Exec(ctx, sqltext.Raise(f.Dialect, f.Table, wait, row))
 		if done.Last == math.MaxInt64 { // of a higher epoch
 			return false, unknown, err
 		}
 		return done.Last < to.next, done.Last, err
 	}
+	statement := sqltext.Raise(f.Dialect, f.Table, wait, "")
 	previous = unknown
 	err = patiently(ctx, f.Fault, wait, func() error {
 		return tx.Query(ctx, func(scan func(...any) error) error { return scan(&previous) }, statement, to.id[:], to.epoch, to.next)

@@ -1,35 +1,49 @@
 package sqltext
 
 import (
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
 )
 
-// InsertOne marks a message by id in PostgreSQL: id, digest. The rows affected tell
-// whether it was fresh. It is [Insert] of one without a limit of waiting, and as quick
-// as such a statement can be.
-func InsertOne(table string) string {
+// InsertOne marks a message by id in PostgreSQL or SQLite: id, digest. The rows affected
+// tell whether it was fresh. It is [Insert] of one without a limit of waiting, and as
+// quick as such a statement can be.
+func InsertOne(d Dialect, table string) string {
+	if d == SQLite {
+		return "INSERT INTO " + table + " (id, digest) VALUES (?, ?) ON CONFLICT DO NOTHING"
+	}
 	return "INSERT INTO " + table + " (id, digest) VALUES ($1::bytea, $2::bigint) ON CONFLICT DO NOTHING"
 }
 
 // Insert marks n messages by id and tells which were fresh.
 //
 //	postgres  ids bytea[], digests bigint[], wait; one row: the fresh ids, joined
-//	mysql     (id, digest, run) n times; the rows affected are the fresh ones
 //	sqlite    (id, digest) n times; a row for each fresh id
-func Insert(d Dialect, table string, n int, wait time.Duration) string {
-	switch d {
-	case Postgres:
+//
+// MySQL has [InsertValues].
+func Insert(d Dialect, table string, n int) string {
+	if d == Postgres {
 		return waiting("INSERT INTO "+table+" (id, digest) SELECT m.id, m.digest"+
 			" FROM hapax_wait, unnest($1::bytea[], $2::bigint[]) AS m (id, digest)"+
 			" ON CONFLICT DO NOTHING RETURNING id", "string_agg(id, ''::bytea)", 3)
-	case SQLite:
-		return "INSERT INTO " + table + " (id, digest) VALUES " + repeat("(?, ?)", n) +
-			" ON CONFLICT DO NOTHING RETURNING id"
-	default:
-		return forWait(d, wait) + "INSERT IGNORE INTO " + table + " (id, digest, run) VALUES " + repeat("(?, ?, ?)", n)
 	}
+	return "INSERT INTO " + table + " (id, digest) VALUES " + repeat("(?, ?)", n) + " ON CONFLICT DO NOTHING RETURNING id"
+}
+
+// InsertValues is the beginning of an insert of MySQL, up to its rows: (id, digest, run).
+// The rows affected are the fresh ones. Values are written into the text, as
+// [AppendBinary] and numbers are: parameters would cost a round trip to prepare it.
+func InsertValues(d Dialect, table string, wait time.Duration) string {
+	return forWait(d, wait) + "INSERT IGNORE INTO " + table + " (id, digest, run) VALUES "
+}
+
+// AppendBinary appends a value of bytes as MySQL writes it.
+func AppendBinary(dst, value []byte) []byte {
+	dst = append(dst, "x'"...)
+	dst = hex.AppendEncode(dst, value)
+	return append(dst, '\'')
 }
 
 // InsertPeriod is [Insert] into the partitions of PostgreSQL: ids, digests, wait,
@@ -105,10 +119,10 @@ const raises = " ON CONFLICT (id) DO UPDATE SET" +
 //
 //	postgres  ids bytea[], epochs bigint[], nexts bigint[], wait; one row: id and
 //	          previous, as eight big-endian bytes, of each that moved, joined
-//	mysql     id, epoch, next; the last insert id is previous: 0 of a new row or
+//	mysql     none: row is (id, epoch, next); the last insert id is previous: 0 of a new row or
 //	          a lower epoch, 1<<63 − 1 if the row's epoch is higher
 //	sqlite    id, epoch, next; a row with previous if it moved
-func Raise(d Dialect, table string, wait time.Duration) string {
+func Raise(d Dialect, table string, wait time.Duration, row string) string {
 	switch d {
 	case Postgres: // a row that stands above is left alone: who updates it locks it until the commit is on disk
 		return waiting("INSERT INTO "+table+" AS n (id, epoch, next) SELECT m.id, m.epoch, m.next"+
@@ -118,7 +132,7 @@ func Raise(d Dialect, table string, wait time.Duration) string {
 	case SQLite:
 		return "INSERT INTO " + table + " AS n (id, epoch, next) VALUES (?, ?, ?)" + raises + " RETURNING previous"
 	default: // assignments are made from left to right
-		return forWait(d, wait) + "INSERT INTO " + table + " (id, epoch, next) VALUES (?, ?, ?)" +
+		return forWait(d, wait) + "INSERT INTO " + table + " (id, epoch, next) VALUES " + row +
 			" ON DUPLICATE KEY UPDATE next = IF(LAST_INSERT_ID(CASE" +
 			" WHEN epoch > VALUES(epoch) THEN 9223372036854775807" +
 			" WHEN epoch = VALUES(epoch) THEN next ELSE 0 END) < VALUES(next), VALUES(next), next)," +
