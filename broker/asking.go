@@ -41,13 +41,14 @@ type WindowView struct {
 	Ages    []WindowAge   `json:"ages"`         // of duplicates, the youngest first
 	Slack   int64         `json:"age_slack_ms"` // ages are at most this much too large; 0: nobody knows by how much
 
-	Live    int64 `json:"live_ids"`
-	Cold    int64 `json:"cold_ids"`            // of these, on disk
-	Early   int64 `json:"ids_forgotten_early"` // before their window ended, for a budget was reached; since the window was turned on
-	Refused int64 `json:"batches_refused"`     // because a budget was reached
-	Memory  int64 `json:"memory_bytes"`        // of the ids
-	Disk    int64 `json:"disk_bytes"`          // of the ids, beside the log
-	Log     int64 `json:"log_bytes_kept"`      // of the log's older files, for what the window may not have on disk: if it has failed they stay
+	Live    int64  `json:"live_ids"`
+	Cold    int64  `json:"cold_ids"`                 // of these, on disk
+	Early   int64  `json:"ids_forgotten_early"`      // before their window ended, for a budget was reached; since the window was turned on
+	Refused int64  `json:"batches_refused"`          // because a budget was reached
+	Relief  string `json:"refused_relief,omitempty"` // what helps against that
+	Memory  int64  `json:"memory_bytes"`             // of the ids
+	Disk    int64  `json:"disk_bytes"`               // of the ids, beside the log
+	Log     int64  `json:"log_bytes_kept"`           // of the log's older files, for what the window may not have on disk: if it has failed they stay
 }
 
 // WindowRecords counts records by what the window said of them.
@@ -82,7 +83,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	l, _, err := w.opened()
 	view := WindowView{
 		Identity: t.settings[unique.SettingIdentity], Scope: r.Scope.String(), Window: r.Window.String(),
-		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: "refuse", State: "enforced",
+		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: fullText(r), State: "enforced",
 		Records: WindowRecords{
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
 			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
@@ -98,8 +99,8 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	if r.Shadow {
 		view.Mode, view.State = "shadow", "counting"
 	}
-	if r.Evict {
-		view.Full = "evict"
+	if view.Refused > 0 {
+		view.Relief = relief(r)
 	}
 	var s ledger.Stats
 	if l != nil { // else it could not be opened

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/hapaxmq/hapax/broker/unique"
 )
 
 // refusals tells of connections that end as they should not: of any number of them a
@@ -36,4 +38,28 @@ func (r *refusals) tell(to *slog.Logger, now time.Time, level slog.Level, messag
 	r.told, r.others = r.told+1, 0
 	r.mu.Unlock()
 	to.Log(context.Background(), level, message, args...)
+}
+
+// relief is what helps a topic whose window is full: what there is to raise, and what to
+// change where that would help.
+func relief(r *unique.Rules) string {
+	raise := "raise " + unique.SettingMemory
+	if r.MaxDisk > 0 {
+		raise += " and " + unique.SettingDisk
+	}
+	switch {
+	case r.EndsAtOnce():
+		return raise + ", or set lower numbers, with which it begins anew: a tumbling window ends for all of its ids at once, and lets none go early"
+	case r.Evict:
+		return raise + ", or shorten it: nothing was left that could go early"
+	}
+	return raise + ", shorten it, or set " + unique.SettingWindowFull + "=evict"
+}
+
+// fullText is hapax.window.full.
+func fullText(r *unique.Rules) string {
+	if r.Evict {
+		return "evict"
+	}
+	return "refuse"
 }

@@ -136,6 +136,9 @@ func (c catalog) find(name string) (*setting, error) {
 	if s := c[name]; s != nil {
 		return s, nil
 	}
+	if name == windowStands.name {
+		return nil, refuseSetting(name, "setting %s tells how the topic's window stands, and cannot be set", name)
+	}
 	return nil, refuseSetting(name, "setting %.80q is not known: is %s meant?", name, nearest(name, c.names()))
 }
 

@@ -80,8 +80,7 @@ func (s *sieve) pass(at partition.Turn) (sifted partition.Sifted, err error) {
 	s.step, err = s.w.ledger.Begin(time.UnixMilli(at.Now), &s.asked)
 	if errors.Is(err, hapax.ErrFull) {
 		s.w.count.refused.Add(1)
-		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: raise %s and %s, shorten it, or set %s=evict: %v",
-			unique.SettingMemory, unique.SettingDisk, unique.SettingWindowFull, err)
+		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: %s: %v", relief(s.rules), err)
 	}
 	if err != nil {
 		return sifted, fmt.Errorf("ask the topic's window: %w", err)

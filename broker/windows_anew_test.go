@@ -47,20 +47,24 @@ func TestWindowBeginsAnew(t *testing.T) {
 	}
 }
 
+// windowRules are those of settings without their first part.
+func windowRules(t *testing.T, text string) *unique.Rules {
+	t.Helper()
+	own := map[string]string{"hapax.identity": "key"}
+	for setting := range strings.FieldsSeq(text) {
+		name, value, _ := strings.Cut(setting, "=")
+		own["hapax."+name] = value
+	}
+	r, err := unique.Parse("orders", false, own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // What makes a window begin anew has a name.
 func TestAnewFor(t *testing.T) {
-	rules := func(text string) *unique.Rules {
-		own := map[string]string{"hapax.identity": "key"}
-		for _, setting := range strings.Fields(text) {
-			name, value, _ := strings.Cut(setting, "=")
-			own["hapax."+name] = value
-		}
-		r, err := unique.Parse("orders", false, own)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r
-	}
+	rules := func(text string) *unique.Rules { return windowRules(t, text) }
 	for _, test := range [][3]string{
 		{"window.ms=1000", "window.ms=2000 duplicates=mark window.full=evict", ""},
 		{"window.ms=1000", "window.ms=2000 window.bytes=7", "hapax.window.bytes was added"},

@@ -36,7 +36,7 @@ func TestWindowIsFull(t *testing.T) {
 	for ; got == code.None && next < 1_000_000; got, message, offset = send(next) {
 		next += each
 	}
-	if got != code.NotEnoughReplicas || offset != -1 || !strings.Contains(message, "the topic's window is full: raise hapax.window.memory.bytes and hapax.window.disk.bytes, shorten it, or set hapax.window.full=evict") {
+	if got != code.NotEnoughReplicas || offset != -1 || !strings.Contains(message, "the topic's window is full: raise hapax.window.memory.bytes, shorten it, or set hapax.window.full=evict") {
 		t.Fatalf("after %d: %v, %d, %s", next, got, offset, message)
 	}
 	if d := w.produced("orders", named(t, batch.Header{ProducerID: batch.None}, 1, 2, 3)); d.ErrorCode != 0 || d.BaseOffset != int64(next) {
@@ -48,6 +48,29 @@ func TestWindowIsFull(t *testing.T) {
 	n.alter("orders", map[string]string{"hapax.window.memory.bytes": "67108864"})
 	if got, message, offset := send(next); got != code.None || offset != int64(next)+3 {
 		t.Errorf("with more memory: %v, %d, %s", got, offset, message)
+	}
+}
+
+// What is said to help helps: it depends on the window.
+func TestRelief(t *testing.T) {
+	for _, test := range []struct{ settings, want string }{
+		{"window.ms=1000", "raise hapax.window.memory.bytes, shorten it, or set hapax.window.full=evict"},
+		{"window.count=9 window.disk.bytes=67108864", "raise hapax.window.memory.bytes and hapax.window.disk.bytes, shorten it, or set hapax.window.full=evict"},
+		{"window.ms=1000 window.full=evict", "raise hapax.window.memory.bytes, or shorten it: nothing was left that could go early"},
+		{"window.ms=1000 window.kind=tumbling", "raise hapax.window.memory.bytes, shorten it, or set hapax.window.full=evict"},
+		{"window.count=9 window.kind=tumbling", "raise hapax.window.memory.bytes, or set lower numbers, with which it begins anew: a tumbling window ends for all of its ids at once, and lets none go early"},
+	} {
+		if got := relief(windowRules(t, test.settings)); got != test.want {
+			t.Errorf("%s: %s, want %s", test.settings, got, test.want)
+		}
+	}
+}
+
+// How a window stands is no setting.
+func TestStateCannotBeSet(t *testing.T) {
+	_, err := newCatalog(topicSettings()).find("hapax.window.state")
+	if err == nil || !strings.Contains(err.Error(), "setting hapax.window.state tells how the topic's window stands, and cannot be set") {
+		t.Error(err)
 	}
 }
 

@@ -90,8 +90,8 @@ func (ws *windows) alarm(told alarms, now time.Time) {
 				"topic", t.name, "records", more, "what becomes of them", t.rules.window.Conflicts.String())
 		}
 		if more := of.refused.raise(w.count.refused.Load(), now); more > 0 {
-			ws.files.log.Warn("batches are refused, for the topic's window is full, and producers send them again until they give up: raise "+unique.SettingMemory+" and "+unique.SettingDisk+
-				", shorten it, or set "+unique.SettingWindowFull+"=evict", "topic", t.name, "batches", more)
+			ws.files.log.Warn("batches are refused, for the topic's window is full, and producers send them again until they give up: "+relief(t.rules.window),
+				"topic", t.name, "batches", more, unique.SettingWindowFull, fullText(t.rules.window))
 		}
 		told[w] = of
 	}

@@ -23,7 +23,7 @@ type hot struct {
 func (h *hot) most() int64 { return h.mem.most.Load() }
 
 func (h *hot) full() error {
-	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; raise it, shorten the window, or set Evict", hapax.ErrFull, h.live.Load(), h.o.MaxMemory)
+	return fmt.Errorf("%w: %d identities are live, and MaxMemory of %d bytes holds no more; %s", hapax.ErrFull, h.live.Load(), h.o.MaxMemory, h.o.relief())
 }
 
 // insert adds a key to the table, growing it at once if its neighbourhood is

@@ -80,8 +80,8 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 	}
 	for l.disk() > most {
 		if !l.o.Evict || len(l.gens.List()) < 2 {
-			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; raise it, shorten the window, or set Evict or Sequences.Idle",
-				hapax.ErrFull, l.disk(), l.o.MaxDisk)
+			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; %s; Sequences.Idle lets producers go",
+				hapax.ErrFull, l.disk(), l.o.MaxDisk, l.o.relief())
 		}
 		if err := l.evict(); err != nil {
 			return err
@@ -91,6 +91,14 @@ func (l *Ledger) makeDiskRoom(frames int64) error {
 		}
 	}
 	return nil
+}
+
+// relief is what helps where a budget is used up.
+func (o *Options) relief() string {
+	if o.Evict || o.Window.Kind == hapax.Tumbling && o.Window.Count+o.Window.Bytes != 0 { // which ends for all at once
+		return "raise it, or shorten the window"
+	}
+	return "raise it, shorten the window, or set Evict"
 }
 
 // disk is the bytes of the ledger's files.

@@ -66,6 +66,12 @@ type Rules struct {
 // whole value is in the id.
 func (r *Rules) Digests() bool { return !r.Identity.NamesByValue() }
 
+// EndsAtOnce tells whether all ids leave the window with the one that is too many for
+// it, and none before: there is nothing then that could go early.
+func (r *Rules) EndsAtOnce() bool {
+	return r.Window.Kind == hapax.Tumbling && (r.Window.Count > 0 || r.Window.Bytes > 0)
+}
+
 // Routes are the other topics that records go to, each once.
 func (r *Rules) Routes() (topics []string) {
 	for _, p := range []Policy{r.Duplicates, r.Conflicts} {

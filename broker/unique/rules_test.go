@@ -39,10 +39,10 @@ func TestParse(t *testing.T) {
 	if r.Duplicates != (Policy{}) || r.Conflicts != (Policy{}) || r.Missing != (Policy{Fate: Accept}) || r.Shadow || r.Evict || r.MaxMemory != 256<<20 || r.MaxDisk != 0 {
 		t.Errorf("by default: %+v", r)
 	}
-	r = parse(t, "identity", "json:a,b.c+header:x|value", "window.ms", "5", "window.count", "6", "window.bytes", "7", "window.kind", "tumbling",
+	r = parse(t, "identity", "json:a,b.c+header:x|value", "window.ms", "5", "window.count", "6", "window.bytes", "7", "window.kind", "renewed",
 		"window.full", "evict", "window.memory.bytes", "8388608", "window.disk.bytes", "67108864",
 		"scope", "json:user.id", "duplicates", "topic:copies", "conflicts", "topic:odd", "missing", "reject", "mode", "shadow")
-	if r.Window != (hapax.Window{Time: 5 * time.Millisecond, Count: 6, Bytes: 7, Kind: hapax.Tumbling}) || !r.Evict || !r.Shadow || r.MaxMemory != 8<<20 || r.MaxDisk != 64<<20 {
+	if r.Window != (hapax.Window{Time: 5 * time.Millisecond, Count: 6, Bytes: 7, Kind: hapax.Renewed}) || !r.Evict || !r.Shadow || r.MaxMemory != 8<<20 || r.MaxDisk != 64<<20 {
 		t.Errorf("all: %+v", r)
 	}
 	if r.Identity.String() != "json:a,b.c+header:x|content" || r.Scope.String() != "json:user.id" || r.Missing.Fate != Reject || !slices.Equal(r.Routes(), []string{"copies", "odd"}) {
@@ -100,6 +100,12 @@ func TestParseRefuses(t *testing.T) {
 	}
 	if _, err := Parse("orders", false, set("identity", "value", "window.ms", "9", "conflicts", "reject")); err == nil || !strings.Contains(err.Error(), "is their whole value") {
 		t.Errorf("conflicts of values: %v", err)
+	}
+	for spec, refused := range map[string]bool{"window.count": true, "window.bytes": true, "window.ms": false} {
+		_, err := Parse("orders", false, set("identity", "key", spec, "9", "window.kind", "tumbling", "window.full", "evict"))
+		if refused != (err != nil) || refused && !strings.Contains(err.Error(), "setting hapax.window.full=evict: a tumbling window of a count or of bytes ends for all of its ids at once") {
+			t.Errorf("a tumbling window of %s that evicts: %v", spec, err)
+		}
 	}
 	for spec, refused := range map[string]bool{"key": true, "header:id|key": true, "key+key": true, "key+header:id": false, "json:id": false} {
 		_, err := Parse("orders", true, set("identity", spec, "window.ms", "9"))

@@ -81,6 +81,9 @@ func Parse(topic string, compacted bool, own map[string]string) (*Rules, error) 
 	case compacted && r.Identity.NamesByKey():
 		return nil, fmt.Errorf("setting %s=%s: with cleanup.policy=compact a topic is there for new values of old keys, which would all be dropped: take another id, or another policy",
 			SettingIdentity, p.value(SettingIdentity))
+	case r.Evict && r.EndsAtOnce():
+		return nil, fmt.Errorf("setting %s=evict: a tumbling window of a count or of bytes ends for all of its ids at once, and has no oldest ones to let go: delete it, or take another %s",
+			SettingWindowFull, SettingWindowKind)
 	case slices.Contains(r.Routes(), topic):
 		return nil, fmt.Errorf("settings %s=%s, %s=%s: topic %q cannot take what it does not keep itself: name another topic",
 			SettingDuplicates, r.Duplicates, SettingConflicts, r.Conflicts, topic)

@@ -70,7 +70,7 @@ func topicsText(all []broker.TopicView) string {
 		topicText(&b, &all[i])
 	}
 	if slices.ContainsFunc(all, func(t broker.TopicView) bool { return t.Window != nil }) {
-		b.WriteString("\nRecords are counted since the node was started.\n")
+		b.WriteString("\nRecords are counted since the node was started or, if that was later, their window began; ages since it was last opened.\n")
 	}
 	return b.String()
 }
@@ -81,14 +81,31 @@ func topicText(b *strings.Builder, t *broker.TopicView) {
 		offsets += p.High - p.Start
 		size += p.Bytes
 	}
-	partitions := "partitions"
-	if len(t.Partitions) == 1 {
-		partitions = "partition"
-	}
-	fmt.Fprintf(b, "%s  %d %s, %s offsets, %s\n", t.Name, len(t.Partitions), partitions, count(offsets), bytesText(size))
+	fmt.Fprintf(b, "%s  %s, %s, %s\n", t.Name, counted(int64(len(t.Partitions)), "partition", "partitions"), counted(offsets, "offset", "offsets"), bytesText(size))
 	if t.Window != nil {
 		windowText(b, t.Window)
 	}
+}
+
+// counted is a number of something.
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
+// reachesText is how far back all ids are remembered. Some may be from before that, of
+// which others are gone or were never there.
+func reachesText(w *broker.WindowView) string {
+	reach := time.Duration(w.Reach * float64(time.Second))
+	switch {
+	case w.State == "warming":
+		return "not back yet: it has not read all that is there"
+	case reach < time.Millisecond && w.Live > 0:
+		return fmt.Sprintf("back to %s: that all are remembered is sure only of those that come from now on", timeText(w.Since))
+	}
+	return fmt.Sprintf("back to %s, %s", timeText(w.Since), spanText(reach))
 }
 
 // windowText is the table of a window, and the ages of its duplicates.
@@ -110,9 +127,9 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 		row("gone early", "%s, for memory or disk was used up", count(w.Early))
 	}
 	if w.Refused > 0 {
-		row("refused", "%s batches, for memory or disk was used up: raise hapax.window.memory.bytes and .disk.bytes, shorten the window, or set hapax.window.full=evict", count(w.Refused))
+		row("refused", "%s, for memory or disk was used up: %s", counted(w.Refused, "batch", "batches"), w.Relief)
 	}
-	row("reaches", "back to %s, %s", timeText(w.Since), spanText(time.Duration(w.Reach*float64(time.Second))))
+	row("reaches", "%s", reachesText(w))
 	row("memory", "%s", bytesText(w.Memory))
 	row("disk", "%s", bytesText(w.Disk))
 	if w.State == "failed" && w.Log > 0 {

@@ -38,7 +38,7 @@ func TestTopics(t *testing.T) {
     15m to 1h  0  33.3 %
     1h to 6h   2  100 %  ████████████████████████████████████████
 `
-	const counted = "\nRecords are counted since the node was started.\n"
+	const counted = "\nRecords are counted since the node was started or, if that was later, their window began; ages since it was last opened.\n"
 	a.want(0, orders+"\n"+plain+counted, "topics")
 	a.want(0, orders+counted, "topics", "orders")
 	a.want(0, plain, "topics", "plain")
@@ -63,6 +63,22 @@ func TestSpanText(t *testing.T) {
 		if got := ageText(age); got != want {
 			t.Errorf("%+v: %s, want %s", age, got, want)
 		}
+	}
+	for _, test := range []struct {
+		window broker.WindowView
+		want   string
+	}{
+		{broker.WindowView{Live: 7, Reach: 90, State: "enforced"}, "back to 0001-01-01T00:00:00Z, 1.5m"},
+		{broker.WindowView{State: "enforced"}, "back to 0001-01-01T00:00:00Z, 0ms"},
+		{broker.WindowView{Live: 7, State: "enforced"}, "back to 0001-01-01T00:00:00Z: that all are remembered is sure only of those that come from now on"},
+		{broker.WindowView{Live: 7, State: "warming"}, "not back yet: it has not read all that is there"},
+	} {
+		if got := reachesText(&test.window); got != test.want {
+			t.Errorf("%s, want %s", got, test.want)
+		}
+	}
+	if got := counted(1, "offset", "offsets") + counted(0, "offset", "offsets"); got != "1 offset0 offsets" {
+		t.Error(got)
 	}
 	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"}), stateText(&broker.WindowView{State: "warming"})}
 	if want := []string{"failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: x", "only counting: hapax.mode=shadow", "warming: records pass until it has read those that are there"}; !slices.Equal(states, want) {

@@ -182,6 +182,9 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 		what = "No other came"
 	}
 	fmt.Fprintf(b, "%s since %s.\n", what, reachText(w))
+	if w.Refused > 0 {
+		fmt.Fprintf(b, "It may have come in a batch that was refused, for the window's memory or disk was used up: %s since the node was started or the window began. What helps: %s.\n", counted(w.Refused, "was", "were"), w.Relief)
+	}
 	if v.Early {
 		fmt.Fprintf(b, "It may have come before, and have been forgotten early: %s ids have left before their window ended since it was turned on, for the window's memory or disk was used up.\n", count(w.Early))
 	}
@@ -245,7 +248,7 @@ func fatesText(w *broker.WindowView) string {
 		fate, _, _ = strings.Cut(fate, ",")
 		fate += " too"
 	}
-	return text + fmt.Sprintf("\nRecords with a known id and another value %s: %s in the topic since the node was started.", fate, count(w.Records.Conflicts))
+	return text + fmt.Sprintf("\nRecords with a known id and another value %s: %s in the topic since the node was started or the window began.", fate, count(w.Records.Conflicts))
 }
 
 // fateText says what becomes of records.

@@ -122,7 +122,7 @@ func TestWhy(t *testing.T) {
 	a.send("orders", 1, "7=x", "8=x")
 	a.want(0, `orders: 8 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 1.
 No copy came since. Copies are dropped, and their producers see success.
-Records with a known id and another value are dropped too: 0 in the topic since the node was started.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
 It is remembered until 2026-03-02T12:11:15Z.
 The window: header:id, 24h0m0s, first; one record of each id in the topic.
 `, "why", "orders", "8")
@@ -130,7 +130,7 @@ The window: header:id, 24h0m0s, first; one record of each id in the topic.
 	a.send("orders", 0, "7=x", "7=x", "7=other")
 	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
 2 copies came since. Copies are dropped, and their producers see success.
-Records with a known id and another value are dropped too: 1 in the topic since the node was started.
+Records with a known id and another value are dropped too: 1 in the topic since the node was started or the window began.
 It is remembered until 2026-03-02T12:11:15Z.
 The window: header:id, 24h0m0s, first; one record of each id in the topic.
 `, "why", "orders", "7")
@@ -173,7 +173,7 @@ func TestWhyParts(t *testing.T) {
 	a.send("events", 1, `eu={"n":"a b"}`)
 	a.want(0, `events: eu + a b was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 1.
 No copy came since. Copies are dropped, and their producers see success.
-Records with a known id and another value are dropped too: 0 in the topic since the node was started.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
 It is remembered until 9,000,000 other ids came.
 `+events, "why", "events", "eu", "a b")
 	a.want(1, `events: eu + 8 is not remembered.
@@ -187,7 +187,7 @@ It did not come since 2026-03-01T12:00:00Z, which is when the window began.
 	a.send("orders", 0, `no={"n":"7"}`, `7={}`)
 	const seven = `orders: 37 as %s was first seen at 2026-03-01T12:00:00Z, in partition 0 at offset %d.
 No copy came since. Copies are dropped, and their producers see success.
-Records with a known id and another value are kept: 0 in the topic since the node was started.
+Records with a known id and another value are kept: 0 in the topic since the node was started or the window began.
 It is remembered until 2026-03-02T12:11:15Z.
 `
 	const orders = "The window: json:n|header:id, 24h0m0s, first; one record of each id in the topic.\n"
@@ -233,7 +233,7 @@ It was begun anew at 2026-03-01T13:00:00Z because hapax.window.count was added: 
 `
 	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
 No copy came since, but for those that were left out before 2026-03-01T13:00:00Z, which are not counted. Copies are dropped, and their producers see success.
-Records with a known id and another value are dropped too: 0 in the topic since the node was started.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
 It is remembered until 2026-03-02T12:22:30Z, or until 9,000,000 other ids came.
 `+window, "why", "orders", "7")
 	a.want(1, `orders: 8 is not remembered.
@@ -265,6 +265,11 @@ No other came since 2026-03-01T13:00:00Z, when the window was turned on, and no 
 The window: key, 1h0m0s, first; one record of each id in the topic.
 It was turned on later than the topic: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
 `},
+		{broker.IDView{Topic: "t", ID: []string{"7"}, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "5 ids, tumbling", State: "enforced", Began: at, Since: at, Refused: 3, Relief: "raise it"}}, `t: 7 is not remembered.
+It did not come since 2026-03-01T12:00:00Z, which is when the window began.
+It may have come in a batch that was refused, for the window's memory or disk was used up: 3 were since the node was started or the window began. What helps: raise it.
+The window: key, 5 ids, tumbling; one record of each id in the topic.
+`},
 		{broker.IDView{Topic: "t", ID: []string{"7"}, Open: 1, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "1h0m0s, first", State: "warming"}}, `t: 7 is not remembered.
 An open transaction has a record with it, and it is remembered once that commits.
 The window: key, 1h0m0s, first; one record of each id in the topic.
@@ -272,7 +277,7 @@ It is warming: records pass until it has read those that are there.
 `},
 		{broker.IDView{Topic: "t", ID: []string{"7"}, Remembered: true, Seen: []broker.SeenView{{First: at, Expires: &expires}}, Window: window}, `t: 7 was first seen at 2026-03-01T12:00:00Z.
 No copy came since. Copies go to topic copies.
-Records with a known id and another value are refused, with all of their batch: 0 in the topic since the node was started.
+Records with a known id and another value are refused, with all of their batch: 0 in the topic since the node was started or the window began.
 It is remembered until 2026-03-01T15:00:00Z, or until 5 other ids came.
 The window: key, 1h0m0s or 5 ids, renewed; one record of each id in each partition.
 It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: the disk is gone.
