@@ -51,6 +51,38 @@ func TestWindowIsFull(t *testing.T) {
 	}
 }
 
+// That most records have no id is found out once in a while, of those that came in it.
+func TestMajority(t *testing.T) {
+	var m majority
+	now := time.Unix(1_800_000_000, 0)
+	for i, step := range []struct {
+		after           time.Duration
+		some, all, want int64
+	}{
+		{0, 0, 0, 0}, {time.Second, 5, 5, 0}, {alarmEvery - time.Second, 6, 9, 6}, {time.Second, 9, 12, 0},
+		{alarmEvery, 9, 12, 3}, {alarmEvery, 10, 14, 0}, {alarmEvery, 10, 14, 0}, {alarmEvery, 12, 17, 2},
+	} {
+		now = now.Add(step.after)
+		if got := m.raise(step.some, step.all, now); got != step.want {
+			t.Errorf("step %d: %d, want %d", i, got, step.want)
+		}
+	}
+}
+
+// A window that knows no record's id is told of.
+func TestMissingIsTold(t *testing.T) {
+	var log said
+	n := startWith(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:idd", "hapax.window.count": "1000000"})
+	told, now := make(alarms), time.Now()
+	n.broker.windows.alarm(told, now)
+	n.order(0, "7", "x")
+	n.broker.windows.alarm(told, now.Add(alarmEvery))
+	if !log.has("most records come without the id") || !log.has(`topic=orders hapax.identity=header:idd records=1 "what becomes of them"=accept`) {
+		t.Error("the log does not tell")
+	}
+}
+
 // What is said to help helps: it depends on the window.
 func TestRelief(t *testing.T) {
 	for _, test := range []struct{ settings, want string }{

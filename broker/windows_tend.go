@@ -58,7 +58,10 @@ func (ws *windows) keep() {
 }
 
 // alarms are what was told of windows, and when.
-type alarms map[*window]struct{ conflicts, refused alarm }
+type alarms map[*window]struct {
+	conflicts, refused alarm
+	missing            majority
+}
 
 // alarm is how many of something were told of.
 type alarm struct {
@@ -76,8 +79,31 @@ func (a *alarm) raise(all int64, now time.Time) (more int64) {
 	return more
 }
 
+// majority is whether some of many were most of those that came in a while.
+type majority struct {
+	some, all int64 // when it was found out last
+	at        time.Time
+}
+
+// raise is how many there were by now if they were most of those that came since it was
+// found out last, each alarmEvery; else 0.
+func (m *majority) raise(some, all int64, now time.Time) (more int64) {
+	if m.at.IsZero() {
+		m.at = now
+	}
+	if now.Sub(m.at) < alarmEvery {
+		return 0
+	}
+	if more = some - m.some; 2*more <= all-m.all {
+		more = 0
+	}
+	*m = majority{some, all, now}
+	return more
+}
+
 // alarm tells of records that came with known ids and other values, and of batches
-// that were refused because a window was full.
+// that were refused because a window was full, and where most records have no id, by which
+// none is left out.
 func (ws *windows) alarm(told alarms, now time.Time) {
 	for _, t := range ws.topics.list() {
 		w := t.window
@@ -92,6 +118,12 @@ func (ws *windows) alarm(told alarms, now time.Time) {
 		if more := of.refused.raise(w.count.refused.Load(), now); more > 0 {
 			ws.files.log.Warn("batches are refused, for the topic's window is full, and producers send them again until they give up: "+relief(t.rules.window),
 				"topic", t.name, "batches", more, unique.SettingWindowFull, fullText(t.rules.window))
+		}
+		missing := w.count.missing.Load()
+		all := missing + w.count.unique.Load() + w.count.duplicates.Load() + w.count.conflicts.Load()
+		if more := of.missing.raise(missing, all, now); more > 0 {
+			ws.files.log.Warn("most records come without the id that the topic's window is to know them by: is it spelt as producers spell it?",
+				"topic", t.name, unique.SettingIdentity, t.settings[unique.SettingIdentity], "records", more, "what becomes of them", t.rules.window.Missing.String())
 		}
 		told[w] = of
 	}

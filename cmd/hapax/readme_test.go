@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // TestReadme runs the README's examples one after the other, as a reader would,
@@ -84,4 +86,43 @@ func matches(t *testing.T, shown, got string) bool {
 		t.Fatal(err)
 	}
 	return ok
+}
+
+// TestReadmeSettings sets what the README has kafka-configs.sh set for topics, all of a
+// command at once.
+func TestReadmeSettings(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := ask(t)
+	commands := regexp.MustCompile(`--entity-type topics --entity-name (\w+) \\\n +--(add|delete)-config '?([^'\n]+)`).FindAllStringSubmatch(string(text), -1)
+	for _, c := range commands {
+		topic, op := c[1], kadm.SetConfig
+		if c[2] == "delete" {
+			op = kadm.DeleteConfig
+		}
+		if a.topicIsNew(topic) {
+			a.topic(topic)
+		}
+		var all []kadm.AlterConfig
+		for _, s := range regexp.MustCompile(`([\w.]+)(?:=(\[[^]]*\]|[^,]*))?`).FindAllStringSubmatch(c[3], -1) {
+			value := strings.Trim(s[2], "[]")
+			all = append(all, kadm.AlterConfig{Op: op, Name: s[1], Value: &value})
+		}
+		if responses, err := kadm.NewClient(a.client()).AlterTopicConfigs(t.Context(), all, topic); err != nil || responses[0].Err != nil {
+			t.Errorf("%s: %v, %+v", c[0], err, responses)
+		}
+	}
+	if len(commands) != 3 {
+		t.Errorf("%d commands found", len(commands))
+	}
+}
+
+// topicIsNew tells whether there is no such topic yet.
+func (a *asked) topicIsNew(name string) bool {
+	a.Helper()
+	_, out, _ := a.run("topics")
+	return !strings.Contains("\n"+out, "\n"+name+"  ")
 }

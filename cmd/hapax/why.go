@@ -182,6 +182,9 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 		what = "No other came"
 	}
 	fmt.Fprintf(b, "%s since %s.\n", what, reachText(w))
+	if n := w.Records.Missing; n > 0 {
+		fmt.Fprintf(b, "%s without an id since the node was started or the window began. Such records %s.\n", counted(n, "record came", "records came"), fateText(w.Missing))
+	}
 	if w.Refused > 0 {
 		fmt.Fprintf(b, "It may have come in a batch that was refused, for the window's memory or disk was used up: %s since the node was started or the window began. What helps: %s.\n", counted(w.Refused, "was", "were"), w.Relief)
 	}
