@@ -19,17 +19,18 @@ const (
 	window = time.Hour
 	lease  = 30 * time.Second
 	redisA = "127.0.0.1:63790" // of scripts/services: it syncs before it answers
+	prefix = "hapax-bench:"
 )
 
 // leases are claims and commits, in Redis and in the embedded ledger.
 func (b *bench) leases() (err error) {
 	client := redis.NewClient(&redis.Options{Addr: redisA, ContextTimeoutEnabled: true, PoolSize: 16})
 	defer func() { _ = client.Close() }() // nothing is lost
-	if err := client.FlushDB(b.ctx).Err(); err != nil {
+	if err := clean(b.ctx, client); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, client.FlushDB(context.WithoutCancel(b.ctx)).Err()) }()
-	shared, err := redisdb.Open(b.ctx, client, redisdb.Options{Window: window, Durable: true})
+	defer func() { err = errors.Join(err, clean(context.WithoutCancel(b.ctx), client)) }()
+	shared, err := redisdb.Open(b.ctx, client, redisdb.Options{Window: window, Durable: true, Prefix: prefix + "claim:"})
 	if err != nil {
 		return err
 	}
@@ -54,6 +55,20 @@ func (b *bench) leases() (err error) {
 		}
 	}
 	return nil
+}
+
+// clean deletes what earlier runs have left, and nothing else: tests use the server too.
+func clean(ctx context.Context, client *redis.Client) error {
+	for cursor := uint64(0); ; {
+		keys, next, err := client.Scan(ctx, cursor, prefix+"*", 10_000).Result()
+		if err == nil && len(keys) > 0 {
+			err = client.Unlink(ctx, keys...).Err()
+		}
+		if err != nil || next == 0 {
+			return err
+		}
+		cursor = next
+	}
 }
 
 func request(number int64) hapax.Request {
@@ -99,7 +114,7 @@ func claimBatches(l *redisdb.Ledger, together int) handle {
 // see that its claim ran out.
 func byHandIn(client *redis.Client) handle {
 	return func(ctx context.Context, number int64) error {
-		key := "by hand " + string(message(number).Key)
+		key := prefix + "by hand:" + string(message(number).Key)
 		fresh, err := client.SetNX(ctx, key, "claimed", lease).Result()
 		if err == nil && !fresh {
 			err = errors.New("it is claimed")
