@@ -296,3 +296,25 @@ func TestS28AHandlerThatEndsItsTransactionInADatabase(t *testing.T) {
 		}
 	})
 }
+
+// A message that is named by an id would be lost over marks that know a number alone.
+func TestMarksByNumberTakeNoIDs(t *testing.T) {
+	db, err := sql.Open("sqlite", "file::memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }() // nothing is in it
+	for name, open := range map[string]func(*sql.DB, sqldb.Dialect, sqldb.Options) (*sqldb.Marks, error){
+		"position": sqldb.ByPosition, "sequence": sqldb.BySequence,
+	} {
+		marks, err := open(db, sqldb.SQLite, sqldb.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = inbox.Transaction(marks, inbox.Options{Name: "n", Identity: "header:id", Window: inbox.Forever},
+			func(context.Context, *sql.Tx, *hapax.Message) (hapax.Receipt, error) { return nil, nil })
+		if err == nil {
+			t.Errorf("by %s: an inbox names messages by a header", name)
+		}
+	}
+}

@@ -113,6 +113,13 @@ func newMarks(db *sql.DB, d Dialect, isolation sql.IsolationLevel, o marking.Opt
 	}
 }
 
+// Ordered tells whether the marks are high-water marks, by position or by sequence: then
+// messages must come in their order, and an inbox refuses to name them by anything else.
+func (m *Marks) Ordered() bool {
+	_, numbers := m.waiter.Form.(*marking.Numbers)
+	return numbers
+}
+
 // Transact runs f in a transaction, as [hapax.Marks] says. A function that runs again
 // can know it by [Rerun].
 func (m *Marks) Transact(ctx context.Context, f func(ctx context.Context, tx *sql.Tx) error) error {
