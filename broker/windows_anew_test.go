@@ -83,3 +83,27 @@ func TestAnewFor(t *testing.T) {
 		t.Errorf("where there was none: %q", got)
 	}
 }
+
+// A window that no time bounds knows how old the copies are that it finds as it warms, and
+// those that come then.
+func TestWarmedAgesWithoutTime(t *testing.T) {
+	clock := newHandClock()
+	n := startWith(t, func(o *Options) { o.Clock = clock.now })
+	n.makeTopic("orders", 1, nil)
+	n.order(0, "7", "x")
+	clock.pass(10 * time.Minute)
+	n.order(0, "7", "x")
+	n.alter("orders", map[string]string{"hapax.identity": "header:id", "hapax.window.count": "2000000"})
+	n.enforced("orders")
+	clock.pass(10 * time.Hour)
+	n.order(0, "7", "x")
+	for _, age := range getJSON[IDView](n, idPath("7")).Window.Ages {
+		want := int64(0)
+		if age.UpTo == 900_000 || age.UpTo == 86_400_000 {
+			want = 1
+		}
+		if age.Duplicates != want {
+			t.Errorf("%+v, want %d", age, want)
+		}
+	}
+}

@@ -70,6 +70,7 @@ func (s *Step) begin() error {
 	if n := len(s.all); n > maxBatch {
 		return fmt.Errorf("%d entries, and a step may have %d", n, maxBatch)
 	}
+	countPast(l, s.now)
 	if err := l.turnIfDue(s.now); err != nil {
 		return err
 	}

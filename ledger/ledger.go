@@ -51,8 +51,9 @@ type Ledger struct {
 	serving  bool  // between Open and Close
 	failed   error // why nothing is served any more
 
-	evictions evictions  // under mu
-	sequences *sequences // nil before the first producer is met; under mu
+	evictions  evictions  // under mu
+	came, aged int64      // when the last step came, and when copies were last counted by their age; Unix nanoseconds
+	sequences  *sequences // nil before the first producer is met; under mu
 
 	stripes    *stripeSet   // in memory of its own, which begins with a cache line
 	unordered  bool         // stripes can give verdicts

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"math"
+	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/window"
@@ -14,7 +15,11 @@ func (l *Ledger) turn(now int64) error {
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
 	l.settleLocked()
-	l.stats.countAges(l.stripes, l.gens, min(now, l.deadline.Load()), l.o.Window.Time) // no copy came later that was not counted
+	last := min(now, l.deadline.Load()) // no copy came later that was not counted
+	if l.came != 0 {
+		last = min(last, max(l.gens.Watermark(), l.came))
+	}
+	l.stats.countAges(l.stripes, l.gens, last, l.o.Window.Time)
 	if l.timed {
 		l.gens.Hold(now)
 	}
@@ -31,6 +36,21 @@ func (l *Ledger) turn(now int64) error {
 	return nil
 }
 
+// countPast counts the copies of earlier steps by their age, once a second has passed: where no
+// time bounds the window nothing else would before they seem older. It must hold mu.
+func countPast(l *Ledger, now int64) {
+	if l.o.Window.Time != 0 {
+		return
+	}
+	if now-l.aged >= int64(time.Second) {
+		l.stripes.lockAll()
+		l.stats.countAges(l.stripes, l.gens, max(l.gens.Watermark(), l.came), l.o.Window.Time)
+		l.stripes.unlockAll()
+		l.aged = now
+	}
+	l.came = max(l.came, now)
+}
+
 // awaitsNext tells whether a tumbling window, full or not, goes on until an
 // identity comes that begins the next: that one is in the log, and so is then the
 // end of those before it.
@@ -42,7 +62,7 @@ func (l *Ledger) awaitsNext() bool {
 // turnIfDue is turn if the generations have something to do by now. It must
 // hold mu.
 func (l *Ledger) turnIfDue(now int64) error {
-	if now < l.deadline.Load() && (l.current != nil || l.o.Window.EventTime) {
+	if now < l.deadline.Load() && (l.current != nil && !window.Untouched(l.gens) || l.o.Window.EventTime) {
 		return nil
 	}
 	return l.turn(now)
@@ -104,7 +124,7 @@ func (l *Ledger) publishLocked() {
 	if l.current != nil {
 		number = l.current.Number
 	}
-	l.stats.countAges(l.stripes, l.gens, l.gens.Watermark(), l.o.Window.Time)
+	l.stats.countAges(l.stripes, l.gens, max(l.gens.Watermark(), l.came), l.o.Window.Time)
 	for i := range l.stripes {
 		st := &l.stripes[i]
 		st.live, st.number = live, number

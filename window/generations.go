@@ -95,10 +95,19 @@ func slicesOf(w hapax.Window) int64 {
 // nothing) and returns the generations that ended by it.
 func (g *Generations) Advance(now int64) []*Generation {
 	g.watermark = max(g.watermark, now)
+	if Untouched(g) {
+		g.list[0].Start = g.watermark
+	}
 	if g.width == 0 {
 		return nil
 	}
 	return g.expire(false, func(_ int, gen *Generation) bool { return g.Ended(gen.End) })
+}
+
+// Untouched tells whether nothing has come yet to a window that no time bounds. Its first
+// generation starts when something does, which may be long after it was made.
+func Untouched(g *Generations) bool {
+	return g.width == 0 && g.count+g.bytes != 0 && g.newest == 1 && len(g.list) == 1 && g.list[0].First == 0 && g.list[0].Count == 0
 }
 
 // Hold says that identities were added to the newest generation until now: a

@@ -201,6 +201,8 @@ func agesText(b *strings.Builder, w *broker.WindowView) {
 	b.WriteString("  duplicates by age, and how many are no older")
 	if w.Slack > 0 {
 		fmt.Fprintf(b, "; ages are up to %s too large", spanText(time.Duration(w.Slack)*time.Millisecond))
+	} else {
+		b.WriteString("; ages are too large by up to what a slice of the window took to come")
 	}
 	b.WriteByte('\n')
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
