@@ -254,9 +254,8 @@ func poke(c chan struct{}) {
 }
 
 // commit is the committer: it syncs for who does not wait, and tells Committed of
-// all syncs.
-func (l *Log) commit() {
-	told := l.Synced()
+// all syncs, behind what is told.
+func (l *Log) commit(told int64) {
 	for over := false; !over; {
 		select {
 		case <-l.syncs:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -166,6 +167,35 @@ func TestCommitted(t *testing.T) {
 }
 
 // Callers append, sync, want and read over many files.
+// A sync is told though it ends before the goroutine that tells has first run: with
+// one processor that is so.
+func TestFirstSyncIsTold(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for range 20 {
+		told := make(chan int64, 1)
+		l, err := Open(vfs.NewMem(), "log", Options{
+			Snapshot:  func(Add) error { return nil },
+			Committed: func(synced int64, _ error) { told <- synced },
+		}, func(Frame) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := l.Append(1, []byte("first"))
+		if err == nil {
+			err = l.Sync(p.End)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if synced := <-told; synced < p.End {
+			t.Errorf("told of %d, and %d are synced", synced, p.End)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestBesideEachOther(t *testing.T) {
 	for name, fsys := range map[string]vfs.FS{"memory": vfs.NewMem(), "system": vfs.OS()} {
 		t.Run(name, func(t *testing.T) {

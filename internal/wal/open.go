@@ -60,7 +60,8 @@ func Open(fsys vfs.FS, dir string, o Options, replay func(Frame) error) (*Log, e
 		poke(l.calls)
 	}
 	l.rolling.Go(l.work)
-	l.syncing.Go(l.commit)
+	told := l.Synced() // now: what is synced before the committer first runs is to be told too
+	l.syncing.Go(func() { l.commit(told) })
 	return l, nil
 }
 
