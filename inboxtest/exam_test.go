@@ -12,6 +12,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/sqldb"
+	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
 // store is one that passes, but for what plant does to its marks.
@@ -198,8 +199,8 @@ func TestExamFindsFaults(t *testing.T) {
 	for _, p := range append(marking(), transacting()...) {
 		t.Run(p.fault, func(t *testing.T) {
 			p.check(&sitting[*sql.Tx]{TB: t, store: store(func(m *sqldb.Marks) hapax.Marks[*sql.Tx] { return m })})
-			r := rehearse(t, func(tb testing.TB) { p.check(&sitting[*sql.Tx]{TB: tb, store: store(p.plant)}) })
-			if !r.failed {
+			r := rehearsaltest.Run(t, func(tb testing.TB) { p.check(&sitting[*sql.Tx]{TB: tb, store: store(p.plant)}) })
+			if !r.Failed() {
 				t.Error("the exam did not find it")
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
 // Capabilities are what a store promises beyond the bare contract of [hapax.Marks].
@@ -108,8 +109,8 @@ func judge[T any](t *testing.T, s Store[T], c check[T], level sql.IsolationLevel
 		c.run(&sitting[T]{TB: t, store: s, isolation: level})
 		return
 	}
-	r := rehearse(t, func(tb testing.TB) { c.run(&sitting[T]{TB: tb, store: s, isolation: level}) })
-	if !r.failed && !r.skipped {
+	r := rehearsaltest.Run(t, func(tb testing.TB) { c.run(&sitting[T]{TB: tb, store: s, isolation: level}) })
+	if r.Passed() {
 		t.Errorf("passed without promising it: declare the capability")
 	}
 }

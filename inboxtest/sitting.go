@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -113,54 +111,3 @@ func sameText(a, b error) bool { return a.Error() == b.Error() }
 
 // patience is how long the exam waits for what must come.
 const patience = 30 * time.Second
-
-// rehearsal is a test whose failure is an observation.
-type rehearsal struct {
-	testing.TB
-	mu      sync.Mutex
-	failed  bool
-	skipped bool
-	said    []string
-}
-
-// rehearse runs f to its end or first fatal failure.
-func rehearse(tb testing.TB, f func(testing.TB)) *rehearsal {
-	r := &rehearsal{TB: tb}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(r)
-	}()
-	<-done
-	return r
-}
-
-func (r *rehearsal) note(failed bool, said string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failed = r.failed || failed
-	r.skipped = r.skipped || !failed
-	r.said = append(r.said, said)
-}
-
-func (r *rehearsal) Failed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-func (r *rehearsal) Errorf(format string, args ...any) { r.note(true, fmt.Sprintf(format, args...)) }
-func (r *rehearsal) Error(args ...any)                 { r.note(true, fmt.Sprint(args...)) }
-func (r *rehearsal) Fail()                             { r.note(true, "failed") }
-func (r *rehearsal) FailNow()                          { r.Fatal("failed") }
-func (r *rehearsal) Fatalf(format string, args ...any) { r.Fatal(fmt.Sprintf(format, args...)) }
-func (r *rehearsal) Fatal(args ...any) {
-	r.note(true, fmt.Sprint(args...))
-	runtime.Goexit()
-}
-func (r *rehearsal) Skipf(format string, args ...any) { r.Skip(fmt.Sprintf(format, args...)) }
-func (r *rehearsal) SkipNow()                         { r.Skip("skipped") }
-func (r *rehearsal) Skip(args ...any) {
-	r.note(false, fmt.Sprint(args...))
-	runtime.Goexit()
-}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
 func TestRunAdmit(t *testing.T) {
@@ -42,9 +43,9 @@ func TestAdmitCatches(t *testing.T) {
 				if c.on != anywhere && c.on != inMemory || !strings.Contains(c.name, name) {
 					continue
 				}
-				r := rehearse(t, func(tb testing.TB) { c.run(tb, AdmitFactory{Open: openDiary(bug)}) })
-				if r.failed {
-					t.Log(r.said)
+				r := rehearsaltest.Run(t, func(tb testing.TB) { c.run(tb, AdmitFactory{Open: openDiary(bug)}) })
+				if r.Failed() {
+					t.Log(r.Said())
 					return
 				}
 			}

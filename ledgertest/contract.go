@@ -1,12 +1,11 @@
 package ledgertest
 
 import (
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
 // Capabilities are what a ledger promises beyond the bare contract. They belong
@@ -85,64 +84,10 @@ func RunLedger(t *testing.T, f Factory) {
 				c.run(newSitting(t, f))
 				return
 			}
-			r := rehearse(t, func(tb testing.TB) { c.run(newSitting(tb, f)) })
-			if !r.failed && !r.skipped {
+			r := rehearsaltest.Run(t, func(tb testing.TB) { c.run(newSitting(tb, f)) })
+			if r.Passed() {
 				t.Errorf("passed without promising it: declare the capability")
 			}
 		})
 	}
 }
-
-// rehearsal is a test whose failure is an observation. The checks of promises
-// not made run in it, and so do the exam's own tests.
-type rehearsal struct {
-	testing.TB
-	mu      sync.Mutex
-	failed  bool
-	skipped bool
-	said    string
-}
-
-// rehearse runs f to its end or first fatal failure.
-func rehearse(tb testing.TB, f func(testing.TB)) *rehearsal {
-	r := &rehearsal{TB: tb}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		f(r)
-	}()
-	<-done
-	return r
-}
-
-func (r *rehearsal) note(failed bool, said string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.failed = r.failed || failed
-	r.skipped = r.skipped || !failed
-	if r.said == "" {
-		r.said = said
-	}
-}
-
-func (r *rehearsal) Failed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.failed
-}
-
-func (r *rehearsal) Errorf(format string, args ...any) { r.note(true, sprintf(format, args)) }
-func (r *rehearsal) Fatalf(format string, args ...any) {
-	r.note(true, sprintf(format, args))
-	runtime.Goexit()
-}
-func (r *rehearsal) Fatal(args ...any) { r.Fatalf("%v", args...) }
-func (r *rehearsal) Error(args ...any) { r.Errorf("%v", args...) }
-func (r *rehearsal) FailNow()          { r.Fatalf("failed") }
-func (r *rehearsal) Fail()             { r.Errorf("failed") }
-func (r *rehearsal) Skipf(format string, args ...any) {
-	r.note(false, sprintf(format, args))
-	runtime.Goexit()
-}
-func (r *rehearsal) Skip(args ...any) { r.Skipf("%v", args...) }
-func (r *rehearsal) SkipNow()         { r.Skipf("skipped") }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
 var errReceiptTooLarge = errors.New("receipt too large")
@@ -318,8 +319,8 @@ func TestContractCatches(t *testing.T) {
 				if !strings.Contains(c.name, name) {
 					continue
 				}
-				r := rehearse(t, func(tb testing.TB) { c.run(newSitting(tb, shelves(bug))) })
-				caught = caught || r.failed
+				r := rehearsaltest.Run(t, func(tb testing.TB) { c.run(newSitting(tb, shelves(bug))) })
+				caught = caught || r.Failed()
 			}
 			if !caught {
 				t.Errorf("no check %q noticed", name)
@@ -336,8 +337,8 @@ func TestUndeclaredIsSeen(t *testing.T) {
 		if c.needs == nil || c.needs(f.Capabilities) {
 			continue
 		}
-		r := rehearse(t, func(tb testing.TB) { c.run(newSitting(tb, f)) })
-		if !r.failed {
+		r := rehearsaltest.Run(t, func(tb testing.TB) { c.run(newSitting(tb, f)) })
+		if !r.Failed() {
 			t.Errorf("%s: a ledger without fences passed", c.name)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -19,8 +18,6 @@ const (
 	// clock cannot be moved, so it is longer than what a busy machine makes wait.
 	brief = 400 * time.Millisecond
 )
-
-func sprintf(format string, args []any) string { return fmt.Sprintf(format, args...) }
 
 // sitting is one ledger sitting one check. Its methods fail the test unless
 // what they say is true.

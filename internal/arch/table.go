@@ -81,8 +81,9 @@ func floors() []row {
 // beside are exams, tools and this package.
 func beside() []row {
 	return []row{
-		{path: "inboxtest", may: list(".")},
-		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs")},
+		{path: "internal/rehearsaltest"},
+		{path: "inboxtest", may: list(".", "internal/rehearsaltest")},
+		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs", "internal/rehearsaltest")},
 		{path: "internal/brokertest", files: true},
 		{path: "internal/deliverytest", may: list(".", "inbox", "ledger", "adapter/sqldb"), files: true},
 		{path: "internal/servertest"},
