@@ -128,8 +128,16 @@ func (c *cast) settle(ctx context.Context, admin *kadm.Client) error {
 	}
 }
 
-// open names a partition that is not stable up to its end.
+// open names a transaction that is not over, or a partition that is not stable up to its
+// end. One whose records were all copies holds no reader up, and yet ends with a marker.
 func (c *cast) open(ctx context.Context, admin *kadm.Client) (string, error) {
+	ongoing, err := admin.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort", "PrepareEpochFence"})
+	if err != nil {
+		return "", err
+	}
+	for _, t := range ongoing.Sorted() {
+		return fmt.Sprintf("transaction %s is %s", t.TxnID, t.State), nil
+	}
 	var names []string
 	for topic := range topics() {
 		names = append(names, topic)
