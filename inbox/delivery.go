@@ -25,6 +25,7 @@ type delivery struct {
 	runs   int
 	cached bool // answered from memory
 	joined bool // in a transaction that somebody else commits
+	open   bool // let pass, for the ledger could not be asked
 
 	unknown error // of a commit, with others, of which nobody knows
 }
@@ -37,7 +38,7 @@ func (in *Inbox) receive(ctx context.Context, m *hapax.Message) *delivery {
 	in.tally.deliveries.Add(1)
 	d := &delivery{inbox: in, message: m, began: time.Now(), entered: in.enter()}
 	if begin := in.o.Observer.Begin; begin != nil {
-		ctx = begin(ctx, m)
+		ctx = begin(ctx, in, m)
 	}
 	d.ctx = ctx
 	d.end(hapax.Result{Outcome: hapax.Failed}, nil)
@@ -79,8 +80,9 @@ func (in *Inbox) tell(d *delivery) {
 	}
 	if end := in.o.Observer.End; end != nil {
 		end(d.ctx, Delivery{
-			Inbox: in.o.Name, Guarantee: in.guarantee, Message: d.message, Outcome: d.result.Outcome, Err: d.err,
-			Took: time.Since(d.began), Worked: d.worked, Runs: d.runs, Cached: d.cached,
+			Inbox: in.o.Name, Guarantee: in.guarantee, Message: d.message, Identity: d.identity, Key: d.key,
+			Outcome: d.result.Outcome, Err: d.err,
+			Took: time.Since(d.began), Worked: d.worked, Runs: d.runs, Cached: d.cached, Open: d.open,
 		})
 	}
 }

@@ -48,6 +48,7 @@ func Lease(l hapax.Ledger, o Options, h LeaseHandler) (*Inbox, error) {
 		})
 		if r.Outcome == hapax.Unanswered && in.o.StoreDown == FailOpen && ctx.Err() == nil {
 			in.log(ctx, slog.LevelWarn, "inbox: the ledger can't be asked: the handler runs without a claim", d, err)
+			d.open = true
 			return in.pass(ctx, d, h)
 		}
 		return r, err

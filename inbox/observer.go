@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type Observer struct {
 	// Begin sees a message come in. The handler is given the context that it returns,
 	// or one made of it; that of several at once has the context of their batch.
-	Begin func(ctx context.Context, m *hapax.Message) context.Context
+	Begin func(ctx context.Context, in *Inbox, m *hapax.Message) context.Context
 	// End sees what became of it: once for each call of Begin, also if the handler
 	// panics, and with the context that Begin returned.
 	End func(ctx context.Context, d Delivery)
@@ -28,6 +29,8 @@ type Delivery struct {
 	Inbox     string // Options.Name
 	Guarantee Guarantee
 	Message   *hapax.Message // the caller's: not to be kept
+	Identity  hapax.Identity // nil: the message has none, or nobody looked for it
+	Key       [32]byte       // of name and identity, as shared stores and the log have it ([identity.SharedKey])
 	Outcome   hapax.Outcome
 	Err       error
 
@@ -35,6 +38,29 @@ type Delivery struct {
 	Worked time.Duration // in the handler, of all its runs together
 	Runs   int           // of the handler; more than one where a transaction was run again
 	Cached bool          // answered from memory, without asking the store
+	Open   bool          // the handler ran without a claim, for the ledger could not be asked ([FailOpen])
+}
+
+// Observers are several as one: each sees all, the contexts that they return one
+// inside of the other, and the ends in the opposite order.
+func Observers(all ...Observer) Observer {
+	return Observer{
+		Begin: func(ctx context.Context, in *Inbox, m *hapax.Message) context.Context {
+			for _, o := range all {
+				if o.Begin != nil {
+					ctx = o.Begin(ctx, in, m)
+				}
+			}
+			return ctx
+		},
+		End: func(ctx context.Context, d Delivery) {
+			for _, o := range slices.Backward(all) {
+				if o.End != nil {
+					o.End(ctx, d)
+				}
+			}
+		},
+	}
 }
 
 // Stats are counts since an inbox was made.

@@ -162,13 +162,17 @@ func TestObserverSeesBeginAndEnd(t *testing.T) {
 	o, n := options(), 0
 	var ended []any
 	o.Observer = inbox.Observer{
-		Begin: func(ctx context.Context, _ *hapax.Message) context.Context {
+		Begin: func(ctx context.Context, in *inbox.Inbox, _ *hapax.Message) context.Context {
+			if in.Name() != "billing" {
+				t.Errorf("begins in %q", in.Name())
+			}
 			n++
 			return context.WithValue(ctx, span{}, n)
 		},
 		End: func(ctx context.Context, d inbox.Delivery) {
 			ended = append(ended, ctx.Value(span{}))
-			if d.Inbox != "billing" || d.Guarantee != inbox.Transacted || d.Message == nil || d.Took < d.Worked {
+			if d.Inbox != "billing" || d.Guarantee != inbox.Transacted || d.Message == nil || d.Took < d.Worked ||
+				len(d.Identity) == 0 || d.Key != identity.SharedKey("billing", d.Identity) {
 				t.Errorf("ended as %+v", d)
 			}
 		},
@@ -183,6 +187,30 @@ func TestObserverSeesBeginAndEnd(t *testing.T) {
 	in.HandleBatch(t.Context(), []*hapax.Message{message("2", "a"), message("2", "a")})
 	if fmt.Sprint(ended) != "[1 2 3]" {
 		t.Errorf("ended %v", ended)
+	}
+}
+
+// Of several observers the first to see a message begin is the last to see it end.
+func TestObserversNest(t *testing.T) {
+	type seen struct{}
+	var told []string
+	observer := func(name string) inbox.Observer {
+		return inbox.Observer{
+			Begin: func(ctx context.Context, _ *inbox.Inbox, _ *hapax.Message) context.Context {
+				before, _ := ctx.Value(seen{}).(string)
+				return context.WithValue(ctx, seen{}, before+name)
+			},
+			End: func(ctx context.Context, d inbox.Delivery) {
+				told = append(told, fmt.Sprint(name, " of ", ctx.Value(seen{}), ": ", d.Outcome))
+			},
+		}
+	}
+	o := options()
+	o.Observer = inbox.Observers(observer("a"), inbox.Observer{}, observer("b"))
+	in := leased(t, openLedger(t), o, func(context.Context, hapax.Claim, *hapax.Message) (hapax.Receipt, error) { return nil, nil })
+	wantOutcome(t, in, message("1", "a"), hapax.Executed, nil)
+	if want := "[b of ab: executed a of ab: executed]"; fmt.Sprint(told) != want {
+		t.Errorf("told %v, want %v", told, want)
 	}
 }
 

@@ -182,7 +182,7 @@ func (w *world) join(h habits) *member {
 		}))
 	}
 	o := inbox.Options{Name: "billing", Identity: w.identity, Window: inbox.Forever, Observer: inbox.Observer{
-		Begin: func(ctx context.Context, m *hapax.Message) context.Context {
+		Begin: func(ctx context.Context, _ *inbox.Inbox, m *hapax.Message) context.Context {
 			if h.began != nil {
 				h.began(ctx, m)
 			}
