@@ -66,10 +66,12 @@ func floors() []row {
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
-		// Floor 5: adapters to brokers.
+		// Floor 5: adapters to brokers, and to those who watch.
 		{path: "internal/intake", may: list(".", "inbox")},
 		{path: "adapter/kafka", may: list(".", "inbox")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
+		{path: "adapter/otelinbox", may: list(".", "inbox")},
+		{path: "adapter/prominbox", may: list(".", "inbox")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
