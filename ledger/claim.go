@@ -52,33 +52,50 @@ func (s *claims) log(j *journal, f hapax.Fingerprint, h window.Held) error {
 // Claim is [hapax.Ledger]. A claim survives kill -9; power loss may forget one,
 // which is as if its lease had run out. A Duplicate's first copy is durable.
 func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.o.refuseClaim(ctx, r); err != nil {
 		return hapax.Claim{}, err
 	}
-	if l.o.Follows != nil {
-		return hapax.Claim{}, fmt.Errorf("claim: %w", errFollows)
-	}
-	if r.Lease <= 0 || r.Lease > l.o.MaxLease {
-		return hapax.Claim{}, fmt.Errorf("lease %v: want above 0, and at most %v", r.Lease, l.o.MaxLease)
-	}
-	if len(r.Identity) == 0 {
-		return hapax.Claim{}, hapax.ErrMissing
-	}
-	f := l.hasher.Scoped(r.Scope).Fingerprint(r.Identity)
-	c, reserved, err := l.claim(f, r)
+	c, reserved, err := l.claim(l.hasher.Scoped(r.Scope).Fingerprint(r.Identity), r)
 	if err != nil || l.journal == nil {
 		return c, err
 	}
-	end := l.journal.End()
-	if c.Verdict == hapax.Duplicate {
-		err = l.journal.wait(end)
-	} else if err = l.journal.Flush(end); err == nil {
-		err = l.journal.Sync(reserved)
-	}
-	if err != nil {
+	if err := l.journal.answerable(c.Verdict == hapax.Duplicate, reserved); err != nil {
 		return hapax.Claim{}, l.settled(err)
 	}
 	return c, nil
+}
+
+// refuse tells why a claim is not looked at.
+func (o *Options) refuseClaim(ctx context.Context, r hapax.Request) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if o.Follows != nil {
+		return fmt.Errorf("claim: %w", errFollows)
+	}
+	if r.Lease <= 0 || r.Lease > o.MaxLease {
+		return fmt.Errorf("lease %v: want above 0, and at most %v", r.Lease, o.MaxLease)
+	}
+	if len(r.Identity) == 0 {
+		return hapax.ErrMissing
+	}
+	return nil
+}
+
+// answerable returns once j is as durable as it must be before claims are
+// answered: for copies, and for tokens that are reserved up to a place in it.
+func (j *journal) answerable(copies bool, reserved int64) error {
+	end := j.End()
+	var err error
+	if copies {
+		err = j.wait(end)
+	} else {
+		err = j.Flush(end)
+	}
+	if err == nil {
+		err = j.Sync(reserved)
+	}
+	return err
 }
 
 // claim gives the verdict, and returns up to where the log must be durable before
@@ -216,11 +233,8 @@ func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
 // [Options.MaxReceipt] is an [hapax.ErrReceiptSize]; what is kept of all receipts is
 // bounded by [Options.MaxReceipts], oldest out first.
 func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receipt) error {
-	if err := ctx.Err(); err != nil {
+	if err := l.o.refuseCommit(ctx, receipt); err != nil {
 		return err
-	}
-	if len(receipt) > l.o.MaxReceipt {
-		return fmt.Errorf("%w: %d bytes, at most %d", hapax.ErrReceiptSize, len(receipt), l.o.MaxReceipt)
 	}
 	end, err := l.commit(c, receipt)
 	if err != nil || l.journal == nil {
@@ -228,6 +242,16 @@ func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receip
 	}
 	if err := l.journal.wait(end); err != nil {
 		return errors.Join(hapax.ErrUnknown, l.settled(err))
+	}
+	return nil
+}
+
+func (o *Options) refuseCommit(ctx context.Context, receipt hapax.Receipt) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if len(receipt) > o.MaxReceipt {
+		return fmt.Errorf("%w: %d bytes, at most %d", hapax.ErrReceiptSize, len(receipt), o.MaxReceipt)
 	}
 	return nil
 }

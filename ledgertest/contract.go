@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ type Capabilities struct {
 	Receipts     bool // duplicates are given the first run's receipt
 	Digests      bool // another payload under the same identity is a Conflict
 	Retries      bool // repeating a Commit that passed is nil, for callers who lost the answer; else ErrLeaseLost
+	Batches      bool // it is a hapax.BatchLedger
 }
 
 // Factory makes the ledgers that [RunLedger] examines.
@@ -72,7 +74,7 @@ type check struct {
 
 // contract lists what RunLedger asks, in the order of the statements.
 func contract() []check {
-	return append(claimChecks(), append(fenceChecks(), memoryChecks()...)...)
+	return slices.Concat(claimChecks(), fenceChecks(), memoryChecks(), claimBatchChecks())
 }
 
 // RunLedger examines the ledgers that f makes against the contract of

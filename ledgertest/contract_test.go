@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -206,6 +208,51 @@ func (s *shelf) Release(ctx context.Context, c hapax.Claim) error {
 	return nil
 }
 
+func (s *shelf) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]hapax.Claim, []error) {
+	claims, errs := make([]hapax.Claim, len(requests)), make([]error, len(requests))
+	seen := map[string]int{}
+	for i, r := range requests {
+		claims[i], errs[i] = s.Claim(ctx, r)
+		name := fmt.Sprint(r.Scope, r.Identity, r.Digest)
+		first, twice := seen[name]
+		if twice && s.bug == "batch gives both copies" {
+			claims[i] = claims[first]
+		} else if !twice {
+			seen[name] = i
+		}
+		if errs[i] != nil && s.bug == "batch stops at an error" {
+			for j := i; j < len(errs); j++ {
+				errs[j] = errs[i]
+			}
+			return claims, errs
+		}
+	}
+	if s.bug == "batch answers in reverse" {
+		slices.Reverse(claims)
+	}
+	if s.bug == "batch leaves out the last" && len(requests) > 1000 {
+		return claims[:1000], errs[:1000]
+	}
+	return claims, errs
+}
+
+func (s *shelf) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts []hapax.Receipt) []error {
+	errs := make([]error, len(claims))
+	for i, c := range claims {
+		var receipt hapax.Receipt
+		if receipts != nil && s.bug != "batch loses receipts" {
+			receipt = receipts[i]
+		}
+		if errs[i] = s.Commit(ctx, c, receipt); errs[i] != nil && s.bug == "batch commits up to an error" {
+			for j := i; j < len(errs); j++ {
+				errs[j] = errs[i]
+			}
+			return errs
+		}
+	}
+	return errs
+}
+
 // again is the ledger that opens on what this one left.
 func (s *shelf) again() (hapax.Ledger, error) {
 	next := s.copy()
@@ -235,7 +282,7 @@ func (s *shelf) copy() *shelf {
 // shelves makes ledgers with one bug, or with none.
 func shelves(bug string) Factory {
 	return Factory{
-		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true},
+		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true},
 		New: func(_ testing.TB, window time.Duration) *Instance {
 			s := &shelf{now: time.Unix(1_700_000_000, 0), window: window, bug: bug,
 				state: shelfState{records: map[hapax.Fingerprint]record{}}}
@@ -311,6 +358,12 @@ func TestContractCatches(t *testing.T) {
 		"claims die with the process":   "a killed ledger",
 		"tokens start again":            "tokens rise",
 		"receipts die with the process": "receipts outlive",
+		"batch gives both copies":       "a batch with a message twice",
+		"batch stops at an error":       "one of a batch that fails",
+		"batch answers in reverse":      "a batch is answered as",
+		"batch leaves out the last":     "a batch may be large",
+		"batch loses receipts":          "a batch keeps each receipt",
+		"batch commits up to an error":  "one of a batch that fails",
 	}
 	for bug, name := range bugs {
 		t.Run(bug, func(t *testing.T) {

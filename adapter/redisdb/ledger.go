@@ -28,7 +28,7 @@ type Ledger struct {
 	closed   atomic.Bool
 }
 
-var _ hapax.Ledger = (*Ledger)(nil)
+var _ hapax.BatchLedger = (*Ledger)(nil)
 
 // Open asks the servers behind a client what they can keep, and refuses them if that is
 // less than o asks for. The client stays the caller's: Close does not close it.
