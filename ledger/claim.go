@@ -37,16 +37,24 @@ func (s *claims) held(c hapax.Claim, now int64) (window.Held, error) {
 	return h, nil
 }
 
-// log appends a claim, and a reservation of tokens where it is due.
-func (s *claims) log(j *journal, f hapax.Fingerprint, h window.Held) error {
+// log appends a claim that was taken or extended to l's log, if it has one, and a
+// reservation of tokens where it is due.
+func (s *claims) log(l *Ledger, f hapax.Fingerprint, h window.Held) error {
+	j := l.journal
+	if j == nil {
+		return nil
+	}
 	if h.Token > s.reserved {
 		s.reserved = h.Token + tokenBlock
 		if err := j.append(frameTokens, binary.AppendUvarint(nil, s.reserved)); err != nil {
-			return err
+			return l.fail(err)
 		}
 		s.reservedAt = j.End()
 	}
-	return j.append(frameClaim, appendClaim(nil, f, h))
+	if err := j.append(frameClaim, appendClaim(nil, f, h)); err != nil {
+		return l.fail(err)
+	}
+	return nil
 }
 
 // Claim is [hapax.Ledger]. A claim survives kill -9; power loss may forget one,
@@ -59,7 +67,7 @@ func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error
 	if err != nil || l.journal == nil {
 		return c, err
 	}
-	if err := l.journal.answerable(c.Verdict == hapax.Duplicate, reserved); err != nil {
+	if err := answerable(l.journal, c.Verdict == hapax.Duplicate, reserved); err != nil {
 		return hapax.Claim{}, l.settled(err)
 	}
 	return c, nil
@@ -84,7 +92,7 @@ func (o *Options) refuseClaim(ctx context.Context, r hapax.Request) error {
 
 // answerable returns once j is as durable as it must be before claims are
 // answered: for copies, and for tokens that are reserved up to a place in it.
-func (j *journal) answerable(copies bool, reserved int64) error {
+func answerable(j *journal, copies bool, reserved int64) error {
 	end := j.End()
 	var err error
 	if copies {
@@ -118,7 +126,7 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	a := admission{l: l, now: now}
 	p, was := l.hot.table.Find(k)
 	if was != window.Claimed && a.known(&Entry{Fingerprint: f}) {
-		c, err = l.claimCopy(c, now)
+		c, err = a.claimCopy(c)
 		return c, 0, err
 	}
 	if held, ok := l.claims.Get(f, now); was == window.Claimed && ok {
@@ -141,27 +149,16 @@ func (l *Ledger) claim(f hapax.Fingerprint, r hapax.Request) (c hapax.Claim, res
 	l.hot.table.Mark(k, p, window.Claimed)
 	l.stats.fresh.Add(1)
 	c.Verdict, c.Token, c.Deadline = hapax.Fresh, held.Token, time.Unix(0, held.Deadline)
-	err = l.logClaim(f, held)
+	err = l.claims.log(l, f, held)
 	return c, l.claims.reservedAt, err
 }
 
-// logClaim appends a claim that was taken or extended.
-func (l *Ledger) logClaim(f hapax.Fingerprint, h window.Held) error {
-	if l.journal == nil {
-		return nil
-	}
-	if err := l.claims.log(l.journal, f, h); err != nil {
-		return l.fail(err)
-	}
-	return nil
-}
-
 // claimCopy is the claim on an identity that is remembered: a copy of it came.
-func (l *Ledger) claimCopy(c hapax.Claim, now int64) (hapax.Claim, error) {
-	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(now, l.gens.Watermark())}
-	l.frame.begin(now, "")
+func (a *admission) claimCopy(c hapax.Claim) (hapax.Claim, error) {
+	l := a.l
+	e := Entry{Fingerprint: c.Fingerprint, Digest: c.Digest, Time: max(a.now, l.gens.Watermark())}
+	l.frame.begin(a.now, "")
 	k := window.KeyOf(c.Fingerprint)
-	a := admission{l: l, now: now}
 	err := a.admitEntry(&e, k, l.hot.table.Spot(k))
 	if err == nil {
 		_, err = l.logBatch()
@@ -226,7 +223,7 @@ func (l *Ledger) extend(c hapax.Claim, d time.Duration) (window.Held, error) {
 	}
 	h.Deadline = max(h.Deadline, now+int64(d))
 	l.claims.Put(c.Fingerprint, h)
-	return h, l.logClaim(c.Fingerprint, h)
+	return h, l.claims.log(l, c.Fingerprint, h)
 }
 
 // Commit is [hapax.Ledger]. The window runs from the commit. A receipt above

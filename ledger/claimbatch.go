@@ -26,7 +26,7 @@ func (l *Ledger) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]ha
 	if l.journal == nil {
 		return claims, errs
 	}
-	if err := l.journal.answerable(copies, promised); err != nil {
+	if err := answerable(l.journal, copies, promised); err != nil {
 		err = l.settled(err)
 		for i := range claims {
 			if errs[i] == nil {
