@@ -34,6 +34,9 @@ func rules() []rule {
 		{"names", names},
 		{"sleep", sleeps},
 		{"words", words},
+		{"named tests", namedTests},
+		{"quoted checks", quotedChecks},
+		{"links", links},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 type tree struct {
 	sources []source
 	texts   []text
+	others  []string // paths of files that are neither, and of skipped folders
 }
 
 // source is one Go file.
@@ -48,8 +49,12 @@ func load(fsys fs.FS) (*tree, error) {
 		case err != nil:
 			return err
 		case entry.IsDir() && skipped(entry.Name()):
+			t.others = append(t.others, name)
 			return fs.SkipDir
+		case entry.IsDir():
+			return nil
 		case !entry.Type().IsRegular() || !readable(name):
+			t.others = append(t.others, name)
 			return nil
 		}
 		content, err := fs.ReadFile(fsys, name)

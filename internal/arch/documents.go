@@ -1,0 +1,144 @@
+package arch
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// documents are the texts for people.
+func documents(t *tree) (found []text) {
+	for _, x := range t.texts {
+		if path.Ext(x.path) == ".md" {
+			found = append(found, x)
+		}
+	}
+	return found
+}
+
+// namedTests holds documents to the tests that they name, by `TestName` or as "what an
+// exam checks": a promise whose test is gone is no promise. A line that links to a file
+// of Go names what is in that file.
+func namedTests(t *tree) (found []string) {
+	tests := map[string][]string{} // file by name
+	for _, s := range t.sources {
+		if s.test || endsInTest(s.dir) {
+			s.functions(func(f *ast.FuncDecl) { tests[f.Name.Name] = append(tests[f.Name.Name], s.path) })
+		}
+	}
+	name := regexp.MustCompile("`((?:Test|Fuzz|Example)[A-Za-z0-9_]*)(…?)")
+	linked := regexp.MustCompile(`\]\(([^)]+_test\.go)\)`)
+	for _, x := range documents(t) {
+		for n, line := range strings.Split(string(x.content), "\n") {
+			file := ""
+			if m := linked.FindStringSubmatch(line); m != nil {
+				file = path.Join(path.Dir(x.path), m[1])
+			}
+			for _, m := range name.FindAllStringSubmatch(line, -1) {
+				if !isNamed(tests, m[1], m[2] != "", file) {
+					found = append(found, fmt.Sprintf("%s:%d: names %s, which is nowhere: name the test that is, or write it", x.path, n+1, m[1]))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// isNamed tells whether there is such a test, or one that begins so, in that file if it
+// is not empty.
+func isNamed(tests map[string][]string, name string, begins bool, file string) bool {
+	for known, files := range tests {
+		if known != name && !(begins && strings.HasPrefix(known, name)) {
+			continue
+		}
+		if file == "" || slices.Contains(files, file) {
+			return true
+		}
+	}
+	return false
+}
+
+// quotedChecks holds the promises to the sentences of exams that they quote.
+func quotedChecks(t *tree) (found []string) {
+	sentences := exams(t)
+	quoted := regexp.MustCompile(`"([^"]+)"`)
+	for _, x := range documents(t) {
+		if path.Base(x.path) != "guarantees.md" {
+			continue
+		}
+		for _, paragraph := range strings.Split(string(x.content), "\n\n") {
+			_, tests, _ := strings.Cut(strings.Join(strings.Fields(paragraph), " "), "Test")
+			for _, m := range quoted.FindAllStringSubmatch(tests, -1) {
+				check := strings.Trim(m[1], "… ")
+				if !slices.ContainsFunc(sentences, func(s string) bool { return strings.Contains(s, check) }) {
+					found = append(found, fmt.Sprintf("%s: quotes %q, which no exam checks: quote one that it does", x.path, m[1]))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// exams are all texts in the code of exams, which name their checks by them.
+func exams(t *tree) (all []string) {
+	for _, s := range t.sources {
+		if !endsInTest(s.dir) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if l, ok := n.(*ast.BasicLit); ok && l.Kind == token.STRING {
+				if said, err := strconv.Unquote(l.Value); err == nil {
+					all = append(all, said)
+				}
+			}
+			return true
+		})
+	}
+	return all
+}
+
+// links holds documents to what they link to in this module: a file or a folder, and in
+// a document the heading.
+func links(t *tree) (found []string) {
+	link := regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]*))?\)`)
+	for _, x := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(string(x.content), -1) {
+			to, heading := x.path, m[2]
+			if m[1] != "" {
+				to = path.Join(path.Dir(x.path), m[1])
+			}
+			i := slices.IndexFunc(t.texts, func(x text) bool { return x.path == to })
+			switch {
+			case i < 0 && !t.has(to):
+				found = append(found, fmt.Sprintf("%s: links to %s, which is not there", x.path, to))
+			case i >= 0 && heading != "" && !slices.Contains(headings(t.texts[i]), heading):
+				found = append(found, fmt.Sprintf("%s: links to #%s in %s, which has no such heading", x.path, heading, to))
+			}
+		}
+	}
+	return found
+}
+
+// has tells whether there is a file or folder that is no text: of skipped folders it is
+// believed.
+func (t *tree) has(p string) bool {
+	return under(p, t.others) ||
+		slices.ContainsFunc(t.others, func(o string) bool { return under(o, list(p)) }) ||
+		slices.ContainsFunc(t.texts, func(x text) bool { return under(x.path, list(p)) })
+}
+
+// headings are those of a document, as links name them.
+func headings(x text) (all []string) {
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	for _, line := range strings.Split(string(x.content), "\n") {
+		if said, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); ok && strings.HasPrefix(line, "#") {
+			all = append(all, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(said), ""), " ", "-"))
+		}
+	}
+	return all
+}
