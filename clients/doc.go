@@ -22,6 +22,14 @@
 //
 //	read PARTITION OFFSET NUMBER KEY CODEC
 //
+//	ADDRESS follow TOPIC…
+//
+// reads all partitions of the topics from their start, read committed, until its standard
+// input ends, whatever becomes of the broker meanwhile, and tells of each record, which
+// has a header "label":
+//
+//	read TOPIC PARTITION OFFSET LABEL
+//
 //	ADDRESS member GROUP TOPIC [consumer]
 //
 // is a member of a group, of the consumer protocol (KIP-848) if that is said and the

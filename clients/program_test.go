@@ -18,7 +18,7 @@ type client struct {
 	argv   []string // what runs its program
 	needs  string   // the file that scripts/clients puts there for it; "" for none
 	codecs string
-	lacks  []string // of: consumer protocol, transform, killed broker, gaps; and lines of admin
+	lacks  []string // of: consumer protocol, transform, killed broker, gaps, follow; and lines of admin
 }
 
 // installed is where scripts/clients puts what is not of the operating system.
@@ -30,18 +30,19 @@ func clients() []client {
 	java := installed + "/java/classes/done"
 	all := "none gzip snappy lz4 zstd"
 	return []client{
-		{name: "franz-go", argv: []string{filepath.Join(programs, "franz")}, codecs: all},
+		{name: "franz-go", argv: []string{filepath.Join(programs, "franz")}, codecs: all,
+			lacks: []string{"follow"}},
 		{name: "java", argv: javaCommand("Client"), needs: java, codecs: all},
 		{name: "librdkafka", argv: []string{python, "python/confluent.py"}, needs: python, codecs: all,
 			lacks: []string{"offset 0=none"}},
 		{name: "kafka-python", argv: []string{python, "python/kafkapython.py"}, needs: python, codecs: all,
-			lacks: []string{"consumer protocol", "killed broker"}},
+			lacks: []string{"consumer protocol", "killed broker", "follow"}},
 		{name: "sarama", argv: []string{filepath.Join(programs, "sarama")}, codecs: all,
 			lacks: []string{"consumer protocol"}},
 		{name: "kafka-go", argv: []string{filepath.Join(programs, "kafkago")}, codecs: all,
-			lacks: []string{"consumer protocol", "transform", "records 5", "gaps"}},
+			lacks: []string{"consumer protocol", "transform", "records 5", "gaps", "follow"}},
 		{name: "kafkajs", argv: []string{"node", "node/client.js"}, needs: node, codecs: "none gzip snappy",
-			lacks: []string{"consumer protocol", "offset 0=none"}},
+			lacks: []string{"consumer protocol", "offset 0=none", "follow"}},
 	}
 }
 

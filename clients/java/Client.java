@@ -32,6 +32,7 @@ public final class Client {
         }
       }
       case "consume" -> consume(address, args[2], Integer.parseInt(args[3]));
+      case "follow" -> follow(address, List.of(args).subList(2, args.length));
       case "member" -> new Member(address, args[2], args.length > 4 ? args[4] : "classic").run(args[3]);
       case "transform" -> new Transform(address, args[2], args[5]).run(args[3], args[4]);
       case "admin" -> new AdminClient(address, args[2], args[3]).run();
@@ -119,6 +120,22 @@ public final class Client {
           tell("read " + r.partition() + " " + r.offset() + " " + r.value() + " " + r.key() + " "
               + new String(r.headers().lastHeader("codec").value()));
           read++;
+        }
+      }
+    }
+  }
+
+  static void follow(String address, List<String> topics) {
+    AtomicBoolean leaving = leaving();
+    try (var consumer = consumer(address, Map.of())) {
+      List<TopicPartition> partitions = topics.stream().flatMap(t -> consumer.partitionsFor(t).stream())
+          .map(p -> new TopicPartition(p.topic(), p.partition())).toList();
+      consumer.assign(partitions);
+      consumer.seekToBeginning(partitions);
+      while (!leaving.get()) {
+        for (var r : consumer.poll(POLL)) {
+          tell("read " + r.topic() + " " + r.partition() + " " + r.offset() + " "
+              + new String(r.headers().lastHeader("label").value()));
         }
       }
     }

@@ -84,6 +84,21 @@ def consume(address, topic, count):
     c.close()
 
 
+def follow(address, *topics):
+    c = consumer(address, "none", {"metadata.recovery.strategy": "none"})
+    has = c.list_topics().topics
+    c.assign([TopicPartition(t, p, confluent_kafka.OFFSET_BEGINNING) for t in topics for p in has[t].partitions])
+    left = leaving()
+    while not left.is_set():
+        for m in c.consume(1000, POLL):
+            if m.error():
+                if m.error().retriable() or m.error().code() == KafkaError._TRANSPORT:
+                    continue  # the broker was killed
+                raise KafkaException(m.error())
+            tell("read", m.topic(), m.partition(), m.offset(), dict(m.headers())["label"].decode())
+    c.close()
+
+
 class Member:
     """A member of a group that commits what it has handled."""
 
@@ -289,6 +304,7 @@ class Admin:
 main({
     "produce": produce,
     "consume": consume,
+    "follow": follow,
     "member": lambda *args: Member(*args).run(),
     "transform": lambda *args: Transform(*args).run(),
     "admin": lambda *args: Admin(*args).run(),

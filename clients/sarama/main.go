@@ -16,7 +16,7 @@ import (
 
 func main() {
 	sarama.Logger = log.New(os.Stderr, "", log.Lmicroseconds)
-	telling.Verbs{Produce: produce, Consume: consume, Member: member, Transform: transform, Admin: administer}.Main()
+	telling.Verbs{Produce: produce, Consume: consume, Follow: follow, Member: member, Transform: transform, Admin: administer}.Main()
 }
 
 func config() *sarama.Config {
@@ -65,21 +65,9 @@ func consume(ctx context.Context, address, topic string, count int) error {
 		return err
 	}
 	defer func() { _ = c.Close() }() // it was only read
-	partitions, err := c.Partitions(topic)
-	if err != nil {
-		return err
-	}
 	messages := make(chan *sarama.ConsumerMessage)
-	for _, p := range partitions {
-		one, err := c.ConsumePartition(topic, p, sarama.OffsetOldest)
-		if err != nil {
-			return err
-		}
-		go func() {
-			for m := range one.Messages() {
-				messages <- m
-			}
-		}()
+	if err := read(c, topic, messages); err != nil {
+		return err
 	}
 	for range count {
 		select {
@@ -90,4 +78,55 @@ func consume(ctx context.Context, address, topic string, count int) error {
 		}
 	}
 	return nil
+}
+
+// read reads all partitions of a topic from their start.
+func read(c sarama.Consumer, topic string, to chan<- *sarama.ConsumerMessage) error {
+	partitions, err := c.Partitions(topic)
+	if err != nil {
+		return err
+	}
+	for _, p := range partitions {
+		one, err := c.ConsumePartition(topic, p, sarama.OffsetOldest)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for m := range one.Messages() {
+				to <- m
+			}
+		}()
+	}
+	return nil
+}
+
+func follow(ctx context.Context, address string, topics []string) error {
+	c, err := sarama.NewConsumer([]string{address}, config())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }() // it was only read
+	messages := make(chan *sarama.ConsumerMessage)
+	for _, topic := range topics {
+		if err := read(c, topic, messages); err != nil {
+			return err
+		}
+	}
+	for {
+		select {
+		case m := <-messages:
+			telling.Tell("read", m.Topic, m.Partition, m.Offset, label(m.Headers))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func label(headers []*sarama.RecordHeader) string {
+	for _, h := range headers {
+		if string(h.Key) == "label" {
+			return string(h.Value)
+		}
+	}
+	return "none"
 }

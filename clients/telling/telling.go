@@ -15,13 +15,14 @@ import (
 type Verbs struct {
 	Produce   func(ctx context.Context, address, topic string, numbers Range, codec string) error
 	Consume   func(ctx context.Context, address, topic string, count int) error
+	Follow    func(ctx context.Context, address string, topics []string) error
 	Member    func(ctx context.Context, address, group, topic, protocol string) error
 	Transform func(ctx context.Context, address, group, from, to, id string) error
 	Admin     func(ctx context.Context, address, topic, group string) error
 }
 
 // Main runs the verb that the arguments name, and ends the program. The context of
-// Member and Transform ends when standard input does, that of the others after two
+// Follow, Member and Transform ends when standard input does, that of the others after two
 // minutes.
 func (v Verbs) Main() {
 	if err := v.run(os.Args[1:]); err != nil {
@@ -48,6 +49,8 @@ func (v Verbs) run(args []string) error {
 		return nil
 	case "consume":
 		return v.Consume(limited, address, args[0], number(args[1]))
+	case "follow":
+		return v.Follow(leaving(), address, args)
 	case "member":
 		protocol := "classic"
 		if len(args) > 2 {
