@@ -135,16 +135,22 @@ func (t Limits) Do(ctx context.Context, l Ledger, r Request, run Handler) (Resul
 	if err != nil {
 		return Result{Outcome: Unanswered}, fmt.Errorf("claim: %w", err)
 	}
+	if c.Verdict != Fresh {
+		return answered(c, r.Lease)
+	}
+	h := &hold{ledger: l, limits: t, lease: r.Lease, claim: c, until: asked.Add(r.Lease)}
+	return h.execute(ctx, run)
+}
+
+// answered is the result of a claim that is not fresh.
+func answered(c Claim, lease time.Duration) (Result, error) {
 	switch c.Verdict {
-	case Fresh:
-		h := &hold{ledger: l, limits: t, lease: r.Lease, claim: c, until: asked.Add(r.Lease)}
-		return h.execute(ctx, run)
 	case Duplicate:
 		return Result{Outcome: Replayed, Receipt: c.Receipt}, nil
 	case InFlight:
 		// The deadline is told by the ledger's clock, and ours may be off: no
 		// copy is held back for longer than a lease.
-		left := min(max(time.Until(c.Deadline), 0), r.Lease)
+		left := min(max(time.Until(c.Deadline), 0), lease)
 		return Result{Outcome: Held}, &InFlightError{RetryAfter: left}
 	case Conflict:
 		return Result{Outcome: Conflicted}, fmt.Errorf("claim: %w", ErrConflict)
@@ -198,9 +204,8 @@ type hold struct {
 // execute runs the handler and settles the claim by how it ended.
 func (h *hold) execute(ctx context.Context, run Handler) (Result, error) {
 	settling := context.WithoutCancel(ctx)
-	if late := time.Until(h.until) <= h.limits.Margin; late {
-		_ = h.release(settling)
-		return Result{Outcome: Lost}, fmt.Errorf("claim: answered too late: %w", ErrLeaseLost)
+	if err := h.late(settling); err != nil {
+		return Result{Outcome: Lost}, err
 	}
 	receipt, failure, lost := h.work(ctx, run)
 	switch {
@@ -209,16 +214,34 @@ func (h *hold) execute(ctx context.Context, run Handler) (Result, error) {
 		_ = h.release(settling)
 		return Result{Outcome: Lost}, errors.Join(lost, failure)
 	case failure != nil:
-		if err := h.release(settling); err != nil {
-			failure = errors.Join(failure, err)
-		}
-		return Result{Outcome: Failed}, failure
+		return h.failed(settling, failure)
 	}
+	return h.committed(settling, receipt, h.commit(settling, receipt))
+}
+
+// late gives back a claim whose answer took so long that no time is left to work.
+func (h *hold) late(ctx context.Context) error {
+	if time.Until(h.until) > h.limits.Margin {
+		return nil
+	}
+	_ = h.release(ctx)
+	return fmt.Errorf("claim: answered too late: %w", ErrLeaseLost)
+}
+
+// failed releases the claim of a handler that returned an error.
+func (h *hold) failed(ctx context.Context, failure error) (Result, error) {
+	if err := h.release(ctx); err != nil {
+		failure = errors.Join(failure, err)
+	}
+	return Result{Outcome: Failed}, failure
+}
+
+// committed is the result of a handler that succeeded, whose commit ended with err.
+func (h *hold) committed(ctx context.Context, receipt Receipt, err error) (Result, error) {
 	// No release after a commit that failed: it may have happened after all.
-	err := h.commit(settling, receipt)
 	var refused error
 	if errors.Is(err, ErrReceiptSize) { // the effect has happened, and must not again
-		refused, err = err, h.commit(settling, nil)
+		refused, err = err, h.commit(ctx, nil)
 	}
 	switch {
 	case err == nil:
@@ -230,31 +253,41 @@ func (h *hold) execute(ctx context.Context, run Handler) (Result, error) {
 	}
 }
 
-// work runs the handler while keep extends the lease. failure is the handler's
+// work runs the handler while the lease is extended. failure is the handler's
 // error, lost why its lease did not last.
 func (h *hold) work(ctx context.Context, run Handler) (receipt Receipt, failure, lost error) {
-	lease, end := context.WithCancelCause(context.WithoutCancel(ctx)) // ends when lost, or here
-	claim, kept := h.claim, make(chan struct{})
+	claim := h.claim
+	working, stop := h.guard(ctx)
+	returned := false
+	defer func() {
+		if lost = stop(); !returned { // a panic or runtime.Goexit, which goes on from here
+			_ = h.release(context.WithoutCancel(ctx))
+		}
+	}()
+	receipt, failure = run(working, claim)
+	returned = true
+	return receipt, failure, nil
+}
+
+// guard extends the lease until stop is called, which tells why it was lost if it was.
+// The context is ctx, ended if it is lost.
+func (h *hold) guard(ctx context.Context) (working context.Context, stop func() (lost error)) {
+	lease, end := context.WithCancelCause(context.WithoutCancel(ctx)) // ends when lost, or stopped
+	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
 		h.keep(lease, end)
 	}()
 	working, cancel := context.WithCancelCause(ctx)
 	context.AfterFunc(lease, func() { cancel(context.Cause(lease)) })
-
-	returned := false
-	defer func() {
+	return working, func() error {
 		end(nil)
 		<-kept
-		if !returned { // a panic or runtime.Goexit, which goes on from here
-			_ = h.release(context.WithoutCancel(ctx))
-		} else if cause := context.Cause(lease); errors.Is(cause, ErrLeaseLost) {
-			lost = cause
+		if cause := context.Cause(lease); errors.Is(cause, ErrLeaseLost) {
+			return cause
 		}
-	}()
-	receipt, failure = run(working, claim)
-	returned = true
-	return receipt, failure, nil
+		return nil
+	}
 }
 
 // keep extends the lease every third of its length until ctx ends, or ends it

@@ -22,6 +22,10 @@ import (
 // lease of the claim has ended. After the commit copies are dropped, whether the
 // handler had run or not.
 //
+// [Inbox.HandleBatch] with a [hapax.BatchLedger] commits the marks of all its messages,
+// then runs the handler for one after the other: a process that dies, or a handler that
+// panics, loses those that had not run.
+//
 // What voids it: a ledger that forgets inside the window; messages that are let pass
 // without an identity.
 func AtMostOnce(l hapax.Ledger, o Options, h func(ctx context.Context, m *hapax.Message) error) (*Inbox, error) {
@@ -32,20 +36,41 @@ func AtMostOnce(l hapax.Ledger, o Options, h func(ctx context.Context, m *hapax.
 	if err != nil {
 		return nil, err
 	}
-	in.one = func(ctx context.Context, d *delivery) (hapax.Result, error) {
-		ended := hapax.Result{Outcome: hapax.Passed}
-		if !d.unmarked() {
-			var err error
-			if ended, err = in.markFirst(ctx, l, d); ended.Outcome != hapax.Executed {
-				return ended, err
-			}
-		}
+	run := func(ctx context.Context, d *delivery, ended hapax.Outcome) (hapax.Result, error) {
 		d.result.Outcome = hapax.Forfeited // should the handler panic
 		defer d.ran(time.Now())
 		if err := h(ctx, d.message); err != nil {
 			return hapax.Result{Outcome: hapax.Forfeited}, err
 		}
-		return ended, nil
+		return hapax.Result{Outcome: ended}, nil
+	}
+	in.one = func(ctx context.Context, d *delivery) (hapax.Result, error) {
+		if d.unmarked() {
+			return run(ctx, d, hapax.Passed)
+		}
+		if marked, err := in.markFirst(ctx, l, d); marked.Outcome != hapax.Executed {
+			return marked, err
+		}
+		return run(ctx, d, hapax.Executed)
+	}
+	if batches, ok := l.(hapax.BatchLedger); ok {
+		in.many = func(ctx context.Context, ds []*delivery) []*delivery {
+			var marked []*delivery
+			c := &claiming{inbox: in, ledger: batches, settled: func(d *delivery, r hapax.Result, err error) {
+				if r.Outcome != hapax.Executed {
+					in.conclude(d, r, markError(err))
+					return
+				}
+				d.end(hapax.Result{Outcome: hapax.Forfeited}, nil) // should a handler before it panic
+				marked = append(marked, d)
+			}}
+			left := c.handle(ctx, ds)
+			for _, d := range marked {
+				r, err := run(context.WithValue(d.ctx, handlingKey{}, d), d, hapax.Executed)
+				in.conclude(d, r, err)
+			}
+			return left
+		}
 	}
 	return in, nil
 }
@@ -57,8 +82,12 @@ func (in *Inbox) markFirst(ctx context.Context, l hapax.Ledger, d *delivery) (ha
 	r, err := in.o.Limits.Do(ctx, l, in.request(d), func(context.Context, hapax.Claim) (hapax.Receipt, error) {
 		return nil, nil
 	})
+	return r, markError(err)
+}
+
+func markError(err error) error {
 	if err != nil {
 		err = fmt.Errorf("mark before the handler: %w", err)
 	}
-	return r, err
+	return err
 }

@@ -111,8 +111,12 @@ func (in *Inbox) Handle(ctx context.Context, m *hapax.Message) (hapax.Result, er
 }
 
 // HandleBatch takes in messages in their order, and says of each what became of
-// it. It is Handle of one after the other, but for an inbox with [Batched]: that
-// marks and handles them together. What fails for one is no failure of the others.
+// it. What fails for one is no failure of the others.
+//
+// It is Handle of one after the other, with the same outcomes, but for an inbox with
+// [Batched], which marks and handles them together; and for [Lease] and [AtMostOnce]
+// over a [hapax.BatchLedger], which claim and commit them together, in one round trip
+// each: what a crash leaves is then of several messages, as they say.
 func (in *Inbox) HandleBatch(ctx context.Context, ms []*hapax.Message) []Handled {
 	ended := make([]Handled, len(ms))
 	if in.many == nil || len(ms) < 2 {

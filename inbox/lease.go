@@ -27,6 +27,11 @@ type LeaseHandler func(ctx context.Context, c hapax.Claim, m *hapax.Message) (ha
 // ends, then one of them runs. After the commit copies are replayed. That is as
 // durable as the ledger is.
 //
+// [Inbox.HandleBatch] with a [hapax.BatchLedger] claims messages together, handles them
+// one after the other, and commits them together: at the end, or a third of a lease after
+// the commit before. A crash then repeats the effects since, where with [Inbox.Handle] it
+// repeats one.
+//
 // What voids it: a ledger that forgets inside the window, such as a cache that
 // evicts; [FailOpen]; a handler that goes on after its context has ended with
 // [hapax.ErrLeaseLost].
@@ -40,18 +45,26 @@ func Lease(l hapax.Ledger, o Options, h LeaseHandler) (*Inbox, error) {
 	}
 	in.one = func(ctx context.Context, d *delivery) (hapax.Result, error) {
 		if d.unmarked() {
-			return in.pass(ctx, d, h)
+			return h.pass(ctx, d)
 		}
 		r, err := in.o.Limits.Do(ctx, l, in.request(d), func(ctx context.Context, c hapax.Claim) (hapax.Receipt, error) {
 			defer d.ran(time.Now())
 			return h(ctx, c, d.message)
 		})
 		if r.Outcome == hapax.Unanswered && in.o.StoreDown == FailOpen && ctx.Err() == nil {
-			in.log(ctx, slog.LevelWarn, "inbox: the ledger can't be asked: the handler runs without a claim", d, err)
-			d.open = true
-			return in.pass(ctx, d, h)
+			return h.failOpen(ctx, d, err)
 		}
 		return r, err
+	}
+	if batches, ok := l.(hapax.BatchLedger); ok {
+		c := &claiming{inbox: in, ledger: batches, settled: in.conclude}
+		c.work = func(ctx context.Context, c hapax.Claim, d *delivery) (hapax.Receipt, error) {
+			return h(ctx, c, d.message)
+		}
+		c.unasked = func(ctx context.Context, d *delivery, err error) (hapax.Result, error) {
+			return h.failOpen(ctx, d, err)
+		}
+		in.many = c.handle
 	}
 	return in, nil
 }
@@ -61,8 +74,15 @@ func (in *Inbox) request(d *delivery) hapax.Request {
 	return hapax.Request{Scope: hapax.Scope(in.o.Name), Identity: d.identity, Digest: d.digest, Lease: in.o.Lease}
 }
 
+// failOpen runs the handler though the ledger can't be asked.
+func (h LeaseHandler) failOpen(ctx context.Context, d *delivery, err error) (hapax.Result, error) {
+	d.inbox.log(ctx, slog.LevelWarn, "inbox: the ledger can't be asked: the handler runs without a claim", d, err)
+	d.open = true
+	return h.pass(ctx, d)
+}
+
 // pass runs the handler without a claim.
-func (in *Inbox) pass(ctx context.Context, d *delivery, h LeaseHandler) (hapax.Result, error) {
+func (h LeaseHandler) pass(ctx context.Context, d *delivery) (hapax.Result, error) {
 	defer d.ran(time.Now())
 	receipt, err := h(ctx, hapax.Claim{}, d.message)
 	if err != nil {
