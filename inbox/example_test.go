@@ -3,6 +3,7 @@ package inbox_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -246,6 +247,82 @@ func ExampleAtLeastOnce() {
 	// Output:
 	// executed <nil> 12 Rue Cler
 	// executed <nil> 12 Rue Cler
+}
+
+// What a handler sends out has ids that are made of the one it handles. So a run that
+// comes again, after a crash, sends the same ids, and the next service knows them.
+func ExampleChildID() {
+	seen, err := ledger.Open("", ledger.Options{Window: hapax.Window{Time: time.Hour}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer seen.Close()
+	options := func(name string) inbox.Options {
+		return inbox.Options{Name: name, Identity: "header:message-id", Window: time.Hour}
+	}
+	invoices, err := inbox.Lease(seen, options("invoices"), func(_ context.Context, _ hapax.Claim, m *hapax.Message) (hapax.Receipt, error) {
+		fmt.Printf("invoice of %s\n", m.Value)
+		return nil, nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer invoices.Close()
+
+	crash := errors.New("killed before the commit")
+	orders, err := inbox.Lease(seen, options("orders"), func(ctx context.Context, _ hapax.Claim, m *hapax.Message) (hapax.Receipt, error) {
+		id := inbox.ChildID(ctx, "invoice")
+		sent := &hapax.Message{Headers: []hapax.Header{{Name: "message-id", Value: []byte(id)}}, Value: m.Value}
+		result, err := invoices.Handle(ctx, sent) // by a broker, of course
+		fmt.Println("  the next service:", result.Outcome)
+		if err == nil {
+			err, crash = crash, nil
+		}
+		return nil, err
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer orders.Close()
+
+	for range 2 {
+		result, err := orders.Handle(context.Background(), delivered()[0])
+		fmt.Println(result.Outcome, err)
+	}
+	// Output:
+	// invoice of 30
+	//   the next service: executed
+	// failed killed before the commit
+	//   the next service: replayed
+	// executed <nil>
+}
+
+// Copies are given what the first run returned, to answer a request again.
+func ExampleReplay() {
+	seen, err := ledger.Open("", ledger.Options{Window: hapax.Window{Time: time.Hour}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer seen.Close()
+	tickets := 0
+	in, err := inbox.Lease(seen, inbox.Options{
+		Name: "tickets", Identity: "header:message-id", Window: time.Hour, Duplicates: inbox.Replay(),
+	}, func(context.Context, hapax.Claim, *hapax.Message) (hapax.Receipt, error) {
+		tickets++
+		return fmt.Appendf(nil, "ticket %d", tickets), nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer in.Close()
+	for _, m := range delivered() {
+		result, err := in.Handle(context.Background(), m)
+		fmt.Printf("%v: %s, %v\n", result.Outcome, result.Receipt, err)
+	}
+	// Output:
+	// executed: ticket 1, <nil>
+	// executed: ticket 2, <nil>
+	// replayed: ticket 1, <nil>
 }
 
 // A consumer's loop has no policy of its own.

@@ -22,8 +22,8 @@ func documents(t *tree) (found []text) {
 }
 
 // namedTests holds documents to the tests that they name, by `TestName` or as "what an
-// exam checks": a promise whose test is gone is no promise. A line that links to a file
-// of Go names what is in that file.
+// exam checks": a promise whose test is gone is no promise. A link to a file of tests says
+// where the tests are that stand before it in its line.
 func namedTests(t *tree) (found []string) {
 	tests := map[string][]string{} // file by name
 	for _, s := range t.sources {
@@ -35,13 +35,13 @@ func namedTests(t *tree) (found []string) {
 	linked := regexp.MustCompile(`\]\(([^)]+_test\.go)\)`)
 	for _, x := range documents(t) {
 		for n, line := range strings.Split(string(x.content), "\n") {
-			file := ""
-			if m := linked.FindStringSubmatch(line); m != nil {
-				file = path.Join(path.Dir(x.path), m[1])
-			}
-			for _, m := range name.FindAllStringSubmatch(line, -1) {
-				if !isNamed(tests, m[1], m[2] != "", file) {
-					found = append(found, fmt.Sprintf("%s:%d: names %s, which is nowhere: name the test that is, or write it", x.path, n+1, m[1]))
+			for _, m := range name.FindAllStringSubmatchIndex(line, -1) {
+				test, file := line[m[2]:m[3]], ""
+				if to := linked.FindStringSubmatch(line[m[1]:]); to != nil {
+					file = path.Join(path.Dir(x.path), to[1])
+				}
+				if !isNamed(tests, test, m[4] < m[5], file) {
+					found = append(found, fmt.Sprintf("%s:%d: names %s, which is nowhere: name the test that is, or write it", x.path, n+1, test))
 				}
 			}
 		}

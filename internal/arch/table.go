@@ -75,8 +75,9 @@ func floors() []row {
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
-		// Floor 6: the binary.
+		// Floor 6: the binary, and programs to copy.
 		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker"), files: true},
+		{path: "examples", may: list(".", "ledger", "inbox", "adapter/kafka", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
 	}
 }
 
