@@ -115,6 +115,7 @@ func postgres(t *testing.T, tables string) *pgxpool.Pool {
 }
 
 func TestKafkaToPostgres(t *testing.T) {
+	t.Parallel()
 	pool := postgres(t, "CREATE TABLE account (name text PRIMARY KEY, cents bigint); INSERT INTO account VALUES ('ann', 0), ('bob', 0)")
 	address := node(t, "payments", "payments.dead")
 	c := kafkaClient(t, address, kgo.DefaultProduceTopic("payments"))
@@ -154,6 +155,7 @@ func TestKafkaToPostgres(t *testing.T) {
 }
 
 func TestRabbitMQWithRedis(t *testing.T) {
+	t.Parallel()
 	cache := redis.NewClient(&redis.Options{Addr: servertest.Redis(t), ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = cache.Close() })
 	conn, err := amqp.Dial(servertest.RabbitMQ(t))
@@ -208,6 +210,7 @@ func TestRabbitMQWithRedis(t *testing.T) {
 }
 
 func TestNATSToMariaDB(t *testing.T) {
+	t.Parallel()
 	database := own("examples")
 	server, err := sql.Open("mysql", servertest.MariaDB(t))
 	must(t, err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/hapaxmq/hapax"
@@ -20,7 +19,7 @@ func ExampleOpen() {
 	}
 	defer os.RemoveAll(dir)
 
-	seen, err := ledger.Open(filepath.Join(dir, "seen"), ledger.Options{Window: hapax.Window{Time: 30 * 24 * time.Hour}})
+	seen, err := ledger.Open(dir, ledger.Options{Window: hapax.Window{Time: 30 * 24 * time.Hour}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -142,3 +142,38 @@ func headings(x text) (all []string) {
 	}
 	return all
 }
+
+// snippets holds the Go code in documents to code that is compiled: without comments and
+// empty lines it stands so in one file of this module. A line of "…" leaves lines out.
+func snippets(t *tree) (found []string) {
+	var files []string
+	for _, s := range t.sources {
+		i := slices.IndexFunc(t.texts, func(x text) bool { return x.path == s.path })
+		files = append(files, "\n"+bare(string(t.texts[i].content))+"\n")
+	}
+	block := regexp.MustCompile("(?s)```go\n(.*?)```")
+	for _, x := range documents(t) {
+		for _, m := range block.FindAllStringSubmatch(string(x.content), -1) {
+			pieces := strings.Split(bare(m[1]), "\n…\n")
+			if !slices.ContainsFunc(files, func(file string) bool {
+				return !slices.ContainsFunc(pieces, func(p string) bool { return !strings.Contains(file, "\n"+p+"\n") })
+			}) {
+				first, _, _ := strings.Cut(pieces[0], "\n")
+				found = append(found, fmt.Sprintf("%s: shows code from %q on, which is in no file: show what is compiled", x.path, first))
+			}
+		}
+	}
+	return found
+}
+
+// bare is code line by line, without what is at their edges, comments alone and empty
+// lines.
+func bare(code string) string {
+	var lines []string
+	for line := range strings.Lines(code) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "\n")
+}

@@ -37,6 +37,7 @@ func rules() []rule {
 		{"named tests", namedTests},
 		{"quoted checks", quotedChecks},
 		{"links", links},
+		{"snippets", snippets},
 	}
 }
 
