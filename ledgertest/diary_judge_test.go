@@ -17,13 +17,17 @@ func (d *diary) judge(source string, e ledger.Entry) hapax.Verdict {
 	if r.confirmed && e.Offset <= r.checkpoint.Offset {
 		return hapax.Duplicate
 	}
-	if m, met := r.met[e.Offset]; met && m.fp == e.Fingerprint && !d.held(m.fp) && d.keeps(e) {
-		switch {
-		case m.verdict == hapax.Fresh:
-			return hapax.Redelivered
-		case d.bug == "conflicts judged anew":
-			return d.copyOf(e)
-		}
+	m, met := r.met[e.Offset]
+	switch {
+	case !met || m.fp != e.Fingerprint:
+	case d.held(m.fp):
+		d.size -= e.Size // it has come before
+	case !d.keeps(e):
+	case m.verdict == hapax.Fresh:
+		return hapax.Redelivered
+	case d.bug == "conflicts judged anew":
+		return d.copyOf(e)
+	default:
 		return m.verdict
 	}
 	v := d.judgeInTime(e)
