@@ -177,3 +177,32 @@ func bare(code string) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// adapters holds the README to the adapters that there are.
+func adapters(t *tree) (found []string) {
+	there := map[string]bool{}
+	for _, s := range t.sources {
+		if path.Dir(s.dir) == "adapter" {
+			there[s.dir] = true
+		}
+	}
+	i := slices.IndexFunc(t.texts, func(x text) bool { return x.path == "README.md" })
+	if i < 0 {
+		return nil
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`(adapter/[a-z0-9]+)`").FindAllStringSubmatch(string(t.texts[i].content), -1) {
+		named[m[1]] = true
+	}
+	for p := range there {
+		if !named[p] {
+			found = append(found, fmt.Sprintf("README.md: says nothing of %s: name it among the packages", p))
+		}
+	}
+	for p := range named {
+		if !there[p] {
+			found = append(found, fmt.Sprintf("README.md: names %s, which is not there", p))
+		}
+	}
+	return found
+}
