@@ -49,9 +49,9 @@ func kafkaAfter(ctx context.Context, in kafka.Inbox, brokers ...string) error {
 
 // booking marks payments by what the producer calls them, and so finds what was sent
 // twice as well.
-func booking(marks *sqldb.Marks) (*inbox.TxInbox[*sql.Tx], error) {
+func booking(marks *sqldb.Marks, id string) (*inbox.TxInbox[*sql.Tx], error) {
 	return inbox.Transaction(marks, inbox.Options{
-		Name: "booking", Identity: "header:Nats-Msg-Id|header:payment-id", Window: 7 * 24 * time.Hour,
+		Name: "booking", Identity: id, Window: 7 * 24 * time.Hour, // "header:payment-id", say
 	}, func(ctx context.Context, tx *sql.Tx, m *hapax.Message) (hapax.Receipt, error) {
 		_, err := tx.ExecContext(ctx, "UPDATE account SET cents = cents + ?", string(m.Value))
 		return nil, err
@@ -79,7 +79,7 @@ func natsAfter(ctx context.Context, in nats.Inbox, from jetstream.Consumer) erro
 }
 
 // account is a database with marks, and what there is on the account.
-func account(t *testing.T) (db *sql.DB, in *inbox.TxInbox[*sql.Tx], cents func() int) {
+func account(t *testing.T, id string) (db *sql.DB, in *inbox.TxInbox[*sql.Tx], cents func() int) {
 	t.Helper()
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "bank.db")+"?_pragma=busy_timeout(60000)&_pragma=journal_mode(wal)")
 	must(t, err)
@@ -89,7 +89,7 @@ func account(t *testing.T) (db *sql.DB, in *inbox.TxInbox[*sql.Tx], cents func()
 	marks, err := sqldb.ByID(db, sqldb.SQLite, sqldb.Options{})
 	must(t, err)
 	must(t, marks.Migrate(t.Context()))
-	in, err = booking(marks)
+	in, err = booking(marks, id)
 	must(t, err)
 	t.Cleanup(func() { must(t, in.Close()) })
 	return db, in, func() (n int) {
@@ -106,7 +106,7 @@ func TestMigrationFromKafka(t *testing.T) {
 		r := &kgo.Record{Value: []byte(cents), Headers: []kgo.RecordHeader{{Key: "payment-id", Value: []byte(id)}}}
 		must(t, c.ProduceSync(t.Context(), r).FirstErr())
 	}
-	db, in, cents := account(t)
+	db, in, cents := account(t, "header:payment-id")
 	pay("p-1", "100")
 	old := kafkaClient(t, address, kgo.ConsumerGroup("booking"), kgo.ConsumeTopics("payments"), kgo.DisableAutoCommit(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
@@ -148,7 +148,7 @@ func TestMigrationFromNATS(t *testing.T) {
 			must(t, err)
 		}
 	}
-	db, in, cents := account(t)
+	db, in, cents := account(t, "header:Nats-Msg-Id")
 	from, err := js.CreateOrUpdateConsumer(t.Context(), stream, jetstream.ConsumerConfig{Durable: "booking"})
 	must(t, err)
 	pay("p-1", "100")

@@ -12,9 +12,10 @@ import (
 	"github.com/hapaxmq/hapax"
 )
 
-// Observer sees what an inbox does, for metrics and traces. The zero value sees
-// nothing. Its functions are called by the goroutine that handles, and from several
-// at once; they must be quick.
+// Observer sees what an inbox does, for metrics and traces, as packages
+// adapter/prominbox and adapter/otelinbox make them. The zero value sees nothing. Its
+// functions are called by the goroutine that handles, and from several at once; they
+// must be quick.
 type Observer struct {
 	// Begin sees a message come in. The handler is given the context that it returns,
 	// or one made of it; that of several at once has the context of their batch.

@@ -113,7 +113,7 @@ func want(t *testing.T, r *prometheus.Registry, text string, names ...string) {
 
 // Each delivery is in one outcome, and all that an inbox may come to are there from its
 // first message on.
-func TestDeliveries(t *testing.T) {
+func TestS53DeliveriesSumUp(t *testing.T) {
 	m, r := newMetrics(t, prominbox.Options{})
 	l := newLedger(t)
 	o := options("mails", m)
