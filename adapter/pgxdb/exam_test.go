@@ -21,14 +21,17 @@ import (
 const address = "127.0.0.1:54329"
 
 func TestMarks(t *testing.T) {
+	t.Parallel()
 	levels := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}
 	t.Run("id", func(t *testing.T) {
+		t.Parallel()
 		inboxtest.RunMarks(t, inboxtest.Store[pgx.Tx]{
 			Capabilities: inboxtest.Capabilities{Receipts: true, Digests: true},
 			Create:       create, Open: byID, Isolations: levels, Address: address, TooLarge: 64<<10 + 1,
 		})
 	})
 	t.Run("position", func(t *testing.T) {
+		t.Parallel()
 		inboxtest.RunMarks(t, inboxtest.Store[pgx.Tx]{
 			Create: create, Open: byPosition, Isolations: levels[:1], Address: address, TooLarge: 1,
 			Message: func(n int) hapax.Mark {
@@ -37,6 +40,7 @@ func TestMarks(t *testing.T) {
 		})
 	})
 	t.Run("own", func(t *testing.T) {
+		t.Parallel()
 		inboxtest.RunMarks(t, inboxtest.Store[pgx.Tx]{
 			Create: create, Open: byOwn, Isolations: levels, Address: address, TooLarge: 1,
 		})
@@ -45,7 +49,7 @@ func TestMarks(t *testing.T) {
 
 func connect(tb testing.TB, at string) *pgxpool.Pool {
 	tb.Helper()
-	source := servertest.Postgres(tb)
+	source := servertest.Postgres(tb) + "&synchronous_commit=off" // no server is killed
 	if at != "" {
 		source = strings.Replace(source, address, at, 1)
 	}

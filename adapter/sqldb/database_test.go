@@ -34,12 +34,13 @@ type database struct {
 func databases() []database {
 	levels := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}
 	postgres := database{
-		dialect: sqldb.Postgres, levels: levels, address: "127.0.0.1:54329", source: servertest.Postgres,
-		clash: `DO 'BEGIN RAISE EXCEPTION SQLSTATE ''40001''; END'`, bytes: "bytea",
+		dialect: sqldb.Postgres, levels: levels, address: "127.0.0.1:54329",
+		source: func(tb testing.TB) string { return servertest.Postgres(tb) + "&synchronous_commit=off" }, // no server is killed
+		clash:  `DO 'BEGIN RAISE EXCEPTION SQLSTATE ''40001''; END'`, bytes: "bytea",
 	}
 	pgx, pq := postgres, postgres
 	pgx.name, pgx.driver = "pgx", "pgx"
-	pq.name, pq.driver = "pq", "postgres"
+	pq.name, pq.driver, pq.levels = "pq", "postgres", levels[:1]
 	return []database{
 		pgx, pq,
 		{
@@ -70,7 +71,7 @@ func (d database) create(tb testing.TB) room {
 	r := room{d, fmt.Sprintf("t%08x", rand.Uint32())}
 	db := r.open(tb, "")
 	tb.Cleanup(func() {
-		for _, kind := range []string{"inbox", "inbox_horizon", "numbers", "effects", "orders"} {
+		for _, kind := range []string{"inbox", "inbox_horizon", "numbers", "claims", "effects", "orders"} {
 			if _, err := db.Exec("DROP TABLE IF EXISTS " + r.table(kind)); err != nil {
 				tb.Error(err)
 			}
@@ -80,7 +81,7 @@ func (d database) create(tb testing.TB) room {
 }
 
 func (r room) table(kind string) string {
-	if r.dialect == sqldb.SQLite {
+	if strings.Contains(r.name, "/") { // a file of the test's own
 		return kind
 	}
 	return r.name + "_" + kind
@@ -90,20 +91,29 @@ func (r room) table(kind string) string {
 func (r room) open(tb testing.TB, address string) *sql.DB {
 	tb.Helper()
 	source := r.source(tb)
-	if r.dialect == sqldb.SQLite {
-		source = "file:" + r.name
-	}
 	if address != "" {
 		source = strings.Replace(source, r.address, address, 1)
 	}
-	db, err := sql.Open(r.driver, source)
+	db, err := r.connect(source)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	db.SetMaxOpenConns(24)
-	db.SetMaxIdleConns(24)
 	tb.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// connect opens the room's database by its source.
+func (r room) connect(source string) (*sql.DB, error) {
+	if r.dialect == sqldb.SQLite {
+		source = "file:" + r.name + "?_pragma=synchronous(off)" // no machine is killed
+	}
+	db, err := sql.Open(r.driver, source)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(24)
+	db.SetMaxIdleConns(24)
+	return db, nil
 }
 
 // effects makes the table of effects.

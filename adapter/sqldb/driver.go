@@ -12,7 +12,7 @@ import (
 	"github.com/hapaxmq/hapax/internal/sqltext"
 )
 
-// runner is what a transaction and a connection have in common.
+// runner is what a transaction, a connection and a pool of them have in common.
 type runner interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -38,6 +38,18 @@ func (c connection) Exec(ctx context.Context, statement string, args ...any) (ma
 
 func (c connection) Query(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) error {
 	return query(ctx, c.Conn, row, statement, args)
+}
+
+// anywhere is a [marking.Tx] whose statements are transactions of their own, on any
+// connection.
+type anywhere struct{ *sql.DB }
+
+func (a anywhere) Exec(ctx context.Context, statement string, args ...any) (marking.Done, error) {
+	return exec(ctx, a.DB, statement, args)
+}
+
+func (a anywhere) Query(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) error {
+	return query(ctx, a.DB, row, statement, args)
 }
 
 func exec(ctx context.Context, r runner, statement string, args []any) (done marking.Done, err error) {

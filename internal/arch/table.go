@@ -50,8 +50,9 @@ func floors() []row {
 		// Floor 3: the durable ledger.
 		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/textfile", "internal/wal")},
 
-		{path: "adapter/sqldb", may: list(".", "internal/marking", "internal/sqltext")},
-		{path: "adapter/pgxdb", may: list(".", "internal/marking", "internal/sqltext")},
+		{path: "internal/claiming", may: list(".", "identity", "internal/marking", "internal/sqltext")},
+		{path: "adapter/sqldb", may: list(".", "internal/claiming", "internal/marking", "internal/sqltext")},
+		{path: "adapter/pgxdb", may: list(".", "internal/claiming", "internal/marking", "internal/sqltext")},
 
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 

@@ -1,7 +1,6 @@
 package marking
 
 import (
-	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,37 +10,16 @@ import (
 	"github.com/hapaxmq/hapax/internal/sqltext"
 )
 
-// Arrays go to PostgreSQL as text, which all drivers carry.
-
 func keyArray(entries []*entry) string {
-	return array(entries, 70, func(dst []byte, e *entry) []byte { return appendBytea(dst, e.key()) })
+	return sqltext.Array(entries, 70, func(dst []byte, e *entry) []byte { return sqltext.AppendBytea(dst, e.key()) })
 }
 
 func digestArray(entries []*entry) string {
-	return array(entries, 21, func(dst []byte, e *entry) []byte { return strconv.AppendInt(dst, int64(e.mark.Digest), 10) })
+	return sqltext.Array(entries, 21, func(dst []byte, e *entry) []byte { return strconv.AppendInt(dst, int64(e.mark.Digest), 10) })
 }
 
 func periodArray(entries []*entry) string {
-	return array(entries, 21, func(dst []byte, e *entry) []byte { return e.period.AppendFormat(dst, time.RFC3339) })
-}
-
-func appendBytea(dst, value []byte) []byte {
-	dst = append(dst, `"\\x`...)
-	dst = hex.AppendEncode(dst, value)
-	return append(dst, '"')
-}
-
-// array writes the elements of an array, each of about size bytes.
-func array[E any](elements []E, size int, appendTo func([]byte, E) []byte) string {
-	dst := make([]byte, 0, 2+len(elements)*(size+1))
-	dst = append(dst, '{')
-	for i, e := range elements {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendTo(dst, e)
-	}
-	return string(append(dst, '}'))
+	return sqltext.Array(entries, 21, func(dst []byte, e *entry) []byte { return e.period.AppendFormat(dst, time.RFC3339) })
 }
 
 // appendRow appends a row of MySQL as text.

@@ -262,7 +262,7 @@ func patiently(ctx context.Context, fault func(error) sqltext.Fault, wait time.D
 		select {
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(pause(n)):
+		case <-time.After(Pause(n)):
 		}
 	}
 }

@@ -151,9 +151,9 @@ func (f *Numbers) raiseSingle(ctx context.Context, tx Tx, n numbering, wait time
 func (f *Numbers) raiseAll(ctx context.Context, tx Tx, round []numbering, wait time.Duration) error {
 	var moved []byte
 	var restored string
-	ids := array(round, 70, func(dst []byte, n numbering) []byte { id := n.last().id; return appendBytea(dst, id[:]) })
-	epochs := array(round, 11, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().epoch, 10) })
-	nexts := array(round, 20, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().next, 10) })
+	ids := sqltext.Array(round, 70, func(dst []byte, n numbering) []byte { id := n.last().id; return sqltext.AppendBytea(dst, id[:]) })
+	epochs := sqltext.Array(round, 11, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().epoch, 10) })
+	nexts := sqltext.Array(round, 20, func(dst []byte, n numbering) []byte { return strconv.AppendInt(dst, n.last().next, 10) })
 	err := tx.Query(ctx, func(scan func(...any) error) error { return scan(&moved, &restored) },
 		sqltext.Raise(f.Dialect, f.Table, wait, ""), ids, epochs, nexts, timeout(wait))
 	if err != nil {

@@ -62,14 +62,14 @@ func (t *Transactor[T]) Transact(ctx context.Context, f func(ctx context.Context
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(pause(run)):
+		case <-time.After(Pause(run)):
 		}
 	}
 }
 
-// pause is how long to wait before another run: others must get through meanwhile,
+// Pause is how long to wait before another run: others must get through meanwhile,
 // so the time is drawn, from a range that doubles up to a twentieth of a second.
-func pause(run int) time.Duration {
+func Pause(run int) time.Duration {
 	return rand.N(min(time.Millisecond<<min(run, 10), 50*time.Millisecond))
 }
 

@@ -30,7 +30,7 @@ func (d Dialect) String() string {
 // Valid tells whether d is one of the dialects.
 func (d Dialect) Valid() bool { return d > 0 && int(d) < len(dialects) }
 
-// Kind is what a table of marks is like.
+// Kind is what a table is like.
 type Kind string
 
 // The kinds.
@@ -38,15 +38,20 @@ const (
 	Inbox      Kind = "inbox"      // a row for each message
 	Partitions Kind = "partitions" // the same, partitioned by the messages' time; PostgreSQL only
 	Numbers    Kind = "numbers"    // a row for each numbering
+	Claims     Kind = "claims"     // a row for each message that is claimed or committed
 )
 
 // Table is the name of a kind's table unless another is asked for. It is the
 // name in the files of [Schemas].
 func (k Kind) Table() string {
-	if k == Numbers {
+	switch k {
+	case Numbers:
 		return "hapax_numbers"
+	case Claims:
+		return "hapax_claims"
+	default:
+		return "hapax_inbox"
 	}
-	return "hapax_inbox"
 }
 
 // Schemas are the files of the schema, each named "dialect_kind.sql". MariaDB
@@ -67,7 +72,7 @@ func Schema(d Dialect, k Kind, table string) ([]string, error) {
 	}
 	text := schemaComment.ReplaceAllString(string(file), "")
 	// An index is named without its table's schema, and stands in the same.
-	text = strings.NewReplacer(k.Table()+"_marked", Bare(table)+"_marked", k.Table(), table).Replace(text)
+	text = strings.NewReplacer(k.Table()+"_marked", Bare(table)+"_marked", k.Table()+"_ends", Bare(table)+"_ends", k.Table(), table).Replace(text)
 	var statements []string
 	for _, s := range strings.Split(text, ";") {
 		if s = strings.TrimSpace(s); s != "" {

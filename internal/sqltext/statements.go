@@ -148,10 +148,12 @@ func Epoch(d Dialect, table string) string {
 	return "SELECT epoch FROM " + table + " WHERE id = ?"
 }
 
-// Delete forgets at most n rows that were marked more than some seconds ago:
-// seconds, n.
+// Delete forgets at most n rows that were marked, or of claims ended, more than some
+// seconds ago: seconds, n.
 func Delete(d Dialect, k Kind, table string) string {
 	switch {
+	case k == Claims:
+		return deleteClaims(d, table)
 	case d == Postgres: // rows that another sweeper is at are left to it
 		return "DELETE FROM " + table + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + table +
 			" WHERE marked < now() - make_interval(secs => $1::float8) LIMIT $2::bigint FOR UPDATE SKIP LOCKED))"
@@ -164,6 +166,19 @@ func Delete(d Dialect, k Kind, table string) string {
 			" WHERE marked < CAST(strftime('%s', 'now') AS INTEGER) - ? LIMIT ?)"
 	default:
 		return "DELETE FROM " + table + " WHERE marked < CURRENT_TIMESTAMP(3) - INTERVAL ? SECOND ORDER BY marked LIMIT ?"
+	}
+}
+
+func deleteClaims(d Dialect, table string) string {
+	old := " WHERE ends < " + now(d)
+	switch d {
+	case Postgres:
+		return "DELETE FROM " + table + " WHERE ctid = ANY (ARRAY(SELECT ctid FROM " + table +
+			old + " - $1::bigint * 1000000 LIMIT $2::bigint FOR UPDATE SKIP LOCKED))"
+	case SQLite:
+		return "DELETE FROM " + table + " WHERE rowid IN (SELECT rowid FROM " + table + old + " - ? * 1000000 LIMIT ?)"
+	default:
+		return "DELETE FROM " + table + old + " - ? * 1000000 ORDER BY ends LIMIT ?"
 	}
 }
 
