@@ -72,6 +72,44 @@ func (l *Ledger) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts
 	return errs
 }
 
+// answer is what a claim is answered.
+type answer struct {
+	claim hapax.Claim
+	err   error
+}
+
+// ending is a claim that is to be committed.
+type ending struct {
+	claim   hapax.Claim
+	receipt hapax.Receipt
+}
+
+func (l *Ledger) claimTogether(ctx context.Context, requests []hapax.Request) []answer {
+	claims, errs := l.ClaimBatch(ctx, requests)
+	answers := make([]answer, len(requests))
+	for i := range answers {
+		answers[i] = answer{claims[i], errs[i]}
+	}
+	return answers
+}
+
+func (l *Ledger) commitTogether(ctx context.Context, endings []ending) []error {
+	claims, receipts := make([]hapax.Claim, len(endings)), make([]hapax.Receipt, len(endings))
+	for i, e := range endings {
+		claims[i], receipts[i] = e.claim, e.receipt
+	}
+	return l.CommitBatch(ctx, claims, receipts)
+}
+
+func leftClaim(_ bool, why error) answer { return answer{err: failure(why)} }
+
+func leftCommit(sent bool, why error) error {
+	if sent {
+		return fmt.Errorf("%w: %w", hapax.ErrUnknown, failure(why))
+	}
+	return why
+}
+
 // named is the claim that a request asks for, without a verdict.
 func named(r hapax.Request) hapax.Claim {
 	c := hapax.Claim{Key: identity.SharedKey(r.Scope, r.Identity), Digest: r.Digest}
@@ -141,7 +179,7 @@ type call struct {
 // batch begins one. A call has many keys on a single server; in a Redis Cluster it has
 // one, as keys have slots of their own.
 func (l *Ledger) batch(script *redis.Script) *batch {
-	if _, single := l.client.(*redis.Client); single {
+	if l.single {
 		return &batch{script: script, size: chunk}
 	}
 	return &batch{script: script, size: 1}

@@ -4,7 +4,8 @@
 //	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:6379", ContextTimeoutEnabled: true})
 //	ledger, err := redisdb.Open(ctx, client, redisdb.Options{Window: 7 * 24 * time.Hour})
 //
-// A message is one key; each step is one script and one round trip. What leases and
+// A message is one key; each step is one script and one round trip, which on a single
+// server it shares with what other goroutines ask at the same moment. What leases and
 // windows are measured by is the server's clock, and nobody else's.
 //
 // # What holds, and what voids it

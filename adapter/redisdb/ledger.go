@@ -26,6 +26,10 @@ type Ledger struct {
 	promises Promises
 	scripts  scripts
 	closed   atomic.Bool
+
+	single  bool // one server, and not a Redis Cluster: calls can go together
+	claims  gather[hapax.Request, answer]
+	commits gather[ending, error]
 }
 
 var _ hapax.BatchLedger = (*Ledger)(nil)
@@ -38,6 +42,9 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Ledger
 		return nil, fmt.Errorf("open redis ledger: %w", err)
 	}
 	l := &Ledger{client: client, o: o, scripts: newScripts()}
+	_, l.single = client.(*redis.Client)
+	l.claims.call, l.claims.left = l.claimTogether, leftClaim
+	l.commits.call, l.commits.left = l.commitTogether, leftCommit
 	if l.promises, err = examine(ctx, client); err != nil {
 		return nil, fmt.Errorf("open redis ledger: %w", err)
 	}
@@ -62,19 +69,33 @@ func (l *Ledger) Close() error {
 	return nil
 }
 
-// Claim is one round trip. An error of the network leaves it open whether the message
+// Claim is one round trip, which on a single server it shares with calls that come at the
+// same moment. An error of the network leaves it open whether the message
 // is reserved: if so, copies are InFlight until the lease ends. [hapax.ErrFull]: the
 // server has no memory for another message; those it knows are still answered.
 func (l *Ledger) Claim(ctx context.Context, r hapax.Request) (hapax.Claim, error) {
-	claims, errs := l.ClaimBatch(ctx, []hapax.Request{r})
-	return claims[0], errs[0]
+	if err := l.refuse(ctx); err != nil {
+		return hapax.Claim{}, err
+	}
+	if !l.single {
+		claims, errs := l.ClaimBatch(ctx, []hapax.Request{r})
+		return claims[0], errs[0]
+	}
+	a := l.claims.ask(ctx, r)
+	return a.claim, a.err
 }
 
-// Commit is one round trip. It returns once the server has answered, which is as durable
+// Commit is one round trip, shared as that of Claim. It returns once the server has answered, which is as durable
 // as [Promises] says. It may be repeated. The errors of a network are
 // [hapax.ErrUnknown].
 func (l *Ledger) Commit(ctx context.Context, c hapax.Claim, receipt hapax.Receipt) error {
-	return l.CommitBatch(ctx, []hapax.Claim{c}, []hapax.Receipt{receipt})[0]
+	if err := l.refuse(ctx); err != nil {
+		return err
+	}
+	if !l.single {
+		return l.CommitBatch(ctx, []hapax.Claim{c}, []hapax.Receipt{receipt})[0]
+	}
+	return l.commits.ask(ctx, ending{c, receipt})
 }
 
 // Extend is one round trip.
