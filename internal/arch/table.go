@@ -73,6 +73,7 @@ func floors() []row {
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/otelinbox", may: list(".", "inbox")},
 		{path: "adapter/prominbox", may: list(".", "inbox")},
+		{path: "adapter/promledger", may: list(".", "ledger")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
