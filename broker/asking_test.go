@@ -338,7 +338,7 @@ func TestWarmedWindowReaches(t *testing.T) {
 // An id of open transactions is told of, and is remembered once one commits.
 func TestAskAboutOpenID(t *testing.T) {
 	n, _ := windowed(t, nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	one, two := n.transaction(ctx, "one", 7, 8), n.transaction(ctx, "two", 7, 8)
 	want := func(open int, remembered bool) {

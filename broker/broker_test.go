@@ -97,7 +97,7 @@ func (n *node) client(opts ...kgo.Opt) *kgo.Client {
 // group that goes on where it was, over a restart.
 func TestProduceAndConsume(t *testing.T) {
 	n := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	const count = 1000
 	produce := func(from int) {

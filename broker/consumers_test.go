@@ -121,7 +121,7 @@ func (n *node) settled(ctx context.Context, members int) (d group.ConsumerDescri
 // nobody loses its place over the restart.
 func TestConsumerProtocol(t *testing.T) {
 	n := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if _, err := n.broker.topics.make(newTopic{name: "orders", partitions: 4}); err != nil {
 		t.Fatal(err)
@@ -181,7 +181,7 @@ func shares(d group.ConsumerDescription) string {
 // of one that is none any more.
 func TestTransactionsOfConsumers(t *testing.T) {
 	n := start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	n.produce(ctx, "orders", 0, 10)
 	s, err := kgo.NewGroupTransactSession(

@@ -51,7 +51,7 @@ func newFates(t *testing.T, n *node, duplicates, conflicts, kind string) *fates 
 		"hapax.identity": "header:id", "hapax.window.ms": "315360000000", "hapax.window.kind": kind,
 		"hapax.duplicates": duplicates, "hapax.conflicts": conflicts,
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return &fates{
 		node: n, ctx: ctx, r: rand.New(rand.NewSource(1)), rules: map[string]string{"duplicate": duplicates, "conflict": conflicts},

@@ -55,7 +55,7 @@ func modelSides() map[string]int32 { return map[string]int32{"copies": 3, "other
 
 // newModelled makes the topic.
 func newModelled(t *testing.T, seed int64, keeps hapax.Window) *modelled {
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	m := &modelled{ctx: ctx, r: rand.New(rand.NewSource(seed)), disk: vfs.NewMem(), wall: new(atomic.Int64), keeps: keeps}
 	m.scope = []string{"topic", "partition", "header:user"}[m.r.Intn(3)]

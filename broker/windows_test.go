@@ -38,7 +38,7 @@ func message(topic string, id int) *kgo.Record {
 // partitions, to know where they end.
 func (n *node) idsOf(topic string, partitions int) map[string]int {
 	n.Helper()
-	ctx, cancel := context.WithTimeout(n.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.Context(), 3*time.Minute)
 	defer cancel()
 	c := n.client(kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
@@ -105,7 +105,7 @@ func TestWindowKeepsEachIDOnce(t *testing.T) {
 // produceCopies has a new producer send messages, some of them again and again.
 func (n *node) produceCopies(r *rand.Rand, acked map[string]bool) {
 	n.Helper()
-	ctx, cancel := context.WithTimeout(n.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(n.Context(), 3*time.Minute)
 	defer cancel()
 	codecs := []kgo.CompressionCodec{kgo.NoCompression(), kgo.GzipCompression(), kgo.ZstdCompression(), kgo.Lz4Compression(), kgo.SnappyCompression()}
 	c := n.client(kgo.ProducerBatchCompression(codecs[r.Intn(len(codecs))]))
@@ -133,7 +133,7 @@ func TestWindowOutlivesRecords(t *testing.T) {
 		o.Settings["hapax.log.file.bytes"] = "65536"
 	})
 	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	const ids = 6000
 	for from := 0; from < ids; from += 500 {
@@ -170,7 +170,7 @@ func TestWindowEndsWhileNodeIsOff(t *testing.T) {
 	n.makeTopic("orders", 1, map[string]string{
 		"hapax.identity": "header:id", "hapax.window.ms": "60000", "message.timestamp.type": "LogAppendTime",
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	n.produceSome(ctx, n.client(), 0, 100)
 	n.restart()
@@ -201,7 +201,7 @@ func TestWindowIsLost(t *testing.T) {
 	set := map[string]string{"hapax.identity": "header:id", "hapax.window.ms": "3600000"}
 	n.makeTopic("orders", 2, set)
 	n.makeTopic("others", 1, set)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	n.produceSome(ctx, n.client(), 0, 100)
 	if err := n.stop(); err != nil {

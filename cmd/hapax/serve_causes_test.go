@@ -80,7 +80,7 @@ func newCausing(t *testing.T) *causing {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return &causing{served: serve(t, "--http", l.Addr().String(), "--set", "group.initial.rebalance.delay.ms=0"), ctx: ctx, http: l.Addr().String()}
 }

@@ -30,7 +30,7 @@ type compactedTopic struct {
 // acknowledged of each key, and each record at the offset that was told.
 func TestServeCompactionKill(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	c := &compactedTopic{
 		served: serve(t, "--set", "log.cleaner.backoff.ms=10,hapax.log.file.bytes=65536"),

@@ -26,7 +26,7 @@ type attendance struct {
 // partition, and each record is handled once.
 func TestConsumersUnderKill(t *testing.T) {
 	s := serve(t, "--set", "group.consumer.heartbeat.interval.ms=50,group.consumer.min.heartbeat.interval.ms=50")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	a := &attendance{T: t, handled: map[string]int{}}
 	a.changed = sync.NewCond(&a.mu)
