@@ -61,6 +61,7 @@ func TestRulesFind(t *testing.T) {
 		{"links", "docs/plan.md", "[a](https://a.example/b), [b](#b), [c](gone.md)\n# B", "links to docs/gone.md"},
 		{"links", "docs/plan.md", "## It's here: `x`\n[a](#its-here-x), [b](plan.md#gone)", "links to #gone in docs/plan.md"},
 		{"snippets", "README.md", "```go\n\ta := 1 // one\n```", `shows code from "a := 1 // one" on`},
+		{"figures", "docs/where.md", "| 1.5 k/s | a |\nas of 2020", "docs/where.md: says 1.5 k/s"},
 		{"adapters", "README.md", "`adapter/gone` and adapter/none", "README.md: names adapter/gone, which"},
 		{"words", "scripts/run", "# FIX" + "ME", "scripts/run:1: says FIX" + "ME"},
 	} {
@@ -97,6 +98,8 @@ func TestRulesLeaveAlone(t *testing.T) {
 		"docs/guarantees.md":    {Data: []byte("`TestA…` and `TestAll/x` in [a](../ledger/a_test.go), [l](../ledger), [b](../bench/x.md), [s](x.svg). Tests: \"… is\nkept\".\n```go\n// It does.\npackage ledger\n…\nvar _ = os.Getenv\n```")},
 		"docs/x.svg":            {Data: []byte("<svg/>")},
 		"ledgertest/x.go":       {Data: []byte("package ledgertest\n\nvar _ = \"what is kept is kept\"")},
+		"docs/where.md":         {Data: []byte("12 B an id, and 1.5 ×")},
+		"docs/benchmarks.md":    {Data: []byte("| 12 B/id | 1.5 × |")},
 		"README.md":             {Data: []byte("`adapter/nats`")},
 		"adapter/nats/x.go":     {Data: []byte("package nats")},
 		"window/window.go":      {Data: []byte("package window\n\nimport (\n_ \"unsafe\"\n_ \"github.com/hapaxmq/hapax\"\n)")},

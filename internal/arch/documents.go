@@ -178,6 +178,25 @@ func bare(code string) string {
 	return strings.Join(lines, "\n")
 }
 
+// figures holds what is said of costs to what was measured.
+func figures(t *tree) (found []string) {
+	var measured, said string
+	for _, x := range documents(t) {
+		switch x.path {
+		case "docs/benchmarks.md":
+			measured = string(x.content)
+		case "docs/where.md":
+			said = string(x.content)
+		}
+	}
+	for _, figure := range regexp.MustCompile(`[0-9.]+ (?:[kM]/s|×|ns|B\b)`).FindAllString(said, -1) {
+		if !strings.Contains(measured, " "+figure) {
+			found = append(found, fmt.Sprintf("docs/where.md: says %s, which docs/benchmarks.md does not: say what was measured", figure))
+		}
+	}
+	return found
+}
+
 // adapters holds the README to the adapters that there are.
 func adapters(t *tree) (found []string) {
 	there := map[string]bool{}

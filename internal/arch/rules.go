@@ -38,6 +38,7 @@ func rules() []rule {
 		{"quoted checks", quotedChecks},
 		{"links", links},
 		{"snippets", snippets},
+		{"figures", figures},
 		{"adapters", adapters},
 	}
 }
