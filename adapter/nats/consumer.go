@@ -117,7 +117,7 @@ func (c *Consumer) fetch(ctx context.Context, k *intake.Intake, n int) (taken in
 		return 0, err
 	}
 	for msg := range batch.Messages() {
-		k.Take(c.deliver(msg))
+		k.Take(ctx, c.deliver(msg))
 		taken++
 	}
 	return taken, batch.Error()
@@ -166,8 +166,8 @@ func (d *delivery) Message() *hapax.Message { return Message(d.Msg) }
 
 func (d *delivery) Ack() error { return d.settle(inbox.Settlement{Action: inbox.Ack}, nil) }
 
-func (d *delivery) Back(_ context.Context, after time.Duration) error {
-	return d.settle(inbox.Settlement{Action: inbox.Retry, After: after}, nil)
+func (d *delivery) Back(_ context.Context, s inbox.Settlement, why error) error {
+	return d.settle(s, why)
 }
 
 func (d *delivery) Dead(why error) error {

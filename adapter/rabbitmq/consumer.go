@@ -137,7 +137,7 @@ func take(ctx context.Context, k *intake.Intake, deliveries <-chan amqp.Delivery
 				k.Release(1)
 				return false
 			}
-			k.Take(&delivery{d})
+			k.Take(ctx, &delivery{d})
 		case <-ctx.Done():
 			k.Release(1)
 			return true
@@ -152,9 +152,9 @@ func (d *delivery) Message() *hapax.Message { return Message(&d.Delivery) }
 
 func (d *delivery) Ack() error { return Settle(&d.Delivery, inbox.Settlement{Action: inbox.Ack}) }
 
-func (d *delivery) Back(ctx context.Context, after time.Duration) error {
-	intake.Wait(ctx, after)
-	return Settle(&d.Delivery, inbox.Settlement{Action: inbox.Retry})
+func (d *delivery) Back(ctx context.Context, s inbox.Settlement, _ error) error {
+	intake.Wait(ctx, s.After)
+	return Settle(&d.Delivery, s)
 }
 
 func (d *delivery) Dead(error) error {

@@ -45,7 +45,7 @@ func Open(ctx context.Context, client redis.UniversalClient, o Options) (*Ledger
 	_, l.single = client.(*redis.Client)
 	l.claims.call, l.claims.left = l.claimTogether, leftClaim
 	l.commits.call, l.commits.left = l.commitTogether, leftCommit
-	if l.promises, err = examine(ctx, client); err != nil {
+	if l.promises, err = Examine(ctx, client); err != nil {
 		return nil, fmt.Errorf("open redis ledger: %w", err)
 	}
 	if err := l.promises.accept(o); err != nil {

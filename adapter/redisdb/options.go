@@ -78,8 +78,9 @@ type Promises struct {
 	Fsync   string // appendfsync; "no file" without one, empty if it could not be read
 }
 
-// examine asks every primary what it can keep.
-func examine(ctx context.Context, client redis.UniversalClient) (Promises, error) {
+// Examine asks every primary behind a client what it can keep. It refuses a replica, a
+// Ring, and a node of a cluster that is not asked as one.
+func Examine(ctx context.Context, client redis.UniversalClient) (Promises, error) {
 	switch c := client.(type) {
 	case *redis.ClusterClient:
 		var mu sync.Mutex

@@ -75,6 +75,7 @@ func floors() []row {
 		{path: "adapter/prominbox", may: list(".", "inbox")},
 		{path: "adapter/promledger", may: list(".", "ledger")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
+		{path: "adapter/redisstreams", may: list(".", "inbox", "internal/intake", "adapter/redisdb")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
 		// Floor 6: the binary, and programs to copy.

@@ -4,7 +4,8 @@
 //
 // What comes again without having failed ([inbox.Settlement].Failed) is not given
 // back: brokers count every delivery, and end those that come too often. It is held,
-// unsettled, and handed to the inbox again. A message that is held takes one of the
+// unsettled, and handed to the inbox again. So is all that comes again from a broker
+// that takes nothing back ([Options].Keep). A message that is held takes one of the
 // places of Prefetch, but no handler is kept waiting by it.
 package intake
 
@@ -20,8 +21,12 @@ import (
 )
 
 // shortest is how long a message that comes again is kept away at least: one that
-// fails at once would come again without end, as fast as the machine can.
-const shortest = 100 * time.Millisecond
+// fails at once would come again without end, as fast as the machine can. One that is
+// kept fails less and less often, but once in longest.
+const (
+	shortest = 100 * time.Millisecond
+	longest  = 30 * time.Second
+)
 
 // Inbox takes in messages: an [inbox.Inbox].
 type Inbox interface {
@@ -33,9 +38,10 @@ type Inbox interface {
 type Delivery interface {
 	Message() *hapax.Message
 	Ack() error
-	// Back gives it back, to come again after that time: if the broker cannot wait
-	// by itself it waits first, but not when ctx has ended.
-	Back(ctx context.Context, after time.Duration) error
+	// Back gives it back, to come again after s.After: if the broker cannot wait
+	// by itself it waits first, but not when ctx has ended. s tells whether it failed,
+	// and why is what the inbox said, if it was asked.
+	Back(ctx context.Context, s inbox.Settlement, why error) error
 	// Dead puts it where somebody looks.
 	Dead(why error) error
 }
@@ -47,12 +53,16 @@ type Options struct {
 	Hold     time.Duration // how long a message is held before it is given back (default: 10 min)
 	Drain    time.Duration // how long handlers may go on after the end (default: 30 s)
 	Logger   *slog.Logger  // default: silent
+
+	Keep     bool // the broker takes nothing back: hold what fails too, and for any time
+	Attempts int  // with Keep: failed ones that make a dead letter (default: no limit)
 }
 
 // WithDefaults fills in defaults and reports what is wrong.
 func (o Options) WithDefaults() (Options, error) {
-	if o.Prefetch < 0 || o.Handlers < 0 || o.Hold < 0 || o.Drain < 0 {
-		return o, fmt.Errorf("prefetch %d, handlers %d, hold %v, drain %v: want none below zero", o.Prefetch, o.Handlers, o.Hold, o.Drain)
+	if o.Prefetch < 0 || o.Handlers < 0 || o.Hold < 0 || o.Drain < 0 || o.Attempts < 0 {
+		return o, fmt.Errorf("prefetch %d, handlers %d, hold %v, drain %v, attempts %d: want none below zero",
+			o.Prefetch, o.Handlers, o.Hold, o.Drain, o.Attempts)
 	}
 	if o.Prefetch == 0 {
 		o.Prefetch = 64
@@ -144,25 +154,36 @@ func (k *Intake) Release(n int) {
 }
 
 // Take takes a delivery into a place that is reserved for it, and settles it in a
-// while. The end of the run waits for it.
-func (k *Intake) Take(d Delivery) {
+// while. The end of the run waits for it. When live ends its broker takes no
+// settlement of it any more, and a handler that is at work is the last it gets.
+func (k *Intake) Take(live context.Context, d Delivery) {
 	k.under.Go(func() {
 		defer k.Release(1)
-		if err := k.settle(d, d.Message()); err != nil {
+		ctx, cancel := context.WithCancel(k.taking)
+		defer cancel()
+		defer context.AfterFunc(live, cancel)()
+		if err := k.settle(ctx, d, d.Message()); err != nil {
 			k.o.Logger.Warn("settle: the message will come again", "error", err)
 		}
 	})
 }
 
 // settle handles a message until it is known what to tell the broker, and tells it.
-func (k *Intake) settle(d Delivery, m *hapax.Message) error {
-	since := time.Now()
+func (k *Intake) settle(ctx context.Context, d Delivery, m *hapax.Message) error {
+	since, failures, pause := time.Now(), 0, shortest
 	for {
-		s, handled, err := k.handle(m)
+		s, handled, err := k.handle(ctx, m)
 		if !handled {
-			return d.Back(k.taking, 0)
+			return d.Back(ctx, inbox.Settlement{Action: inbox.Retry}, nil)
 		}
-		after := max(s.After, shortest)
+		if s.Failed && k.o.Keep {
+			if failures++; s.Action == inbox.Retry && failures == k.o.Attempts {
+				s.Action = inbox.DeadLetter
+			}
+			s.After = max(s.After, pause)
+			pause = min(2*pause, longest)
+		}
+		s.After = max(s.After, shortest)
 		switch s.Action {
 		case inbox.Ack:
 			return d.Ack()
@@ -170,26 +191,26 @@ func (k *Intake) settle(d Delivery, m *hapax.Message) error {
 			k.o.Logger.Warn("message goes to the dead letters", "source", m.Position.Source, "offset", m.Position.Offset, "error", err)
 			return d.Dead(err)
 		case inbox.Stop:
-			k.stopFor(after)
+			k.stopFor(s.After)
 		}
-		if s.Failed || time.Since(since)+after > k.o.Hold {
-			return d.Back(k.taking, after)
+		if !k.o.Keep && (s.Failed || time.Since(since)+s.After > k.o.Hold) {
+			return d.Back(ctx, s, err)
 		}
-		if !Wait(k.taking, after) {
-			return d.Back(k.taking, 0)
+		if !Wait(ctx, s.After) {
+			return d.Back(ctx, inbox.Settlement{Action: inbox.Retry}, err)
 		}
 	}
 }
 
-// handle hands a message to the inbox once a handler is free, unless the run ends first.
+// handle hands a message to the inbox once a handler is free, unless ctx ends first.
 // The error is what the inbox says of the message.
-func (k *Intake) handle(m *hapax.Message) (s inbox.Settlement, handled bool, err error) {
-	if k.taking.Err() != nil {
+func (k *Intake) handle(ctx context.Context, m *hapax.Message) (s inbox.Settlement, handled bool, err error) {
+	if ctx.Err() != nil {
 		return s, false, nil
 	}
 	select {
 	case k.handlers <- struct{}{}:
-	case <-k.taking.Done():
+	case <-ctx.Done():
 		return s, false, nil
 	}
 	defer func() { <-k.handlers }()

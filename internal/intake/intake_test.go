@@ -38,8 +38,8 @@ type delivery struct {
 func (d *delivery) Message() *hapax.Message { return &hapax.Message{} }
 func (d *delivery) Ack() error              { return d.tell("ack", 0) }
 func (d *delivery) Dead(error) error        { return d.tell("dead", 0) }
-func (d *delivery) Back(_ context.Context, after time.Duration) error {
-	return d.tell("back", after)
+func (d *delivery) Back(_ context.Context, s inbox.Settlement, _ error) error {
+	return d.tell("back", s.After)
 }
 
 func (d *delivery) tell(what string, after time.Duration) error {
@@ -62,7 +62,7 @@ func take(t *testing.T, k *intake.Intake) *delivery {
 		t.Fatal(err)
 	}
 	d := &delivery{began: time.Now()}
-	k.Take(d)
+	k.Take(t.Context(), d)
 	return d
 }
 
@@ -93,6 +93,42 @@ func TestSettle(t *testing.T) {
 				k.End()
 				if d.told != c.told || d.after != c.after || d.at != c.at {
 					t.Errorf("told %s after %v, at %v; want %s after %v, at %v", d.told, d.after, d.at, c.told, c.after, c.at)
+				}
+			})
+		})
+	}
+}
+
+// TestKeep: what a broker takes not back is held, less and less often, until it is
+// done, has failed too often, or is lost to its broker.
+func TestKeep(t *testing.T) {
+	failed, executed := ends(hapax.Failed, errors.New("no")), ends(hapax.Executed, nil)
+	for name, c := range map[string]struct {
+		inbox    answers
+		attempts int
+		told     string
+		at       time.Duration
+	}{
+		"failed twice":              {answers{failed, failed, executed}, 0, "ack", 300 * time.Millisecond},
+		"failed too often":          {answers{failed}, 3, "dead", 300 * time.Millisecond},
+		"again later than any hold": {answers{ends(hapax.Failed, inbox.Later(time.Hour, nil)), executed}, 1, "ack", time.Hour},
+		"lost":                      {answers{failed}, 0, "back", 2 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k := begin(t.Context(), t, &c.inbox, intake.Options{Keep: true, Attempts: c.attempts})
+				defer k.End()
+				live, lose := context.WithTimeout(t.Context(), 2*time.Hour)
+				defer lose()
+				if _, err := k.Reserve(1); err != nil {
+					t.Fatal(err)
+				}
+				d := &delivery{began: time.Now()}
+				k.Take(live, d)
+				<-live.Done()
+				synctest.Wait()
+				if d.told != c.told || d.at != c.at {
+					t.Errorf("told %s at %v, want %s at %v", d.told, d.at, c.told, c.at)
 				}
 			})
 		})
@@ -162,7 +198,7 @@ func TestEnd(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	for _, bad := range []intake.Options{{Prefetch: -1}, {Handlers: -1}, {Hold: -1}, {Drain: -1}, {Prefetch: 1 << 16}} {
+	for _, bad := range []intake.Options{{Prefetch: -1}, {Handlers: -1}, {Hold: -1}, {Drain: -1}, {Prefetch: 1 << 16}, {Attempts: -1}} {
 		if _, err := bad.WithDefaults(); err == nil {
 			t.Errorf("%+v is good, want an error", bad)
 		}
