@@ -2,11 +2,11 @@ package nats_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -48,24 +48,28 @@ func TestMain(m *testing.M) {
 
 // stream is one of a test's own, with a consumer of the same name.
 type stream struct {
-	t    *testing.T
-	url  string
-	name string
-	conn *client.Conn
-	js   jetstream.JetStream
-	from jetstream.Consumer
+	*testing.T
+
+	url   string
+	name  string
+	conn  *client.Conn
+	js    jetstream.JetStream
+	from  jetstream.Consumer
+	ended *client.Subscription // to the server's advisories of dead letters
 }
 
 // declare makes a stream and its consumer.
 func declare(t *testing.T, c jetstream.ConsumerConfig) *stream {
 	t.Helper()
 	name := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
-	s := &stream{t: t, url: servertest.NATS(t), name: fmt.Sprintf("%s-%d", name, os.Getpid())}
+	s := &stream{T: t, url: servertest.NATS(t), name: fmt.Sprintf("%s-%d", name, os.Getpid())}
 	var err error
 	s.conn, err = client.Connect(s.url)
 	s.must(err)
 	t.Cleanup(s.conn.Close)
 	s.js, err = jetstream.New(s.conn)
+	s.must(err)
+	s.ended, err = s.conn.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + s.name + ".>")
 	s.must(err)
 	_, err = s.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: s.name, Subjects: []string{s.name}})
 	s.must(err)
@@ -79,76 +83,98 @@ func declare(t *testing.T, c jetstream.ConsumerConfig) *stream {
 	return s
 }
 
+func source(t *testing.T) deliverytest.Source { return declare(t, jetstream.ConsumerConfig{}) }
+
 func (s *stream) must(err error) {
-	s.t.Helper()
+	s.Helper()
 	if err != nil {
-		s.t.Fatal(err)
+		s.Fatal(err)
 	}
 }
 
-// publish publishes messages, and says what becomes of them if each has its effect once.
-func (s *stream) publish(n int) map[string]int {
-	s.t.Helper()
-	once := make(map[string]int)
-	for i := range n {
-		id := fmt.Sprintf("m%d", i)
-		_, err := s.js.Publish(s.t.Context(), s.name, []byte(id), jetstream.WithMsgID(id))
+func (s *stream) Header() string { return client.MsgIdHdr }
+func (s *stream) From() string   { return s.url + " " + s.name }
+
+func (s *stream) Publish(ids ...string) {
+	s.Helper()
+	for _, id := range ids {
+		_, err := s.js.Publish(s.Context(), s.name, []byte(id), jetstream.WithMsgID(id))
 		s.must(err)
-		once[id] = 1
 	}
-	return once
 }
 
-// settled demands that the server waits for nothing, once it has read what was sent.
-func (s *stream) settled() *jetstream.ConsumerInfo {
-	s.t.Helper()
+// info waits until the server has read what was sent, and waits for nothing.
+func (s *stream) info() *jetstream.ConsumerInfo {
+	s.Helper()
 	ask := time.NewTicker(5 * time.Millisecond)
 	defer ask.Stop()
-	for until := time.Now().Add(10 * time.Second); ; <-ask.C {
-		info, err := s.from.Info(s.t.Context())
+	for until := time.Now().Add(time.Minute); ; <-ask.C {
+		info, err := s.from.Info(s.Context())
 		s.must(err)
 		if info.NumAckPending == 0 && info.NumPending == 0 {
 			return info
 		}
 		if time.Now().After(until) {
-			s.t.Fatalf("%d messages were not delivered, and %d not acknowledged", info.NumPending, info.NumAckPending)
+			s.Fatalf("%d messages were not delivered, and %d not acknowledged", info.NumPending, info.NumAckPending)
 		}
 	}
 }
 
-// consume runs a consumer until all that w wants is settled.
-func (s *stream) consume(w *deliverytest.Watch) {
-	s.t.Helper()
-	ctx, cancel := context.WithCancel(s.t.Context())
-	defer cancel()
-	w.Done = cancel
-	c, err := nats.New(s.from, w, nats.Options{Prefetch: 8, Handlers: 4})
+func (s *stream) Settled() {
+	s.Helper()
+	s.info()
+}
+
+// Dead reads the ids of what was ended from the stream, where it stays.
+func (s *stream) Dead(n int) (ids []string) {
+	s.Helper()
+	stream, err := s.js.Stream(s.Context(), s.name)
 	s.must(err)
-	s.must(c.Run(ctx))
-}
-
-func open(t *testing.T, b *deliverytest.Book, g inbox.Guarantee, effected deliverytest.Effected) *deliverytest.Watch {
-	t.Helper()
-	in, err := b.Inbox(t.Context(), g, effected)
-	if err != nil {
-		t.Fatal(err)
+	for wait := time.Minute; ; {
+		if len(ids) >= n {
+			wait = 10 * time.Millisecond // for one too many
+		}
+		advisory, err := s.ended.NextMsg(wait)
+		if errors.Is(err, client.ErrTimeout) {
+			return ids
+		}
+		s.must(err)
+		var told struct {
+			Sequence uint64 `json:"stream_seq"`
+			Reason   string `json:"reason"`
+		}
+		s.must(json.Unmarshal(advisory.Data, &told))
+		if told.Reason != "the reason is this" {
+			s.Errorf("ended by %q, want the reason", told.Reason)
+		}
+		msg, err := stream.GetMsg(s.Context(), told.Sequence)
+		s.must(err)
+		ids = append(ids, string(msg.Data))
 	}
-	return &deliverytest.Watch{Book: b, Inbox: in}
 }
 
-func transacted(t *testing.T, effected deliverytest.Effected) *deliverytest.Watch {
-	t.Helper()
-	return open(t, deliverytest.New(t, client.MsgIdHdr), inbox.Transacted, effected)
+func (s *stream) Consume(ctx context.Context, in *deliverytest.Watch) error {
+	c, err := nats.New(s.from, in, nats.Options{Prefetch: 8, Handlers: 4})
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
 }
 
-// TestAckWaitRunsOut acknowledges each message in a loop that tells nothing of its
-// progress, when the server has delivered it again.
-func TestAckWaitRunsOut(t *testing.T) {
+func TestHandlerDiesBeforeAck(t *testing.T) {
 	t.Parallel()
-	s, w := declare(t, jetstream.ConsumerConfig{MaxAckPending: 1}), transacted(t, nil)
-	once := s.publish(2)
+	deliverytest.HandlerDiesBeforeAck(t, source)
+}
+
+// TestAckAfterTimeout acknowledges each message in a loop that tells nothing of its
+// progress, when the server has delivered it again.
+func TestAckAfterTimeout(t *testing.T) {
+	t.Parallel()
+	s := declare(t, jetstream.ConsumerConfig{MaxAckPending: 1})
+	w := deliverytest.Transacted(t, s, nil)
+	once := deliverytest.Once(s, 2)
 	next := func() jetstream.Msg {
-		msg, err := s.from.Next(jetstream.FetchMaxWait(10 * time.Second))
+		msg, err := s.from.Next(jetstream.FetchMaxWait(time.Minute))
 		s.must(err)
 		return msg
 	}
@@ -164,14 +190,15 @@ func TestAckWaitRunsOut(t *testing.T) {
 		t.Errorf("outcomes %v, want %d copies", w.Outcomes, len(once))
 	}
 	w.Book.Audit(t, once)
-	s.settled()
+	s.Settled()
 }
 
 // TestNeverAcks handles messages in a loop that acknowledges none.
 func TestNeverAcks(t *testing.T) {
 	t.Parallel()
-	s, w := declare(t, jetstream.ConsumerConfig{}), transacted(t, nil)
-	once := s.publish(5)
+	s := declare(t, jetstream.ConsumerConfig{})
+	w := deliverytest.Transacted(t, s, nil)
+	once := deliverytest.Once(s, 5)
 	batch, err := s.from.Fetch(len(once))
 	s.must(err)
 	for msg := range batch.Messages() {
@@ -179,14 +206,7 @@ func TestNeverAcks(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	w.Book.Audit(t, once)
-	again := &deliverytest.Watch{Book: w.Book, Inbox: w.Inbox, Want: len(once)}
-	s.consume(again)
-	if again.Outcomes[hapax.Replayed] != len(once) {
-		t.Errorf("outcomes %v, want %d copies", again.Outcomes, len(once))
-	}
-	w.Book.Audit(t, once)
-	s.settled()
+	deliverytest.NeverAcked(t, s, w, once)
 }
 
 // TestInProgress: a handler that takes longer than the ack wait has its message alone.
@@ -195,109 +215,39 @@ func TestInProgress(t *testing.T) {
 	s := declare(t, jetstream.ConsumerConfig{AckWait: 3 * ackWait}) // a slow machine may be late with one
 	told, err := s.conn.SubscribeSync("$JS.ACK." + s.name + ".>")
 	s.must(err)
-	w := transacted(t, func(string) error {
+	w := deliverytest.Transacted(t, s, func(string) error {
 		for range 4 { // more than an ack wait
-			if _, err := told.NextMsg(10 * time.Second); err != nil {
+			if _, err := told.NextMsg(time.Minute); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	once := s.publish(1)
+	once := deliverytest.Once(s, 1)
 	w.Want = 1
-	s.consume(w)
+	deliverytest.TakeAll(t, s, w)
 	w.Book.Audit(t, once)
-	if info := s.settled(); info.Delivered.Consumer != 1 {
+	if info := s.info(); info.Delivered.Consumer != 1 {
 		t.Errorf("%d deliveries, want 1", info.Delivered.Consumer)
 	}
 }
 
-// TestDies kills a process that consumes, and takes up what it left. An effect is
-// doubled only where a lease says that it may be: between effect and commit.
-func TestDies(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		guarantee inbox.Guarantee
-		point     deliverytest.Point
-		first     int // effects of the message at which it died
-	}{
-		{inbox.Transacted, deliverytest.AtEffect, 1},
-		{inbox.Transacted, deliverytest.AtAck, 1},
-		{inbox.Leased, deliverytest.AtEffect, 2},
-		{inbox.Leased, deliverytest.AtAck, 1},
-	} {
-		t.Run(fmt.Sprintf("%v %s", c.guarantee, c.point), func(t *testing.T) {
-			t.Parallel()
-			s, b := declare(t, jetstream.ConsumerConfig{}), deliverytest.New(t, client.MsgIdHdr)
-			want := s.publish(5)
-			b.Die(t, deliverytest.Death{From: s.url + " " + s.name, Point: c.point, Guarantee: c.guarantee})
-			w := open(t, b, c.guarantee, nil)
-			w.Want = len(want)
-			s.consume(w)
-			want[b.First(t)] = c.first
-			b.Audit(t, want)
-			s.settled()
-		})
-	}
-}
-
-// TestFails: what fails comes again, what fails for good is ended with its reason.
 func TestFails(t *testing.T) {
 	t.Parallel()
-	s := declare(t, jetstream.ConsumerConfig{})
-	ended, err := s.conn.SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED." + s.name + ".>")
-	s.must(err)
-	var mu sync.Mutex
-	runs := make(map[string]int)
-	w := transacted(t, func(id string) error {
-		mu.Lock()
-		defer mu.Unlock()
-		runs[id]++
-		switch {
-		case id == "m0":
-			return inbox.Permanent(errors.New("the reason is\nthis"))
-		case runs[id] == 1:
-			return errors.New("not yet")
-		}
-		return nil
-	})
-	want := s.publish(4)
-	w.Want = len(want)
-	s.consume(w)
-	delete(want, "m0")
-	w.Book.Audit(t, want)
-	s.settled()
-	advisory, err := ended.NextMsg(10 * time.Second)
-	s.must(err)
-	if !strings.Contains(string(advisory.Data), "the reason is this") {
-		t.Errorf("ended by %s, which tells no reason", advisory.Data)
-	}
+	deliverytest.Fails(t, declare(t, jetstream.ConsumerConfig{}))
 }
 
-// TestS12HeldIsNoDelivery: a message that comes again by choice, or because it is held
-// elsewhere, is no delivery in the eyes of a server that ends messages by their number.
 func TestS12HeldIsNoDelivery(t *testing.T) {
 	t.Parallel()
-	s := declare(t, jetstream.ConsumerConfig{MaxDeliver: 1})
-	runs := 0
-	w := transacted(t, func(string) error {
-		if runs++; runs < 4 {
-			return inbox.Later(0, nil)
-		}
-		return nil
-	})
-	once := s.publish(1)
-	w.Want = 1
-	s.consume(w)
-	w.Book.Audit(t, once)
-	s.settled()
+	deliverytest.HeldIsNoDelivery(t, declare(t, jetstream.ConsumerConfig{MaxDeliver: 1}))
 }
 
 // TestPlainLoop takes a stream by the loop of the example.
 func TestPlainLoop(t *testing.T) {
 	t.Parallel()
-	s, w := declare(t, jetstream.ConsumerConfig{}), transacted(t, nil)
-	once := s.publish(3)
+	s := declare(t, jetstream.ConsumerConfig{})
+	w := deliverytest.Transacted(t, s, nil)
+	once := deliverytest.Once(s, 3)
 	for range once {
 		msg, err := s.from.Next()
 		s.must(err)
@@ -307,13 +257,13 @@ func TestPlainLoop(t *testing.T) {
 		s.must(consumeOne(t.Context(), w, msg))
 	}
 	w.Book.Audit(t, once)
-	s.settled()
+	s.Settled()
 }
 
 // TestNoConsumer: a consumer that is deleted ends the run.
 func TestNoConsumer(t *testing.T) {
 	s := declare(t, jetstream.ConsumerConfig{})
-	c, err := nats.New(s.from, transacted(t, nil), nats.Options{})
+	c, err := nats.New(s.from, deliverytest.Transacted(t, s, nil), nats.Options{})
 	s.must(err)
 	s.must(s.js.DeleteConsumer(t.Context(), s.name, s.name))
 	if err := c.Run(t.Context()); !errors.Is(err, jetstream.ErrConsumerNotFound) {
