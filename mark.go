@@ -17,7 +17,8 @@ type Mark struct {
 	Sequence Sequence  // the place in its producer's numbering, for marks by number
 
 	// What [Marks.Mark] says of it: Fresh, and then it is marked; Duplicate; Conflict;
-	// or Stale, of a number that is below what can be told.
+	// Stale, of a number that is below what can be told; or Late, of a time from before
+	// what is remembered.
 	Verdict Verdict
 	Receipt Receipt // of the first run, if Duplicate and kept
 }
@@ -32,11 +33,14 @@ type Marks[T any] interface {
 	// waits for the first one to end.
 	Transact(ctx context.Context, f func(ctx context.Context, tx T) error) error
 	// Mark marks messages and fills in their verdicts, in one round trip if all are
-	// fresh. It comes first in a transaction, and never aborts one: who joins the
-	// transaction of another may go on after any verdict. Copies that are marked
-	// meanwhile by others are waited for, and if that takes too long nothing is
-	// marked and the error is an [*InFlightError]. The second of two copies among
-	// marks is a Duplicate.
+	// fresh. It comes first in a transaction. No verdict aborts it: it may go on after
+	// any. Copies that are marked meanwhile by others are waited for, and if that takes
+	// too long nothing is marked and the error is an [*InFlightError]; then a
+	// transaction that Transact began may be aborted and can only be rolled back, but
+	// one of the caller's own that is joined never is. The second of two copies among
+	// marks is a Duplicate. A message that lacks what marks of this kind need is an
+	// error: [ErrMalformed] if it has no time where marks are in partitions by time,
+	// [ErrMissing] if it has no position or number where they are by these.
 	Mark(ctx context.Context, tx T, marks []Mark) error
 	// Keep keeps the receipt of a mark that was Fresh in this transaction, for the
 	// copies to come. [ErrReceiptSize] changes nothing.

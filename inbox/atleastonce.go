@@ -16,7 +16,7 @@ import (
 // it: an effect that adds up, and copies that come after a newer message, which set
 // the old address again; compare a version there.
 //
-// Of the options only Name, Logger and Observer are read.
+// Of the options only Name, Backoff, Logger and Observer are read.
 func AtLeastOnce(o Options, h func(ctx context.Context, m *hapax.Message) error) (*Inbox, error) {
 	if h == nil {
 		return nil, errors.New("inbox: no handler")

@@ -154,7 +154,7 @@ func TestS10AFailureFreesTheMessage(t *testing.T) {
 				return nil
 			})
 			r, err := wantOutcome(t, in, message("1", "a"), hapax.Failed, errDeclined)
-			if s := inbox.Settle(r, err); s != (inbox.Settlement{Action: inbox.Retry, Failed: true}) {
+			if s := inbox.Settle(r, err); s.Action != inbox.Retry || !s.Failed {
 				t.Errorf("settled as %+v", s)
 			}
 			wantOutcome(t, in, message("1", "a"), hapax.Executed, nil)

@@ -32,6 +32,7 @@ type Inbox struct {
 	committed *committed
 	lanes     lanes
 	outage    outage
+	failing   failing
 	tally     tally
 
 	mu      sync.Mutex
@@ -276,7 +277,11 @@ func (in *Inbox) conclude(d *delivery, r hapax.Result, err error) {
 	case hapax.Failed:
 		if errors.Is(d.ctx.Err(), context.Canceled) { // the caller stops: no failed attempt
 			err = Later(0, err)
+		} else {
+			err = in.failed(d, r, err)
 		}
+	case hapax.Lost:
+		err = in.failed(d, r, err)
 	}
 	if r.Outcome == hapax.Unanswered {
 		err = Later(in.outage.pause(), err)
@@ -287,6 +292,9 @@ func (in *Inbox) conclude(d *delivery, r hapax.Result, err error) {
 		r, err = in.o.Duplicates.answer(d.ctx, d.message, r.Receipt)
 	}
 	d.end(r, err)
+	if a := Settle(r, err).Action; a == Ack || a == DeadLetter {
+		in.failing.end(d)
+	}
 	in.lanes.settled(d)
 }
 

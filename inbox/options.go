@@ -88,6 +88,9 @@ type Options struct {
 	// other way.
 	StoreDown StoreDown
 
+	// Backoff is how long a message waits after an attempt that failed. [Settle] says it.
+	Backoff Backoff
+
 	Logger   *slog.Logger // default: silent. Identities are logged as hashes
 	Observer Observer
 }
@@ -118,6 +121,9 @@ func (s StoreDown) String() string {
 func (o *Options) validate(g Guarantee) error {
 	if o.Name == "" {
 		return errors.New("name is empty: it is the scope of the handler's marks")
+	}
+	if err := o.Backoff.validate(); err != nil {
+		return err
 	}
 	if g == AtLeast {
 		return nil

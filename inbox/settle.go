@@ -49,8 +49,9 @@ type Settlement struct {
 //	Executed, Passed        Ack
 //	Replayed                Ack; Retry if the copy could not be given to [OnDuplicate]
 //	Held                    Retry when the holder's lease ends
-//	Failed                  Retry, failed; [Permanent]: DeadLetter; [Later]: Retry, not failed
-//	Lost                    Retry, failed
+//	Failed                  Retry, failed, after [Options].Backoff, which grows with the attempts;
+//	                        [Permanent]: DeadLetter; [Later]: Retry, not failed
+//	Lost                    Retry, failed, as Failed
 //	Doubtful                Retry when the lease ends
 //	Conflicted, Nameless    DeadLetter
 //	Outdated, Forfeited     DeadLetter
@@ -91,6 +92,9 @@ func (h Handled) Settle() Settlement { return Settle(h.Result, h.Err) }
 // after is how long an error asks to wait.
 func after(err error) time.Duration {
 	if e := (*laterError)(nil); errors.As(err, &e) {
+		return e.after
+	}
+	if e := (*failedError)(nil); errors.As(err, &e) {
 		return e.after
 	}
 	if e := (*hapax.InFlightError)(nil); errors.As(err, &e) {

@@ -18,7 +18,8 @@ type Options struct {
 	// be there and not be among Topics. A record keeps its key, value, headers and time, and gets headers
 	// that say where it stood and why it is there (see [HeaderTopic]). It may be there
 	// twice, if the process dies between writing it and committing its offset. If
-	// empty, such a record ends [Consumer.Run] with an error, and nothing is lost.
+	// empty, such a record ends [Consumer.Run] with an error, and nothing is lost; so
+	// does one that is larger than the topic takes.
 	DeadLetters string
 	// Attempts is how many failed attempts in a row make a dead letter of a record.
 	// They are counted in memory, from zero when the partition moves. 0: no limit.
@@ -30,6 +31,7 @@ type Options struct {
 	Batch int
 	// Pause is how long to wait before a record comes again, if nothing else is said of
 	// it; it doubles from one try to the next, up to MaxPause (default 100 ms, 30 s).
+	// After a failed attempt too, and not [inbox.Options].Backoff: those behind it wait.
 	Pause, MaxPause time.Duration
 	// Commit is how often offsets are committed while partitions stay (default 500 ms).
 	// It bounds what comes again after a crash, and nothing else.

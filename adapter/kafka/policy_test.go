@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hapaxmq/hapax"
@@ -138,6 +140,31 @@ func wantDeadLetters(w *world, want []string) {
 			w.Errorf("dead letter %q with %v, want %q", got, h, want[i])
 		}
 	}
+}
+
+// A dead letter that its topic does not take ends the consumer with an error that says
+// so, and nothing is lost: another try would not help either.
+func TestDeadLetterTooLarge(t *testing.T) {
+	w := newWorld(t, serve(t), inbox.ByPosition, 1)
+	limit := "300"
+	_, err := kadm.NewClient(w.client).AlterTopicConfigs(w.ctx, []kadm.AlterConfig{{Name: "max.message.bytes", Value: &limit}}, w.dead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &kgo.Record{Topic: w.topic, Value: make([]byte, 1000)}
+	for i := range large.Value {
+		large.Value[i] = byte(rand.Uint32()) // which no client makes smaller
+	}
+	if err := w.client.ProduceSync(w.ctx, large).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	m := w.join(habits{options: kafka.Options{DeadLetters: w.dead}, work: func(context.Context, *hapax.Message) error {
+		return inbox.Permanent(errors.New("no such account"))
+	}})
+	if err := await(w, m.ran); !errors.Is(err, kerr.MessageTooLarge) || !strings.Contains(err.Error(), "raise its max.message.bytes") {
+		t.Errorf("run returned %v", err)
+	}
+	wantDeadLetters(w, nil)
 }
 
 // Without a topic for dead letters the consumer ends, and nothing is lost.

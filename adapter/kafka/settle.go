@@ -7,6 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/inbox"
 )
@@ -56,6 +59,9 @@ func (p *partition) hand(open []*item, pause time.Duration) (left []*item, again
 			it.letter = &handled[i]
 			if err := p.bury(it); err == nil {
 				continue
+			} else if tooLarge(err) {
+				return append(left, open[i:]...), 0, fmt.Errorf("offset %d is a dead letter (%v) of %d bytes, and that is more than the topic %q takes: raise its max.message.bytes, and the client's limit of a batch: %w",
+					it.record.Offset, handled[i].Result.Outcome, size(it.record), p.o.DeadLetters, err)
 			} else if p.ctx.Err() == nil {
 				p.o.Logger.Error("kafka: write a dead letter", "topic", p.topic, "partition", p.number,
 					"offset", it.record.Offset, "error", err)
@@ -64,12 +70,26 @@ func (p *partition) hand(open []*item, pause time.Duration) (left []*item, again
 			p.gate.hold(max(s.After, pause))
 		}
 		left = append(left, it)
-		if s.After == 0 {
+		if s.After == 0 || s.Failed { // the records behind it wait too: that is for Pause to say
 			s.After = pause
 		}
 		again = max(again, s.After)
 	}
 	return left, again, nil
+}
+
+// tooLarge tells of a dead letter that will never be taken as it is.
+func tooLarge(err error) bool {
+	return errors.Is(err, kerr.MessageTooLarge) || errors.Is(err, kerr.RecordListTooLarge)
+}
+
+// size is about that of a record.
+func size(r *kgo.Record) int {
+	n := len(r.Key) + len(r.Value)
+	for _, h := range r.Headers {
+		n += len(h.Key) + len(h.Value)
+	}
+	return n
 }
 
 // handle gives the items to the inbox that are no dead letters yet.

@@ -96,8 +96,8 @@ func TestPartitions(t *testing.T) {
 	if _, err := markOne(t, m, at("far", time.Now().Add(100*time.Hour))); err == nil {
 		t.Error("a message far ahead was marked where there is no partition")
 	}
-	if _, err := markOne(t, m, at("timeless", time.Time{})); !errors.Is(err, hapax.ErrMissing) {
-		t.Errorf("a message without a time: error %v, want ErrMissing", err)
+	if _, err := markOne(t, m, at("timeless", time.Time{})); !errors.Is(err, hapax.ErrMalformed) {
+		t.Errorf("a message without a time: error %v, want ErrMalformed", err)
 	}
 }
 

@@ -43,7 +43,7 @@ func moment(m *hapax.Mark) (time.Time, error) {
 		return at, nil
 	}
 	if m.Time.IsZero() {
-		return time.Time{}, fmt.Errorf("message without a time, and its id is no UUIDv7: marks in partitions need one that every copy has: %w", hapax.ErrMissing)
+		return time.Time{}, fmt.Errorf("message without a time, and its id is no UUIDv7: marks in partitions need one that every copy has: %w", hapax.ErrMalformed)
 	}
 	if at := m.Time.UnixMicro(); at < 0 || m.Time.Year() > 9999 {
 		return time.Time{}, fmt.Errorf("time %v: want one from 1970 to 9999: %w", m.Time, hapax.ErrMalformed)
