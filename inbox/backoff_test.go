@@ -30,8 +30,8 @@ func TestBackoffGrowsWithTheAttempts(t *testing.T) {
 			t.Errorf("the error is now %q", err)
 		}
 	}
-	for _, want := range []time.Duration{1, 2, 4, 6, 6} {
-		attempt("1", want*time.Second)
+	for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 6 * time.Second, 6 * time.Second} {
+		attempt("1", want)
 	}
 	attempt("2", time.Second)
 	fails = nil
