@@ -77,3 +77,13 @@ func (c *committed) add(k key, e remembered) {
 	}
 	c.entries[k] = e
 }
+
+// remove forgets a message.
+func (c *committed) remove(k key) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, k)
+}

@@ -29,6 +29,8 @@ type Inbox struct {
 	// isMarked asks the store about a mark, of marks that are one a source.
 	isMarked func(ctx context.Context, m hapax.Mark) bool
 
+	operator hapax.Operator // the ledger, if it is one
+
 	committed *committed
 	lanes     lanes
 	outage    outage
@@ -57,6 +59,7 @@ func newInbox(g Guarantee, o Options, store any) (*Inbox, error) {
 		in.logger = slog.New(slog.DiscardHandler)
 	}
 	in.outage.origin = time.Now()
+	in.operator, _ = store.(hapax.Operator)
 	if g == AtLeast {
 		in.logger.Info("inbox: ready", "name", o.Name, "guarantee", g.String())
 		return in, nil
