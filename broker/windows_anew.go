@@ -24,6 +24,9 @@ func anewFor(was, is *unique.Rules) string {
 	changed(unique.SettingIdentity, was.Identity.String() != is.Identity.String())
 	changed(unique.SettingScope, was.Scope.String() != is.Scope.String())
 	changed(unique.SettingWindowKind, was.Window.Kind != is.Window.Kind)
+	if was.Window.Kind != hapax.Tumbling || is.Window.Kind != hapax.Tumbling {
+		return strings.Join(all, " and ") // other bounds would not be a reason
+	}
 	for _, bound := range []struct {
 		name    string
 		was, is int64
@@ -37,12 +40,9 @@ func anewFor(was, is *unique.Rules) string {
 			all = append(all, bound.name+" was added")
 		case bound.was != 0 && bound.is == 0:
 			all = append(all, bound.name+" was removed")
-		case was.Window.Kind == hapax.Tumbling && is.Window.Kind == hapax.Tumbling:
+		default:
 			changed(bound.name, bound.was != bound.is)
 		}
-	}
-	if len(all) == 0 {
-		return fmt.Sprintf("%s crossed %d", unique.SettingWindowCount, 1<<20) // up to which windows are exact
 	}
 	return strings.Join(all, " and ")
 }

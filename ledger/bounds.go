@@ -20,23 +20,32 @@ type bounds struct {
 }
 
 // Continues tells whether a ledger of one window may be opened with another in its
-// place: they are the same, or only their numbers differ, neither is tumbling, and
-// either both have a Count of at most 2^20, to which windows are exact, or none has.
-// A longer one holds for what is still remembered; what has left stays away. A
+// place: they are the same, or of the same kind, which is not tumbling, with other
+// bounds. By event time these are the same ones with other numbers.
+//
+// A longer window holds for what is still remembered; what has left stays away. A
 // shorter one lets go at once, but for up to what was 1/128 of the window, or 1/64 of
-// one with several bounds, when it came.
+// one with several bounds, when it came. A bound that there was not holds for what
+// came before in slices of the bounds that there were. A count of up to 2^20 goes on
+// being exact as long as there is one of at most that.
 func Continues(was, w hapax.Window) bool {
-	a, b := Options{Window: w}, Options{Window: was}
 	switch {
 	case w == was:
 		return true
-	case w.Kind == hapax.Tumbling || a.exact() != b.exact():
+	case w.Kind == hapax.Tumbling:
 		return false
-	case (w.Time == 0) != (was.Time == 0) || (w.Count == 0) != (was.Count == 0) || (w.Bytes == 0) != (was.Bytes == 0):
+	case w.EventTime && ((w.Count == 0) != (was.Count == 0) || (w.Bytes == 0) != (was.Bytes == 0)):
 		return false
 	}
-	w.Time, w.Count, w.Bytes = was.Time, was.Count, was.Bytes
+	w.Time, w.Count, w.Bytes, w.Unbounded = was.Time, was.Count, was.Bytes, was.Unbounded
 	return w == was
+}
+
+// under is the form with which a ledger of a form goes on with a window. It counts on
+// exactly, or not any more: in what order its identities came it does not know.
+func (f form) under(w hapax.Window) form {
+	f.Exact = f.Exact && formOf(w).Exact
+	return f
 }
 
 // former makes the ledger what it was left as.
@@ -71,8 +80,11 @@ func (b *bounds) set(d directory) error {
 		return fmt.Errorf("a window of %v reaches beyond the end of time: the ledger has come to %d nanoseconds since 1970", b.want.Time, last)
 	}
 	was := l.o.Window
-	l.o.Window = b.want
+	if l.o.Window = b.want; was.Time == 0 {
+		l.gens.Advance(l.now()) // all that is there came before
+	}
 	former := b.rebound()
+	b.chill()
 	m := metaOf(&l.o, b.meta.Created)
 	m.Key, m.Former = b.meta.Key, &former
 	if err := textfile.Write(d.fs, filepath.Join(d.path, metaName), m); err != nil {
@@ -95,4 +107,14 @@ func (b *bounds) rebound() window.Former {
 	}
 	l.publishLocked()
 	return former
+}
+
+// chill has a ledger keep cold files from now on that had none, if the window allows it
+// and what it remembers fits the part of MaxMemory that they leave. It must hold mu.
+func (b *bounds) chill() {
+	l := b.l
+	if l.o.chills() || !mayChill(b.want, l.o.exact()) || l.sequences.bytes() > l.o.coldMemory() {
+		return
+	}
+	l.o.form.Chills = l.hot.mem.cede(l.o.coldMemory(), l.hot.table)
 }

@@ -55,6 +55,7 @@ func playGolden(t testing.TB, fsys vfs.FS, dir string) {
 	check(textfile.Write(fsys, filepath.Join(dir, secretName), goldenSecret))
 	h, err := directory{fsys, dir}.secret()
 	check(err)
+	o.form = formOf(o.Window)
 	m := metaOf(&o, goldenClock())
 	m.Key = keyOf(h)
 	check(textfile.Write(fsys, filepath.Join(dir, cleanName), clean{}))

@@ -72,6 +72,9 @@ func (l *Ledger) blockBytes(layout window.Layout) int64 {
 func (l *Ledger) endLog() error {
 	l.stripes.lockAll()
 	defer l.stripes.unlockAll()
+	if l.o.Window.Time == 0 {
+		l.gens.Advance(l.now()) // all came before that, should time bound it from the next Open on
+	}
 	quick := l.wantsImage()
 	if quick {
 		l.hot.finish()

@@ -76,8 +76,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err)
 	}
 	l := &Ledger{
-		o: o, dir: dir, unordered: o.unordered(), concurrent: o.unordered() && dir == "",
-		stripes: new(stripeSet),
+		o: o, dir: dir, stripes: new(stripeSet),
 		sources: sources{named: make(map[string]*source), most: o.MaxSources, unconfirmed: o.MaxUnconfirmed},
 		claims:  claims{Claims: window.NewClaims(o.MaxClaims, 0)},
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1), serving: true,
@@ -94,7 +93,15 @@ func Open(dir string, o Options) (*Ledger, error) {
 	return l, nil
 }
 
-func (l *Ledger) open() error {
+func (l *Ledger) open() (err error) {
+	var d opening
+	if l.dir != "" {
+		if d, err = l.enter(); err != nil {
+			return err
+		}
+	}
+	l.unordered = l.o.unordered()
+	l.concurrent = l.unordered && l.dir == ""
 	l.timed = l.concurrent && l.o.Clock == nil && (l.o.Window.Time == 0 || l.o.Window.Time >= coarseTime)
 	var grace int64
 	if l.timed {
@@ -106,20 +113,19 @@ func (l *Ledger) open() error {
 	if l.o.exact() {
 		l.hot.recency = window.NewRecency()
 	}
-	var err error
 	if l.hot.mem, err = newMemory(l.o.hotMemory(l.dir), l.o.Digests || l.hot.recency != nil); err != nil {
 		return err
 	}
-	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)
 	if l.dir == "" {
 		l.hasher = identity.NewHasher(newSecret())
 		err = l.hot.newTable(l.o.Expect)
 	} else {
-		err = l.openDir()
+		err = d.read(l)
 	}
 	if err != nil {
 		return err
 	}
+	l.gens.LimitGeneration(int64(l.hot.mem.limit) * 4 / 16)
 	l.hot.lookAhead()
 	l.frame.marked = math.MinInt64
 	l.hot.mem.measure(l.hot.table)

@@ -55,6 +55,7 @@ type meta struct {
 	Key      string        `json:"key"` // a fingerprint that the secret makes: no other secret opens the ledger
 	Created  time.Time     `json:"created"`
 
+	Form   form           `json:"form"`
 	Former *window.Former `json:"former,omitempty"` // if the bounds have ever changed: see bounds.go
 }
 
@@ -139,6 +140,7 @@ func metaOf(o *Options, now time.Time) meta {
 	return meta{
 		Format: format, Identity: o.Identity, Scope: o.Scope, Digests: o.Digests, Kind: w.Kind.String(),
 		Time: w.Time, Count: w.Count, Bytes: w.Bytes, Event: w.EventTime, Skew: w.Skew, Sequence: o.Sequences.Window, Created: now.UTC(),
+		Form: o.form,
 	}
 }
 

@@ -95,9 +95,19 @@ type Options struct {
 	FS     vfs.FS           // default: the operating system's
 	Clock  func() time.Time // default: time.Now
 	Logger *slog.Logger     // default: silent
+
+	form form
+}
+
+// form is how a ledger keeps what it remembers: as its first window asked for, and as
+// far as each since has allowed.
+type form struct {
+	Exact  bool `json:"exact"`  // one by one, in the order of their last sight, so that a count is exact
+	Chills bool `json:"chills"` // generations may move to cold files
 }
 
 func (o *Options) setDefaults() {
+	o.form = formOf(o.Window)
 	def(&o.MaxMemory, 1<<30)
 	def(&o.QuickStart, 1<<20)
 	def(&o.MaxClaims, 1<<20)
@@ -167,12 +177,26 @@ const (
 	coarseTime = time.Second
 )
 
-// exact tells whether identities are counted one by one, in the order of their
-// last sight. Where events come in another order than they leave in, one that has
-// left could count twice.
-func (o *Options) exact() bool {
-	return o.Window.Count != 0 && o.Window.Count <= exactCount && o.Window.Kind != hapax.Tumbling && !o.Window.EventTime
+// formOf is the form that a window asks for. Where events come in another order than
+// they leave in, one that has left could count twice, so that no count is exact.
+func formOf(w hapax.Window) form {
+	exact := w.Count != 0 && w.Count <= exactCount && w.Kind != hapax.Tumbling && !w.EventTime
+	return form{Exact: exact, Chills: mayChill(w, exact)}
 }
+
+// mayChill tells whether generations of a window may move to cold files: of one that is
+// bounded by time alone, unless it is renewed and by event time, and of one of first
+// sights by arrival, unless it counts exactly. Others need the order in which
+// identities came, which files do not keep.
+func mayChill(w hapax.Window, exact bool) bool {
+	if w.Count+w.Bytes != 0 {
+		return w.Kind == hapax.First && !w.EventTime && !exact
+	}
+	return w.Kind != hapax.Renewed || !w.EventTime
+}
+
+// exact tells whether identities are counted one by one.
+func (o *Options) exact() bool { return o.form.Exact }
 
 // unordered tells whether nothing depends on the order of entries in different
 // shards.
@@ -196,17 +220,8 @@ func (o *Options) leastLog() int64 {
 	return min(max(budget/64, minRoll), maxRoll/4)
 }
 
-// chills tells whether generations may move to cold files: in a window that is
-// bounded by time alone, unless it is renewed and by event time, and in one of
-// first sights by arrival, unless it counts exactly. Others need the order in
-// which identities came, which files do not keep.
-func (o *Options) chills() bool {
-	w := o.Window
-	if w.Count+w.Bytes != 0 {
-		return w.Kind == hapax.First && !w.EventTime && !o.exact()
-	}
-	return w.Kind != hapax.Renewed || !w.EventTime
-}
+// chills tells whether generations may move to cold files.
+func (o *Options) chills() bool { return o.form.Chills }
 
 // keepsCold tells whether the ledger in dir gives part of its memory to cold files.
 func (o *Options) keepsCold(dir string) bool { return dir != "" && o.chills() }

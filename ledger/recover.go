@@ -17,42 +17,53 @@ import (
 	"github.com/hapaxmq/hapax/ledger/cold"
 )
 
-// openDir opens the ledger's directory: what it is, what was closed cleanly, and
-// the log, which is read from its oldest file to its newest.
-func (l *Ledger) openDir() (err error) {
+// opening is a ledger's directory that is being opened.
+type opening struct {
+	directory
+	meta  meta
+	files []*logFile
+}
+
+// enter locks the ledger's directory, and finds out what it is: of what form too.
+func (l *Ledger) enter() (o opening, err error) {
 	fsys := l.o.FS
 	if l.o.ReadOnly {
 		if err := thereIs(fsys, l.dir); err != nil {
-			return err
+			return o, err
 		}
 	} else if err := fsys.MkdirAll(l.dir); err != nil {
-		return err
+		return o, err
 	}
 	if l.lock, err = lockDir(fsys, l.dir, l.o.ReadOnly); err != nil {
-		return err
+		return o, err
 	}
+	o.directory = directory{fsys, l.dir}
+	if o.files, err = listLogs(fsys, l.dir); err != nil {
+		return o, err
+	}
+	if o.meta, l.hasher, err = o.open(&l.o, len(o.files), l.now); err != nil {
+		return o, err
+	}
+	l.o.form = o.meta.Form.under(l.o.Window)
+	return o, nil
+}
+
+// read reads what was closed cleanly, and the log, from its oldest file to its newest.
+func (o opening) read(l *Ledger) error {
 	j := &journal{
 		snapshot: l.snapshot, least: l.o.leastLog(),
 		repeat: func(j *journal) (int64, error) { return l.sequences.repeat(j) }, // there may be none yet
 		dir:    l.dir, durability: l.o.Durability, segment: segment.Options{Before: l.o.Follows},
+		files: o.files,
 	}
 	j.Roller = wal.NewRoller(wal.RollerOptions{
-		FS: fsys, Dir: l.dir, Kind: logKind, Zeros: l.o.Durability == Synced, Segment: j.segment,
+		FS: o.fs, Dir: l.dir, Kind: logKind, Zeros: l.o.Durability == Synced, Segment: j.segment,
 	})
-	if j.files, err = listLogs(fsys, l.dir); err != nil {
-		return err
-	}
-	d := directory{fsys, l.dir}
-	m, h, err := d.open(&l.o, len(j.files), l.now)
-	if err != nil {
-		return err
-	}
-	l.hasher = h
-	b := bounds{l: l, meta: m, want: l.o.Window}
+	b := bounds{l: l, meta: o.meta, want: l.o.Window}
 	if err := b.former(); err != nil {
 		return err
 	}
-	left, image, err := d.left(j.files)
+	left, image, err := o.left(j.files)
 	if err != nil {
 		return err
 	}
@@ -69,7 +80,7 @@ func (l *Ledger) openDir() (err error) {
 	if err := r.run(left); err != nil {
 		return err
 	}
-	return b.set(d)
+	return b.set(o.directory)
 }
 
 // lockDir keeps other processes out of a ledger's directory, or, of a reader, those

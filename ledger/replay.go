@@ -239,27 +239,38 @@ func (r *replay) begin(gen window.Generation) error {
 	if _, early := r.l.evictions.files[gen.ID]; early || r.l.gens.Gone(gen.ID, gen.End) {
 		return nil
 	}
-	if r.l.cold.log(gen.ID) > 0 && r.l.gens.ByID(gen.ID) == nil {
-		return nil // its keys went to a cold file, and it has left since
+	if l := r.l; l.gens.ByID(gen.ID) == nil && (l.cold.log(gen.ID) > 0 || !l.o.Window.EventTime && l.gens.Chilled(gen.ID)) {
+		return nil // its keys went to a cold file, by arrival the oldest first, and it has left since
 	}
-	live, err := r.l.gens.Restore(gen, true)
-	if errors.Is(err, window.ErrNumbers) {
-		r.l.stripes.lockAll()
-		r.l.hot.beginScrub()
-		r.l.hot.finish()
-		r.l.stripes.unlockAll()
-		live, err = r.l.gens.Restore(gen, true)
-	}
+	live, err := restoreHot(r.l, gen)
 	if err != nil {
 		return err
 	}
-	live.End = max(live.End, gen.End)
 	r.gens[gen.ID] = live
 	if live.Number != 0 || r.l.o.Details || r.f.number >= r.l.cold.log(gen.ID) {
 		r.f.gens[gen.ID] = struct{}{}
 	}
 	r.l.publish()
 	return nil
+}
+
+// restoreHot begins a generation of the table again. If there is no number for it, then
+// by arrival the oldest were in cold files when it began, and have left with these since.
+func restoreHot(l *Ledger, gen window.Generation) (*window.Generation, error) {
+	live, err := l.gens.Restore(gen, true)
+	for swept := false; errors.Is(err, window.ErrNumbers) && !(swept && l.o.Window.EventTime); swept = true {
+		for swept && l.gens.Crowded() {
+			l.ended([]*window.Generation{l.gens.Drop(l.gens.OldestHot().ID)}, false)
+		}
+		l.publish()
+		l.stripes.lockAll()
+		l.hot.finish()
+		l.hot.beginScrub()
+		l.hot.finish()
+		l.stripes.unlockAll()
+		live, err = l.gens.Restore(gen, true)
+	}
+	return live, err
 }
 
 // of is the generation with that ID if it is live.
@@ -466,6 +477,7 @@ func readGeneration(b *reader, w hapax.Window) window.Generation {
 	switch {
 	case gen.End < gen.Start:
 		b.fail("end behind its start")
+	case gen.End == math.MaxInt64: // it was begun when time bounded nothing
 	case w.Time != 0 && w.Kind != hapax.Tumbling && gen.End > math.MaxInt64-int64(w.Time):
 		b.fail("end before the end of time")
 	}

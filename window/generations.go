@@ -172,8 +172,8 @@ func (g *Generations) open(start, end, size int64) *Generation {
 			return nil // those before it are older
 		case !gen.takes() || g.width != 0 && gen.Start > start:
 			continue
-		case g.width != 0 && gen.End < end:
-			return nil
+		case gen.End < end:
+			return nil // where time bounds nothing: it is from when it did
 		case !g.Fits(gen, size) && g.live < mostLive:
 			return nil
 		}
@@ -238,9 +238,12 @@ func (c *cut) Later(a, b *Generation) bool {
 
 // Restore begins a generation again that was live before: while a log is read, or
 // with its count, when the table is there again.
-// A generation whose keys are not in the table takes no number.
+// One that is live already ends with the later of two ends. A generation whose keys are
+// not in the table takes no number.
 func (g *Generations) Restore(gen Generation, inTable bool) (*Generation, error) {
+	gen.End = g.former.end(gen.ID, gen.End)
 	if old := g.ByID(gen.ID); old != nil {
+		old.End = max(old.End, gen.End)
 		return old, nil
 	}
 	gen.Number = 0
@@ -367,6 +370,22 @@ func (l *living) ByID(id uint64) *Generation {
 		}
 	}
 	return nil
+}
+
+// OldestHot is the oldest live generation that has a number, or nil.
+func (l *living) OldestHot() *Generation {
+	for _, gen := range l.list {
+		if gen.Number != 0 {
+			return gen
+		}
+	}
+	return nil
+}
+
+// Chilled tells whether a live generation younger than one with that ID has its keys in a
+// file.
+func (l *living) Chilled(id uint64) bool {
+	return slices.ContainsFunc(l.list, func(gen *Generation) bool { return gen.Number == 0 && gen.ID > id })
 }
 
 // Count is the number of identities in live generations.

@@ -83,6 +83,9 @@ func (n *Numbers) Swept() {
 // Free is how many numbers can be given out before a sweep.
 func (n *Numbers) Free() int { return n.free }
 
+// Crowded tells whether as many generations have a number as may.
+func (n *Numbers) Crowded() bool { return n.live >= mostLive }
+
 // Live is which numbers are live.
 func (n *Numbers) Live() (live Live) {
 	for i, s := range n.states {

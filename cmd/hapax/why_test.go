@@ -220,22 +220,22 @@ func TestWhyBegunAnew(t *testing.T) {
 	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000")
 	a.send("orders", 1, "7=x", "7=x")
 	a.pass(time.Hour)
-	count := "9000000"
-	if _, err := kadm.NewClient(a.client()).AlterTopicConfigs(a.Context(), []kadm.AlterConfig{{Name: "hapax.window.count", Value: &count}}, "orders"); err != nil {
+	kind := "renewed"
+	if _, err := kadm.NewClient(a.client()).AlterTopicConfigs(a.Context(), []kadm.AlterConfig{{Name: "hapax.window.kind", Value: &kind}}, "orders"); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); runtime.Gosched() {
-		if _, out, _ := a.run("topics", "orders"); strings.Contains(out, "\n  state       enforced; begun anew at 2026-03-01T13:00:00Z because hapax.window.count was added; copies passed until it was warm\n") {
+		if _, out, _ := a.run("topics", "orders"); strings.Contains(out, "\n  state       enforced; begun anew at 2026-03-01T13:00:00Z because hapax.window.kind was changed; copies passed until it was warm\n") {
 			break
 		}
 	}
-	const window = `The window: header:id, 24h0m0s or 9000000 ids, first; one record of each id in the topic.
-It was begun anew at 2026-03-01T13:00:00Z because hapax.window.count was added: copies are dealt with from offset 0 of partition 0, 2 of partition 1 on.
+	const window = `The window: header:id, 24h0m0s, renewed; one record of each id in the topic.
+It was begun anew at 2026-03-01T13:00:00Z because hapax.window.kind was changed: copies are dealt with from offset 0 of partition 0, 2 of partition 1 on.
 `
 	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
 No copy came since, but for those that were left out before 2026-03-01T13:00:00Z, which are not counted. Copies are dropped, and their producers see success.
 Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
-It is remembered until 2026-03-02T12:22:30Z, or until 9,000,000 other ids came.
+It is remembered until 2026-03-02T12:11:15Z.
 `+window, "why", "orders", "7")
 	a.want(1, `orders: 8 is not remembered.
 It did not come since 2026-03-01T13:00:00Z, when the window was begun anew, and no record that was there then has it, back to 2026-03-01T12:00:00Z; copies that were left out before are not known.
