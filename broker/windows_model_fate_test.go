@@ -92,26 +92,6 @@ func (m *modelled) vanish() {
 	}
 }
 
-// rebound makes the window longer or shorter.
-func (m *modelled) rebound() {
-	m.Helper()
-	if m.keeps.Kind == hapax.Tumbling {
-		return // it would be another one
-	}
-	if m.keeps.Time > 0 {
-		m.keeps.Time = time.Duration(4_000+m.r.Int63n(9_000)) * time.Millisecond
-	}
-	if m.keeps.Count > 0 {
-		m.keeps.Count = 15 + m.r.Int63n(30)
-	}
-	if m.keeps.Bytes > 0 {
-		m.keeps.Bytes = 1500 + m.r.Int63n(3000)
-	}
-	m.memory.SetTime(m.now())
-	m.memory.Rebound(m.keeps, m.sure)
-	m.alter(modelTopic, modelBounds(m.keeps))
-}
-
 // modelFirst is the first record with an id.
 type modelFirst struct {
 	at       unique.Place

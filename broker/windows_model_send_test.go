@@ -48,7 +48,10 @@ type modelTransaction struct {
 // remembered, and what becomes of the record would not tell, there is none of it.
 func (m *modelled) draw(partition int32, t *modelTransaction) (all []*modelRecord) {
 	many := 1 + m.r.Intn(6)
-	if m.keeps.Count+m.keeps.Bytes > 0 && (t != nil || m.keeps.Bytes > 0 || m.keeps.Time > 0 || m.fates != dropping(m.fates.missing)) {
+	if m.mixed && m.keeps.Count+m.keeps.Bytes > 0 && t != nil && len(t.stands)+len(t.beside) > 0 {
+		return nil // as it commits
+	}
+	if m.keeps.Count+m.keeps.Bytes > 0 && (m.mixed || t != nil || m.keeps.Bytes > 0 || m.keeps.Time > 0 || m.fates != dropping(m.fates.missing)) {
 		many = 1 // by others of its batch an id may leave
 	}
 	for range many {

@@ -30,11 +30,13 @@ type modelled struct {
 	ctx  context.Context
 	r    *rand.Rand
 	disk *vfs.Mem
+	fuse modelFuse
 	wall *atomic.Int64 // Unix ms
 
 	scope string
 	fates modelFates
 	keeps hapax.Window
+	mixed bool // other bounds have been set
 
 	memory *ledgertest.Model
 	firsts map[hapax.Fingerprint]modelFirst
@@ -61,7 +63,7 @@ func newModelled(t *testing.T, seed int64, keeps hapax.Window) *modelled {
 	m.scope = []string{"topic", "partition", "header:user"}[m.r.Intn(3)]
 	m.wall.Store(time.Now().UnixMilli())
 	m.node = startWith(t, func(o *Options) {
-		o.FS, o.Clock = m.disk, func() time.Time { return time.UnixMilli(m.wall.Load()) }
+		o.FS, o.Clock = vfs.NewFault(m.disk, m.fuse.burn), func() time.Time { return time.UnixMilli(m.wall.Load()) }
 		o.Settings["hapax.log.file.bytes"] = "262144"
 		o.Settings["transaction.max.timeout.ms"] = "86400000"
 	})
@@ -72,7 +74,7 @@ func newModelled(t *testing.T, seed int64, keeps hapax.Window) *modelled {
 
 // begin makes the topics anew.
 func (m *modelled) begin() {
-	m.gone = ""
+	m.gone, m.mixed = "", false
 	for name, partitions := range modelSides() {
 		m.makeTopic(name, partitions, nil)
 	}

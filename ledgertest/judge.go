@@ -68,7 +68,7 @@ func (m *Model) late(e ledger.Entry) Recall {
 	}
 	m.watermark = max(m.watermark, min(e.Time, m.now+int64(m.window.Skew)))
 	w := int64(m.window.Time)
-	recall := between(m.watermark-e.Time, w+1, slackOf(m.window, w, w))
+	recall := between(m.watermark-e.Time, w+1, sliceOf(m.window, w))
 	if m.window.Kind == hapax.Tumbling && e.Time-floorMod(e.Time, w) != m.watermark-floorMod(m.watermark, w) {
 		return min(Open, recall) // its aligned window has ended
 	}

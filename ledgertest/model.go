@@ -13,6 +13,7 @@ import (
 // the one given. Not safe for concurrent use.
 type Model struct {
 	window  hapax.Window
+	changed changed // its bounds
 	digests bool
 
 	now       int64 // arrival time in Unix nanoseconds
@@ -42,6 +43,7 @@ type memory struct {
 	size    int64        // of its message
 	sight   int64        // last sight, for renewed windows
 	within  hapax.Window // that it came in
+	counted counted      // what had come when its window began to count that, if it came before
 	shaken  bool         // a crash or a failure left it open whether it is remembered
 }
 
@@ -98,9 +100,13 @@ func (m *Model) Recall(fp hapax.Fingerprint) Recall {
 	if m.window.EventTime && others == Gone {
 		others = Open // oldest by its own time goes first, so it may stay as long as time lets it
 	}
-	recall := min(m.byTime(k), others)
+	byTime := m.byTime(k)
+	recall := min(byTime, others)
 	if k.shaken {
 		recall = min(recall, Open)
+	}
+	if recall == Gone && byTime == Open && m.changed.ever {
+		return Open // others may have left before it, and do not count
 	}
 	return recall
 }
@@ -134,13 +140,13 @@ func bounds(w hapax.Window) (n int) {
 	return n
 }
 
-// slackOf is how much beyond a bound of w an identity may stay: 1/128 of what the bound is,
-// or was when it came, or 1/64 beside other bounds.
-func slackOf(w hapax.Window, is, was int64) int64 {
+// sliceOf is the width of a window's slices by one of its bounds: how much beyond that an
+// identity may stay that came within it.
+func sliceOf(w hapax.Window, bound int64) int64 {
 	if bounds(w) > 1 {
-		return max(is, was)/64 + 1
+		return bound/64 + 1
 	}
-	return max(is, was)/128 + 1
+	return bound/128 + 1
 }
 
 func (m *Model) clock() int64 {
@@ -155,7 +161,8 @@ func (m *Model) byTime(k *memory) Recall {
 	if w == 0 {
 		return Kept
 	}
-	now, early, late, slack := m.clock(), k.early, k.late, slackOf(m.window, w, int64(k.within.Time))
+	now, early, late := m.clock(), k.early, k.late
+	slack := max(sliceOf(m.window, w), sliceOf(k.within, int64(k.within.Time)))
 	if m.window.Kind == hapax.Tumbling {
 		// The aligned window it fell into began at or before it.
 		early, late = early-floorMod(early, w), late-floorMod(late, w)
@@ -171,8 +178,8 @@ func (m *Model) byCount(k *memory) Recall {
 	if n == 0 {
 		return Kept
 	}
-	slack := slackOf(m.window, n, k.within.Count)
-	if bounds(m.window) == 1 && n <= 1_000_000 {
+	slack := max(sliceOf(m.window, n), sliceOf(k.within, k.within.Count))
+	if bounds(m.window) == 1 && n <= 1_000_000 && !m.changed.inexact {
 		slack = -1
 	}
 	var forgotten int64 // of those that came since; they may count or not
@@ -182,12 +189,16 @@ func (m *Model) byCount(k *memory) Recall {
 		}
 	}
 	others := m.ids - k.ordinal - 1
+	sure := min(others, m.ids-k.counted.ids) - forgotten
 	switch m.window.Kind {
 	case hapax.Renewed:
-		others = forgotten
+		others, sure = forgotten, 0
 		for _, other := range m.known {
 			if other.sight > k.sight {
 				others++
+			}
+			if other.sight > max(k.sight, k.counted.sight) {
+				sure++
 			}
 		}
 	case hapax.Tumbling:
@@ -200,7 +211,7 @@ func (m *Model) byCount(k *memory) Recall {
 		}
 		return between(age, n, slack)
 	}
-	return spanned(between(others-forgotten, n, slack), between(others, n, slack))
+	return spanned(between(sure, n, slack), between(others, n, slack))
 }
 
 func (m *Model) byBytes(k *memory) Recall {
@@ -208,10 +219,14 @@ func (m *Model) byBytes(k *memory) Recall {
 	if w == 0 {
 		return Kept
 	}
-	most, least := m.bytes.all-k.bytes.all, m.bytes.fresh-k.bytes.fresh
-	slack := slackOf(m.window, w, k.within.Bytes)
+	most, least := m.bytes.all-k.bytes.all, m.bytes.fresh-max(k.bytes.fresh, k.counted.bytes)
+	slack := max(sliceOf(m.window, w), sliceOf(k.within, k.within.Bytes))
 	if m.window.Kind == hapax.Tumbling {
 		return min(Open, between(least, w, slack)) // where it is cut is the ledger's to choose
 	}
-	return spanned(between(most, w, slack), between(least, w, slack))
+	recall := spanned(between(most, w, slack), between(least, w, slack))
+	if m.window.Kind == hapax.Renewed && m.changed.sets {
+		return max(recall, Open) // those of messages whose identities came again may not count
+	}
+	return recall
 }
