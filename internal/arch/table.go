@@ -64,6 +64,7 @@ func floors() []row {
 		{path: "broker/unique", may: list(".", "identity", "ledger", "broker/code", "broker/batch")},
 		{path: "broker", may: list(".", "identity", "ledger", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "broker/unique", "internal/vfs", "internal/textfile", "internal/wal")},
 		{path: "inbox", may: list(".", "identity")},
+		{path: "httpkey", may: list(".", "identity")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 
