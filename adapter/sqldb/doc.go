@@ -1,6 +1,7 @@
 // Package sqldb keeps marks in the user's own database through database/sql, inside
 // of the transactions that hold the handlers' effects: a [Marks] is a
-// [hapax.Marks] of *sql.Tx. For effects elsewhere, [Ledger] keeps claims there.
+// [hapax.Marks] of *sql.Tx. For effects elsewhere, [Ledger] keeps claims there. [Outbox]
+// puts what is to be published into the same transactions.
 //
 // # Databases
 //

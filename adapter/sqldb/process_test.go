@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/sqldb"
+	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/outbox"
 )
 
 // task is what another process of this test's binary is started for.
@@ -65,6 +68,10 @@ func (of task) run() error {
 		outcomes, err := w.crowd()
 		return errors.Join(err, json.NewEncoder(os.Stdout).Encode(outcomes))
 	}
+	if step, ok := strings.CutPrefix(of.Do, "transaction "); ok {
+		_, err := w.transaction(context.Background(), step)
+		return err
+	}
 	w.lease = killedLease
 	return w.upTo(of.Do)
 }
@@ -100,7 +107,7 @@ type worker struct {
 }
 
 func (w worker) act(ctx context.Context, id string) error {
-	m, err := sqldb.ByID(w.db, w.dialect, sqldb.Options{})
+	m, err := sqldb.ByID(w.db, w.dialect, sqldb.Options{Runs: 10_000}) // a busy SQLite lets nobody wait in line
 	if err != nil {
 		return err
 	}
@@ -199,15 +206,18 @@ func TestLedgerCrowd(t *testing.T) {
 // killedLease is the lease of a holder that is killed.
 const killedLease = 500 * time.Millisecond
 
+// stop waits for the end, and says so, if this is the step to be killed at.
+func stop(here bool) {
+	if here {
+		fmt.Println("reached")
+		select {}
+	}
+}
+
 // upTo handles one message as far as a step, says so, and waits for the end.
 func (w worker) upTo(step string) error {
 	ctx := context.Background()
-	reached := func(s string) {
-		if s == step {
-			fmt.Println("reached")
-			select {}
-		}
-	}
+	reached := func(s string) { stop(s == step) }
 	reached("deliver")
 	c, err := w.ledger.Claim(ctx, hapax.Request{Scope: "crowd", Identity: hapax.Identity("a"), Lease: w.lease})
 	if err != nil || c.Verdict != hapax.Fresh {
@@ -275,4 +285,98 @@ func TestKilledHolder(t *testing.T) {
 			})
 		}
 	}
+}
+
+// transaction handles a message in one transaction, up to a step: its mark, an effect, and a
+// record of what came of it.
+func (w worker) transaction(ctx context.Context, step string) (hapax.Verdict, error) {
+	marks, err := sqldb.ByID(w.db, w.dialect, sqldb.Options{Table: w.table("inbox"), Wait: 30 * time.Second})
+	if err != nil {
+		return 0, err
+	}
+	out, err := sqldb.NewOutbox(w.db, w.dialect, sqldb.OutboxOptions{Table: w.table("outbox")})
+	if err != nil {
+		return 0, err
+	}
+	m := []hapax.Mark{{Scope: "payments", Identity: hapax.Identity("payment 1")}}
+	err = marks.Transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		if err := marks.Mark(ctx, tx, m); err != nil || m[0].Verdict != hapax.Fresh {
+			return err
+		}
+		stop(step == "mark")
+		if err := w.effect(ctx, tx, "a"); err != nil {
+			return err
+		}
+		stop(step == "effect")
+		confirmed := outbox.Record{Topic: "confirmed", ID: identity.ChildID(m[0].Identity, "confirmed"), OrderKey: "account 1"}
+		if err := out.Put(ctx, tx, confirmed, outbox.Record{Topic: "mails", OrderKey: "account 1"}); err != nil {
+			return err
+		}
+		stop(step == "put")
+		return nil
+	})
+	if err == nil {
+		stop(step == "commit")
+	}
+	return m[0].Verdict, err
+}
+
+// TestKilledTransaction: mark, effect and outgoing records are there together or not at
+// all, wherever their process is killed (statements 23 and 42).
+func TestKilledTransaction(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases() {
+		if d.name == "pq" { // as pgx
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			for _, step := range []string{"mark", "effect", "put", "commit"} {
+				r := d.create(t)
+				db := r.open(t, "")
+				r.effects(t, db)
+				r.outbox(t, db)
+				marks, err := sqldb.ByID(db, r.dialect, sqldb.Options{Table: r.table("inbox")})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := marks.Migrate(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				killed, out := task{Database: d.name, Source: d.source(t), Room: r.name, Do: "transaction " + step}.start(t)
+				if line, err := out.ReadString('\n'); err != nil {
+					t.Fatalf("wait for step %s: %q, %v", step, line, err)
+				}
+				if err := killed.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = killed.Wait()
+
+				before, want := 0, hapax.Fresh
+				if step == "commit" {
+					before, want = 1, hapax.Duplicate
+				}
+				if effects, records := r.there(t, db); effects != before || records != 2*before {
+					t.Errorf("killed at %s: %d effects and %d records are there", step, effects, records)
+				}
+				verdict, err := worker{room: r, db: db}.transaction(t.Context(), "")
+				if err != nil || verdict != want {
+					t.Errorf("killed at %s: comes again and is %v, %v, want %v", step, verdict, err, want)
+				}
+				if effects, records := r.there(t, db); effects != 1 || records != 2 {
+					t.Errorf("killed at %s: %d effects and %d records in the end", step, effects, records)
+				}
+			}
+		})
+	}
+}
+
+// there are the effects and outgoing records.
+func (r room) there(t *testing.T, db *sql.DB) (effects, records int) {
+	t.Helper()
+	counts, err := r.count(t.Context(), db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return counts["a"], len(r.pending(t, db))
 }

@@ -51,8 +51,10 @@ func floors() []row {
 		{path: "ledger", may: list(".", "identity", "window", "internal/arena", "internal/vfs", "internal/segment", "internal/textfile", "internal/wal")},
 
 		{path: "internal/claiming", may: list(".", "identity", "internal/marking", "internal/sqltext")},
-		{path: "adapter/sqldb", may: list(".", "internal/claiming", "internal/marking", "internal/sqltext")},
-		{path: "adapter/pgxdb", may: list(".", "internal/claiming", "internal/marking", "internal/sqltext")},
+		{path: "outbox", may: list(".")},
+		{path: "internal/putting", may: list(".", "identity", "outbox", "internal/marking", "internal/sqltext")},
+		{path: "adapter/sqldb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/sqltext")},
+		{path: "adapter/pgxdb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/sqltext")},
 
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 

@@ -39,6 +39,7 @@ const (
 	Partitions Kind = "partitions" // the same, partitioned by the messages' time; PostgreSQL only
 	Numbers    Kind = "numbers"    // a row for each numbering
 	Claims     Kind = "claims"     // a row for each message that is claimed or committed
+	Outbox     Kind = "outbox"     // a row for each record to be published, and one for each id that a caller gave
 )
 
 // Table is the name of a kind's table unless another is asked for. It is the
@@ -49,6 +50,8 @@ func (k Kind) Table() string {
 		return "hapax_numbers"
 	case Claims:
 		return "hapax_claims"
+	case Outbox:
+		return "hapax_outbox"
 	default:
 		return "hapax_inbox"
 	}
@@ -72,7 +75,9 @@ func Schema(d Dialect, k Kind, table string) ([]string, error) {
 	}
 	text := schemaComment.ReplaceAllString(string(file), "")
 	// An index is named without its table's schema, and stands in the same.
-	text = strings.NewReplacer(k.Table()+"_marked", Bare(table)+"_marked", k.Table()+"_ends", Bare(table)+"_ends", k.Table(), table).Replace(text)
+	name, bare := k.Table(), Bare(table)
+	text = strings.NewReplacer(name+"_marked", bare+"_marked", name+"_ends", bare+"_ends", name+"_shard", bare+"_shard",
+		name+"_ids_marked", bare+"_ids_marked", name, table).Replace(text)
 	var statements []string
 	for _, s := range strings.Split(text, ";") {
 		if s = strings.TrimSpace(s); s != "" {

@@ -148,9 +148,12 @@ func Epoch(d Dialect, table string) string {
 	return "SELECT epoch FROM " + table + " WHERE id = ?"
 }
 
-// Delete forgets at most n rows that were marked, or of claims ended, more than some
-// seconds ago: seconds, n.
+// Delete forgets at most n rows that were marked more than some seconds ago; of claims
+// those that ended, of an outbox the ids that were published: seconds, n.
 func Delete(d Dialect, k Kind, table string) string {
+	if k == Outbox {
+		table = IDs(table)
+	}
 	switch {
 	case k == Claims:
 		return deleteClaims(d, table)

@@ -1,0 +1,24 @@
+-- Outgoing records: a row for each, from the commit of whoever put it until it is published.
+CREATE TABLE IF NOT EXISTS hapax_outbox (
+	shard     TINYINT      NOT NULL,            -- 0 to 15, by the order key: so many relays can work at once
+	position  BIGINT       NOT NULL AUTO_INCREMENT PRIMARY KEY, -- rises with each put: the order within an order key
+	id        VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- of the record, for good
+	named     BINARY(32),                       -- of an id that the caller gave: its row in hapax_outbox_ids
+	topic     VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
+	order_key VARBINARY(1024) NOT NULL,         -- empty: none
+	headers   MEDIUMBLOB   NOT NULL,            -- names and values, each behind its length
+	payload   LONGBLOB,
+	put       TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+	batch     BIGINT,                           -- a relay's, of what it publishes in one step; NULL: it is in none yet
+	fault     TEXT,                             -- why it can't be published: those of its order key behind it wait
+	KEY (shard, position)
+) ENGINE = InnoDB;
+-- Ids that callers gave: one is put once, until its row is swept.
+CREATE TABLE IF NOT EXISTS hapax_outbox_ids (
+	id      BINARY(32) NOT NULL PRIMARY KEY,    -- SHA-256 of topic and id
+	digest  BIGINT     NOT NULL,                -- of the payload
+	run     BIGINT     NOT NULL DEFAULT 0,      -- tells the rows of one batch from those that were there
+	receipt MEDIUMBLOB,                         -- none: the table is read as one of marks
+	marked  TIMESTAMP(3) NULL DEFAULT NULL,     -- when it was published; NULL before
+	KEY hapax_outbox_ids_marked (marked)
+) ENGINE = InnoDB;

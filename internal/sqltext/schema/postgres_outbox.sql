@@ -1,0 +1,23 @@
+-- Outgoing records: a row for each, from the commit of whoever put it until it is published.
+CREATE TABLE IF NOT EXISTS hapax_outbox (
+	shard     smallint NOT NULL,                -- 0 to 15, by the order key: so many relays can work at once
+	position  bigint   NOT NULL GENERATED ALWAYS AS IDENTITY, -- rises with each put: the order within an order key
+	id        text     NOT NULL,                -- of the record, for good
+	named     bytea,                            -- of an id that the caller gave: its row in hapax_outbox_ids
+	topic     text     NOT NULL,
+	order_key bytea    NOT NULL,                -- empty: none
+	headers   bytea    NOT NULL,                -- names and values, each behind its length
+	payload   bytea,
+	put       timestamptz NOT NULL DEFAULT now(),
+	batch     bigint,                           -- a relay's, of what it publishes in one step; NULL: it is in none yet
+	fault     text,                             -- why it can't be published: those of its order key behind it wait
+	PRIMARY KEY (shard, position)
+);
+-- Ids that callers gave: one is put once, until its row is swept.
+CREATE TABLE IF NOT EXISTS hapax_outbox_ids (
+	id      bytea  NOT NULL PRIMARY KEY,        -- SHA-256 of topic and id
+	digest  bigint NOT NULL,                    -- of the payload
+	receipt bytea,                              -- none: the table is read as one of marks
+	marked  timestamptz                         -- when it was published; NULL before
+);
+CREATE INDEX IF NOT EXISTS hapax_outbox_ids_marked ON hapax_outbox_ids (marked) WHERE marked IS NOT NULL;

@@ -1,0 +1,23 @@
+-- Outgoing records: a row for each, from the commit of whoever put it until it is published.
+CREATE TABLE IF NOT EXISTS hapax_outbox (
+	shard     INTEGER NOT NULL,                 -- 0 to 15, by the order key: so many relays can work at once
+	position  INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- rises with each put: the order within an order key
+	id        TEXT    NOT NULL,                 -- of the record, for good
+	named     BLOB,                             -- of an id that the caller gave: its row in hapax_outbox_ids
+	topic     TEXT    NOT NULL,
+	order_key BLOB    NOT NULL,                 -- empty: none
+	headers   BLOB    NOT NULL,                 -- names and values, each behind its length
+	payload   BLOB,
+	put       INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)), -- seconds since 1970
+	batch     INTEGER,                          -- a relay's, of what it publishes in one step; NULL: it is in none yet
+	fault     TEXT                              -- why it can't be published: those of its order key behind it wait
+);
+CREATE INDEX IF NOT EXISTS hapax_outbox_shard ON hapax_outbox (shard, position);
+-- Ids that callers gave: one is put once, until its row is swept.
+CREATE TABLE IF NOT EXISTS hapax_outbox_ids (
+	id      BLOB    NOT NULL PRIMARY KEY,       -- SHA-256 of topic and id
+	digest  INTEGER NOT NULL,                   -- of the payload
+	receipt BLOB,                               -- none: the table is read as one of marks
+	marked  INTEGER                             -- when it was published, in seconds since 1970; NULL before
+);
+CREATE INDEX IF NOT EXISTS hapax_outbox_ids_marked ON hapax_outbox_ids (marked) WHERE marked IS NOT NULL;
