@@ -2,11 +2,13 @@ package httpkey_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,11 +16,14 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
+	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
+	_ "modernc.org/sqlite"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/memcached"
 	"github.com/hapaxmq/hapax/adapter/redisdb"
+	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/httpkey"
 	"github.com/hapaxmq/hapax/internal/servertest"
 	"github.com/hapaxmq/hapax/ledger"
@@ -26,18 +31,17 @@ import (
 
 // store is where keys are kept.
 type store struct {
-	name   string
-	shared bool // by several processes, each with a ledger of its own
-	open   func(t *testing.T) func() hapax.Ledger
+	name string
+	open func(t *testing.T) func() hapax.Ledger // a ledger for each server; they share what is in it
 }
 
 func stores() []store {
 	return []store{
-		{"memory", false, func(t *testing.T) func() hapax.Ledger {
+		{"memory", func(t *testing.T) func() hapax.Ledger {
 			l := openLedger(t)
 			return func() hapax.Ledger { return l }
 		}},
-		{"directory", false, func(t *testing.T) func() hapax.Ledger {
+		{"directory", func(t *testing.T) func() hapax.Ledger {
 			l, err := ledger.Open(t.TempDir(), ledger.Options{Window: hapax.Window{Time: time.Hour}, Digests: true})
 			if err != nil {
 				t.Fatal(err)
@@ -49,11 +53,19 @@ func stores() []store {
 			})
 			return func() hapax.Ledger { return l }
 		}},
-		{"redis", true, func(t *testing.T) func() hapax.Ledger {
+		{"redis", func(t *testing.T) func() hapax.Ledger {
 			address, prefix := servertest.Redis(t), fmt.Sprintf("httpkey:%x:", rand.Uint64())
 			return func() hapax.Ledger { return openRedis(t, address, prefix, nil) }
 		}},
-		{"memcached", true, func(t *testing.T) func() hapax.Ledger {
+		{"sqlite", func(t *testing.T) func() hapax.Ledger {
+			source := "file:" + filepath.Join(t.TempDir(), "db") + "?_pragma=journal_mode(wal)&_pragma=busy_timeout(60000)"
+			return func() hapax.Ledger { return openSQL(t, "sqlite", source, sqldb.SQLite, "hapax_claims") }
+		}},
+		{"postgres", func(t *testing.T) func() hapax.Ledger {
+			source, table := servertest.Postgres(t), fmt.Sprintf("httpkey_%x", rand.Uint64())
+			return func() hapax.Ledger { return openSQL(t, "pgx", source, sqldb.Postgres, table) }
+		}},
+		{"memcached", func(t *testing.T) func() hapax.Ledger {
 			address, prefix := servertest.Memcached(t), fmt.Sprintf("httpkey:%x:", rand.Uint64())
 			return func() hapax.Ledger {
 				client := memcache.New(address)
@@ -67,6 +79,25 @@ func stores() []store {
 			}
 		}},
 	}
+}
+
+// openSQL opens a ledger on a table, which ends with the test.
+func openSQL(t *testing.T, driver, source string, d sqldb.Dialect, table string) *sqldb.Ledger {
+	t.Helper()
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	l, err := sqldb.NewLedger(db, d, sqldb.LedgerOptions{Window: time.Hour, Table: table})
+	if err == nil {
+		err = l.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = db.ExecContext(context.Background(), "DROP TABLE IF EXISTS "+table) })
+	return l
 }
 
 func openRedis(t testing.TB, address, prefix string, hook redis.Hook) *redisdb.Ledger {
@@ -88,6 +119,7 @@ func openRedis(t testing.TB, address, prefix string, hook redis.Hook) *redisdb.L
 func TestTwoServers(t *testing.T) {
 	for _, s := range stores() {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel() // they wait for each other's runs, by whole seconds
 			open := s.open(t)
 			const keys, clients = 12, 6
 			var made [keys]atomic.Int64
