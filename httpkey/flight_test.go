@@ -99,7 +99,9 @@ func TestS49Wait(t *testing.T) {
 func TestSlowHandler(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newHeld()
-		h := wrap(t, openLedger(t), options()).Wrap(c)
+		o := options()
+		o.Limits.Run = 20 * lease
+		h := wrap(t, openLedger(t), o).Wrap(c)
 		var all sync.WaitGroup
 		var first *httptest.ResponseRecorder
 		all.Go(func() { first = serve(h, request("k", "{}")) })

@@ -207,7 +207,7 @@ func TestDoubt(t *testing.T) {
 			h := wrap(t, &broken, o).Wrap(&c)
 			w := serve(h, request("k", "{}"))
 			wantProblem(t, w, http.StatusServiceUnavailable, httpkey.OutcomeUnknown)
-			if w.Header().Get("Retry-After") != "30" || w.Header().Get("Location") != "" {
+			if w.Header().Get("Retry-After") != "600" || w.Header().Get("Location") != "" {
 				t.Errorf("headers %v", w.Header())
 			}
 			if o := seen.ends[0].Outcome; o != hapax.Doubtful && o != hapax.Lost {

@@ -117,6 +117,7 @@ func openRedis(t testing.TB, address, prefix string, hook redis.Hook) *redisdb.L
 // TestTwoServers: clients send copies to either of two servers, which fail at times,
 // until they have an answer: it is one for each key, whoever gives it.
 func TestTwoServers(t *testing.T) {
+	t.Parallel()
 	for _, s := range stores() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel() // they wait for each other's runs, by whole seconds
