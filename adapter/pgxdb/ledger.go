@@ -37,7 +37,10 @@ type LedgerOptions struct {
 // commits are. Leases and windows are measured by the server's clock.
 type Ledger struct{ claims *claiming.Ledger }
 
-var _ hapax.BatchLedger = (*Ledger)(nil)
+var (
+	_ hapax.BatchLedger = (*Ledger)(nil)
+	_ hapax.Operator    = (*Ledger)(nil)
+)
 
 // NewLedger returns a ledger. It asks nothing of the database: the table must be there,
 // or [Ledger.Migrate] makes it.
@@ -86,6 +89,17 @@ func (l *Ledger) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts
 // Release is one round trip. The row remembers the token, so that the next one is higher.
 func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	return l.claims.Release(ctx, c)
+}
+
+// Look is [hapax.Operator]. It is one round trip.
+func (l *Ledger) Look(ctx context.Context, s hapax.Scope, id hapax.Identity) (hapax.Claim, error) {
+	return l.claims.Look(ctx, s, id)
+}
+
+// Expire is [hapax.Operator]. It is one round trip. The row remembers the token, so that the
+// next one is higher.
+func (l *Ledger) Expire(ctx context.Context, s hapax.Scope, id hapax.Identity) (bool, error) {
+	return l.claims.Expire(ctx, s, id)
 }
 
 // Close makes all calls that come later return [hapax.ErrClosed]. Those in flight end as

@@ -159,7 +159,8 @@ func (l *Ledger) claim(ctx context.Context, left []*question) error {
 }
 
 func (l *Ledger) look(ctx context.Context, left []*question) error {
-	return l.query(ctx, left, sqltext.LookAtClaims(l.db.Dialect, l.o.Table, asked(left)), nil)
+	statement, args := sqltext.LookAtClaims(l.db.Dialect, l.o.Table, asked(left))
+	return l.query(ctx, left, statement, args)
 }
 
 func asked(left []*question) []sqltext.Claim {

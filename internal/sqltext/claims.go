@@ -110,9 +110,12 @@ func claimRows(token, now string, claims []Claim) string {
 
 // LookAtClaims tells of claims that hold, and of what is committed, by ids, as
 // [ClaimAll] does.
-func LookAtClaims(d Dialect, table string, claims []Claim) string {
-	return "SELECT " + claimed + " FROM " + table + " WHERE id IN (" +
-		joined(claims, func(c Claim) []byte { return c.ID }) + ") AND state > 0 AND ends > " + now(d)
+func LookAtClaims(d Dialect, table string, claims []Claim) (statement string, args []any) {
+	statement = "SELECT " + claimed + " FROM " + table + " WHERE state > 0 AND ends > " + now(d) + " AND id "
+	if d == Postgres {
+		return statement + "= ANY($1::bytea[])", []any{Array(claims, 70, func(dst []byte, c Claim) []byte { return AppendBytea(dst, c.ID) })}
+	}
+	return statement + "IN (" + joined(claims, func(c Claim) []byte { return c.ID }) + ")", nil
 }
 
 // Commit is what is remembered of a claim.
@@ -182,6 +185,17 @@ func Release(d Dialect, table string, id []byte, token int64) (statement string,
 		return statement + "id = $1::bytea AND token = $2::bigint AND state = 1", []any{id, token}
 	}
 	return statement + fmt.Sprintf("id = x'%x' AND token = %d AND state = 1", id, token), nil
+}
+
+// Expire lets a message go, whether claimed or committed. The rows affected tell whether it
+// was there.
+func Expire(d Dialect, table string, id []byte) (statement string, args []any) {
+	statement = "UPDATE " + table + " SET ends = " + now(d) + ", state = 0, digest = 0, receipt = NULL" +
+		" WHERE state > 0 AND ends > " + now(d) + " AND id = "
+	if d == Postgres {
+		return statement + "$1::bytea", []any{id}
+	}
+	return statement + fmt.Sprintf("x'%x'", id), nil
 }
 
 // joined writes the ids of a list as MySQL and SQLite do.
