@@ -57,3 +57,29 @@ func TestAgesWithoutTime(t *testing.T) {
 		}
 	}
 }
+
+// So do they where they take identities by Admit alone: copies are counted when they come,
+// or within a second, and not when somebody asks.
+func TestAgesOfAdmitWithoutTime(t *testing.T) {
+	for _, w := range []hapax.Window{{Count: 2_000_000}, {Bytes: 1 << 40}, {Count: 1000}, {Unbounded: true}} {
+		for _, dir := range []string{"", "d"} {
+			t.Run(fmt.Sprintf("%v, in %q", w, dir), func(t *testing.T) {
+				var clock atomic.Int64
+				clock.Store(goldenClock().UnixNano())
+				l := open(t, dir, Options{FS: vfs.NewMem(), Window: w, Clock: func() time.Time { return time.Unix(0, clock.Load()) }})
+				admit(t, l, batch(l, 0, 100))
+				clock.Add(int64(2 * time.Hour))
+				admit(t, l, batch(l, 0, 100))
+				if l.concurrent {
+					l.mu.Lock()
+					countRecent(l) // as maintain does
+					l.mu.Unlock()
+				}
+				clock.Add(int64(48 * time.Hour))
+				if got := l.Stats().Ages; got[AgeBucket(2*time.Hour)] != 100 {
+					t.Errorf("ages %v", got)
+				}
+			})
+		}
+	}
+}

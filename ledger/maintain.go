@@ -50,6 +50,9 @@ func (l *Ledger) tend() {
 			_ = l.fail(err) // the next call reports it
 		}
 	}
+	if l.concurrent {
+		countRecent(l)
+	}
 	if l.journal != nil && !l.o.ReadOnly {
 		if err := l.cold.clean(); err != nil {
 			_ = l.fail(err)

@@ -36,6 +36,7 @@ func (l *Ledger) admitBatch(b *Batch) (end int64, err error) {
 		return 0, fmt.Errorf("admit: a batch of %d entries, and at most %d go into one frame of the log: split it", n, maxBatch)
 	}
 	now := l.now()
+	countPast(l, now)
 	if err := l.turnIfDue(now); err != nil {
 		return 0, err
 	}

@@ -51,6 +51,17 @@ func countPast(l *Ledger, now int64) {
 	l.came = max(l.came, now)
 }
 
+// countRecent is countPast for stripes, which do not tell when copies came: maintain counts
+// them within a second. It must hold mu.
+func countRecent(l *Ledger) {
+	if l.o.Window.Time != 0 {
+		return
+	}
+	l.stripes.lockAll()
+	l.stats.countAges(l.stripes, l.gens, l.now(), 0)
+	l.stripes.unlockAll()
+}
+
 // awaitsNext tells whether a tumbling window, full or not, goes on until an
 // identity comes that begins the next: that one is in the log, and so is then the
 // end of those before it.
