@@ -60,7 +60,7 @@ func (a *admission) admitByStripe(e *Entry, k window.Key, s window.Spot) bool {
 		switch {
 		case e.Verdict == hapax.Conflict:
 			l.stats.conflicts.Add(1)
-		case e.Verdict == hapax.Duplicate && l.o.Details && l.journal != nil:
+		case e.Verdict == hapax.Duplicate && tellsCopies(l):
 			_, was := l.hot.table.FindAt(k, s)
 			l.frame.copied(l.gens.ByNumber(was), e)
 		}
@@ -325,10 +325,13 @@ func (a *admission) copyOf(e *Entry, f found) {
 		return
 	}
 	l.stats.age(a.now - f.gen.Start)
-	if l.o.Details && l.journal != nil {
+	if tellsCopies(l) {
 		l.frame.copied(f.gen, e)
 	}
 }
+
+// tellsCopies tells whether copies go to the log.
+func tellsCopies(l *Ledger) bool { return l.o.Details && l.journal != nil && !l.terse }
 
 // judge tells a copy from a conflict by the digest that is kept of the first.
 func (a *admission) judge(e *Entry, d hapax.Digest) {

@@ -13,35 +13,46 @@ import (
 const chillAt = 0.8
 
 // wantChill asks maintain to move the oldest generations to a cold file, if
-// there are any and the filters' budget has room. It must hold mu.
+// there are any, and the filters' budget and the disk's have room. It must hold mu.
 func (l *Ledger) wantChill() {
 	if l.cold.wanted || l.failed != nil || len(l.cold.files) >= tooManyCold {
 		return
 	}
-	_, keys := l.hot.coldest(l.current)
-	if keys == 0 || l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) > l.o.coldMemory() || !l.diskHolds(keys) {
+	t := tidying{l}
+	gens, keys := l.hot.coldest(l.current)
+	if bytes := cold.Length(keys, l.o.Digests); keys == 0 || !t.filtersFit(keys) || !t.holds(bytes, t.freedBy(gens)) {
 		return
 	}
-	l.cold.wanted = true
+	l.cold.wanted, l.cold.chilling = true, true
 	l.nudge()
 }
 
-// diskHolds tells whether there is room for a cold file of so many keys while
-// what it replaces is still there.
-func (l *Ledger) diskHolds(keys int64) bool {
-	return l.o.MaxDisk == 0 || l.disk()+cold.Length(keys, l.o.Digests) <= l.o.MaxDisk
+// filtersFit tells whether the filters' budget has room for so many keys.
+func (t tidying) filtersFit(keys int64) bool {
+	l := t.l
+	return l.cold.memory()+l.sequences.bytes()+cold.Cost(keys) <= l.o.coldMemory()
 }
 
-// chill moves the oldest generations to a cold file, beside whatever else is
-// going on, and merges files when there are many. It runs on maintain only.
+// chill clears garbage away, if the disk has a budget, and moves the oldest
+// generations to a cold file, if that is wanted, beside whatever else is going on; and
+// merges files when there are many. It runs on maintain only.
 func (l *Ledger) chill() {
-	err := (&move{l: l}).run()
+	l.mu.Lock()
+	chilling := l.cold.chilling
+	l.mu.Unlock()
+	err := tidying{l}.run()
+	if err == nil && chilling {
+		err = (&move{l: l}).run()
+	}
 	for more := true; more && err == nil; {
 		more, err = (&merge{l: l}).run()
 	}
+	if err == nil {
+		err = tidying{l}.run()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.cold.wanted, l.hot.frozen = false, false
+	l.cold.wanted, l.cold.chilling, l.hot.frozen = false, false, false
 	if err != nil && l.ready() == nil {
 		_ = l.fail(err) // the next call reports it
 	}
@@ -51,6 +62,7 @@ func (l *Ledger) chill() {
 // move is generations on their way to a cold file.
 type move struct {
 	l    *Ledger
+	all  bool // all that a file may take, and not half of what the table holds
 	gens []*window.Generation
 	plan cold.Plan // of their file
 }
@@ -62,7 +74,7 @@ func (m *move) run() error {
 	}
 	m.freeze()
 	if len(m.gens) == 0 {
-		return nil
+		return m.nothing()
 	}
 	f, err := m.write()
 	if err != nil {
@@ -72,6 +84,14 @@ func (m *move) run() error {
 		return errors.Join(err, f.Close())
 	}
 	return m.thaw(f)
+}
+
+// nothing is the end of a move of nothing.
+func (m *move) nothing() error {
+	m.l.mu.Lock()
+	defer m.l.mu.Unlock()
+	m.l.hot.frozen, m.l.cold.moving, m.l.cold.coming = false, nil, 0
+	return m.l.ready()
 }
 
 // write copies the generations' keys to their file, which is durable on return.
@@ -144,7 +164,12 @@ func (m *move) freeze() {
 	}
 	l.hot.frozen = true
 	var keys int64
-	m.gens, keys = l.hot.coldest(l.current)
+	if m.all {
+		m.gens, keys = tidying{l}.worthMoving()
+	} else {
+		m.gens, keys = l.hot.coldest(l.current)
+	}
+	l.cold.coming = cold.Length(keys, l.o.Digests)
 	m.plan = cold.Plan{Number: l.cold.next(), Keys: keys, Digests: l.o.Digests, Watermark: l.gens.Watermark()}
 	l.cold.moving = make(map[uint64]bool)
 	for _, gen := range m.gens {
@@ -190,7 +215,7 @@ func (m *move) thaw(f *cold.File) error {
 		l.hot.live.Add(-gen.Count)
 		l.cold.live += gen.Count
 	}
-	l.cold.files = append(l.cold.files, f)
+	l.cold.files, l.cold.coming = append(l.cold.files, f), 0
 	l.cold.epoch++
 	l.hot.frozen, l.cold.moving = false, nil
 	l.publish()

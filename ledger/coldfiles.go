@@ -31,12 +31,17 @@ type coldFiles struct {
 	spare coldAhead
 	hits  []coldHit // of find
 
-	wanted bool            // generations are about to move, or moving
-	moving map[uint64]bool // generations whose keys are
-	done   *sync.Cond      // moving has ended
+	wanted   bool            // the background is to make room, or is making it
+	chilling bool            // by moving generations
+	moving   map[uint64]bool // generations whose keys are
+	coming   int64           // about the bytes of the file in the making
+	done     *sync.Cond      // the background has done what was wanted
+	tidied   tidied
+	stuck    map[uint64]int64 // identities, by file, that do not count and were not left out as it was merged
 
 	readers  int           // of whole files
 	retired  []*cold.File  // not asked any more, to be deleted when there are no readers
+	leaving  atomic.Int64  // bytes of these, and of those that are being deleted
 	removed  chan struct{} // closed when those that went before them are gone
 	removing sync.WaitGroup
 	failed   atomic.Pointer[error] // of the first removal that did
@@ -302,6 +307,10 @@ func (c *coldFiles) endRead() {
 // one after another, as they were retired: a file that came back after a crash
 // when the one that replaced it was gone would count once more.
 func (c *coldFiles) retire(files ...*cold.File) {
+	for _, f := range files {
+		c.leaving.Add(f.Size())
+		delete(c.stuck, f.Number)
+	}
 	c.retired = append(c.retired, files...)
 	if c.readers > 0 || len(c.retired) == 0 {
 		return
@@ -318,7 +327,7 @@ func (c *coldFiles) retire(files ...*cold.File) {
 			if c.failed.Load() == nil {
 				err = errors.Join(err, removeCold(c.o.FS, f))
 			}
-			if err != nil {
+			if c.leaving.Add(-f.Size()); err != nil {
 				c.failed.CompareAndSwap(nil, &err)
 			}
 		}

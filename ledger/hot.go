@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/ledger/cold"
@@ -93,6 +94,18 @@ func (h *hot) recencyAt(k window.Key, p window.Place) uint32 { return uint32(h.t
 // holds, and how many identities that is. The newest and the current one, which take
 // what comes, are not among them.
 func (h *hot) coldest(current *window.Generation) (gens []*window.Generation, keys int64) {
+	return h.oldest(current, h.live.Load()*5/8)
+}
+
+// beforeCurrent is all generations in the table but the newest and the current one.
+func (h *hot) beforeCurrent(current *window.Generation) []*window.Generation {
+	gens, _ := h.oldest(current, math.MaxInt64)
+	return gens
+}
+
+// oldest is the oldest generations in the table that hold up to so many identities, or
+// the oldest alone.
+func (h *hot) oldest(current *window.Generation, most int64) (gens []*window.Generation, keys int64) {
 	if !h.o.chills() {
 		return nil, 0
 	}
@@ -101,7 +114,7 @@ func (h *hot) coldest(current *window.Generation) (gens []*window.Generation, ke
 		if gen.Number == 0 || gen.Count == 0 {
 			continue
 		}
-		if gen == current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > h.live.Load()*5/8 {
+		if gen == current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > most {
 			break
 		}
 		gens, keys = append(gens, gen), keys+gen.Count

@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"errors"
+	"sync/atomic"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/internal/segment"
@@ -33,6 +34,9 @@ type journal struct {
 	opened int64           // bytes of the newest file when the ledger was opened; 0: it was begun since
 
 	lapped uint64 // from the next roll on, files before it are not needed for producers
+
+	leaving atomic.Int64  // bytes of files that the background is about to delete
+	left    chan struct{} // some are gone
 }
 
 // logFile is one file of the log.

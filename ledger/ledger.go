@@ -49,6 +49,7 @@ type Ledger struct {
 	journal  *journal // nil: in memory only
 	frame    admitFrame
 	serving  bool  // between Open and Close
+	terse    bool  // MaxDisk has no room for what is to be told of copies
 	failed   error // why nothing is served any more
 
 	evictions  evictions  // under mu
@@ -82,7 +83,7 @@ func Open(dir string, o Options) (*Ledger, error) {
 		stop:    make(chan struct{}), wake: make(chan struct{}, 1), serving: true,
 	}
 	l.receipts.limit = o.MaxReceipts
-	l.cold.done = sync.NewCond(&l.mu)
+	l.cold.done, l.cold.stuck = sync.NewCond(&l.mu), make(map[uint64]int64)
 	if err := l.open(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open ledger %s: %w", cmp.Or(dir, "in memory"), err), l.shut())
 	}

@@ -18,12 +18,12 @@ const (
 	tooManyCold = 64
 )
 
-// heir is a merged file that takes over from two neighbours, a part at a time,
-// so that memory never holds the filters of all three.
+// heir is a merged file that takes over from two neighbours, or from one, a part at
+// a time, so that memory never holds the filters of all three.
 type heir struct {
 	file  *cold.File // nil: no merge has got so far
-	a, b  *cold.File
-	parts int // of the heir: those before are its own
+	a, b  *cold.File // a is nil where b is alone
+	parts int        // of the heir: those before are its own
 }
 
 // of is the file that answers for f about a key; nil: another one does.
@@ -37,61 +37,88 @@ func (h *heir) of(f *cold.File, k window.Key) *cold.File {
 	return h.file
 }
 
-// merge makes one file of the two neighbours that are smallest together, without
-// what has left the window or has been forgotten. What is forgotten meanwhile is
-// left out, or hidden in the new file as in the old: its number is given out.
+// merge makes one file of the two neighbours that are smallest together, or of what
+// [tidying] has chosen, without what has left the window, has been forgotten or was
+// seen again since. What is forgotten meanwhile is left out, or hidden in the new file
+// as in the old: its number is given out.
 type merge struct {
 	l    *Ledger
-	a, b *cold.File // the older one first; nil: there are few enough, or none that fit together
+	a, b *cold.File // the older one first, nil where b is alone; both nil: nothing is to be merged
 	plan cold.Plan  // of what is made of them
+
+	renewal renewal
 }
 
 // run tells whether there were two to merge.
 func (m *merge) run() (merged bool, err error) {
 	m.choose()
-	if m.a == nil {
-		return false, nil
+	return m.b != nil, m.make()
+}
+
+// make makes one file of those that were chosen, if any were.
+func (m *merge) make() error {
+	if m.b == nil {
+		return nil
 	}
 	f, err := m.write()
 	if err != nil {
-		return false, err
+		return err
 	}
-	return true, m.handOver(f)
+	return m.handOver(f)
 }
 
 // choose chooses two files and tells what is to be made of them.
 func (m *merge) choose() {
-	l, p := m.l, &m.plan
+	l := m.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.cold.files) <= maxCold || l.ready() != nil {
 		return
 	}
+	t, chosen := tidying{l}, [2]*cold.File{}
 	for i := range len(l.cold.files) - 1 {
 		older, younger := l.cold.files[i], l.cold.files[i+1]
-		if m.a != nil && older.Keys+younger.Keys >= m.a.Keys+m.b.Keys {
+		if chosen[0] != nil && older.Keys+younger.Keys >= chosen[0].Keys+chosen[1].Keys {
 			continue
 		}
-		if gens, keys := m.live(older, younger); len(gens) <= cold.MaxGenerations && l.diskHolds(keys) {
-			m.a, m.b = older, younger
-			p.Generations, p.Keys = gens, keys
+		gens, keys := liveIn(l.gens, older, younger)
+		if bytes := cold.Length(keys, l.o.Digests); len(gens) <= cold.MaxGenerations && l.o.mayMerge(bytes) && t.holds(bytes, bytes) {
+			chosen = [2]*cold.File{older, younger}
 		}
 	}
-	if m.a != nil {
-		p.Number, p.Replaces = l.cold.next(), []uint64{m.a.Number, m.b.Number}
-		p.Digests, p.Watermark = l.o.Digests, max(m.a.Watermark, m.b.Watermark)
+	if chosen[0] != nil {
+		m.of(chosen[0], chosen[1])
 	}
 }
 
-// live is what two files have of generations that are live.
-func (m *merge) live(files ...*cold.File) (gens []cold.Generation, keys int64) {
+// of plans one file of two neighbours, or of one: a is nil then. It must hold mu.
+func (m *merge) of(a, b *cold.File) {
+	l, p := m.l, &m.plan
+	m.a, m.b = a, b
+	p.Generations, p.Keys = liveIn(l.gens, a, b)
+	p.Number, p.Digests, p.Watermark = l.cold.next(), l.o.Digests, b.Watermark
+	if a != nil {
+		p.Replaces, p.Watermark = append(p.Replaces, a.Number), max(p.Watermark, a.Watermark)
+	}
+	p.Replaces = append(p.Replaces, b.Number)
+	l.cold.coming = cold.Length(p.Keys, p.Digests)
+	m.renewal = newRenewal(l, b)
+}
+
+// liveIn is what two files, one of which may be nil, have of generations that are
+// live: all of these, and how many identities count. It must hold mu.
+func liveIn(all *window.Generations, files ...*cold.File) (gens []cold.Generation, keys int64) {
 	taken := make(map[uint64]bool)
 	for _, f := range files {
+		if f == nil {
+			continue
+		}
 		for _, g := range f.Generations {
-			if m.l.gens.ByID(g.ID) == nil {
+			gen := all.ByID(g.ID)
+			if gen == nil {
 				continue
 			}
-			keys += g.Count
+			keys += min(g.Count, gen.Count)
 			if !taken[g.ID] {
 				taken[g.ID] = true
 				gens = append(gens, g)
@@ -113,37 +140,44 @@ func (m *merge) write() (*cold.File, error) {
 	}
 	err = cold.Merge(w, m.a, m.b, func(f *cold.File, e cold.Entry) (uint8, bool) {
 		i, ok := index[f.Generations[e.Generation].ID]
-		return i, ok && !m.l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number)
+		return i, ok && !m.l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number) && !m.renewal.has(e.Key)
 	})
-	if err != nil {
+	if err = errors.Join(err, m.renewal.durable()); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Finish()
 }
 
-// handOver puts the merged file into service part by part, and deletes the two it
+// handOver puts the merged file into service part by part, and deletes those it
 // was made of.
 func (m *merge) handOver(f *cold.File) error {
 	l := m.l
 	l.mu.Lock()
+	old := []*cold.File{m.a, m.b}
+	if m.a == nil {
+		old = old[1:]
+	}
 	l.cold.heir = heir{file: f, a: m.a, b: m.b}
 	l.mu.Unlock()
-	for part := range f.Parts() {
+	parts := f.Parts()
+	for part := range parts {
 		if err := f.LoadPart(part); err != nil {
 			return err
 		}
 		l.mu.Lock()
 		l.cold.heir.parts = part + 1
-		for _, old := range []*cold.File{m.a, m.b} { // under mu: All asks them still
-			old.Unload((part + 1) * old.Parts() / f.Parts())
+		for _, f := range old { // under mu: All asks them still
+			f.Unload((part + 1) * f.Parts() / parts)
 		}
 		l.mu.Unlock()
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := slices.Index(l.cold.files, m.a)
-	l.cold.files = slices.Replace(l.cold.files, at, at+2, f)
-	l.cold.heir = heir{}
-	l.cold.retire(m.a, m.b)
+	at := slices.Index(l.cold.files, old[0])
+	l.cold.files = slices.Replace(l.cold.files, at, at+len(old), f)
+	l.cold.heir, l.cold.coming = heir{}, 0
+	_, live := liveIn(l.gens, f)
+	l.cold.stuck[f.Number] = max(f.Keys-live, 0)
+	l.cold.retire(old...)
 	return nil
 }

@@ -34,7 +34,7 @@ type Options struct {
 	Scope    string
 
 	Digests bool // keep 8 bytes of payload digest a key, to tell Conflict from Duplicate
-	Details bool // log copies too, so that Lookup can count them
+	Details bool // log copies too, so that Lookup can count them, as long as MaxDisk has room
 
 	Durability Durability
 
@@ -53,8 +53,11 @@ type Options struct {
 	// that is renewed, tumbling or by event time; a renewed one by event time. New
 	// producers are refused.
 	MaxMemory int64
-	// MaxDisk bounds the ledger's files in bytes (default: no bound). When it is
-	// reached new identities are refused with hapax.ErrFull, or old ones
+	// MaxDisk bounds the ledger's files in bytes (default: no bound), but for an
+	// eighth more, which is for a cold file in the making and what copies must write;
+	// zeros written ahead and the table's image do not count. When it is reached what
+	// nobody needs any more is cleared away, which callers wait for; when there is no
+	// more of that, new identities are refused with hapax.ErrFull, or old ones
 	// evicted; batches of numbered messages are refused.
 	MaxDisk int64
 	// Evict lets the oldest identities go early instead of refusing new ones

@@ -53,6 +53,7 @@ func (o opening) read(l *Ledger) error {
 	j := &journal{
 		snapshot: l.snapshot, least: l.o.leastLog(),
 		repeat: func(j *journal) (int64, error) { return l.sequences.repeat(j) }, // there may be none yet
+		left:   make(chan struct{}, 1),
 		dir:    l.dir, durability: l.o.Durability, segment: segment.Options{Before: l.o.Follows},
 		files: o.files,
 	}

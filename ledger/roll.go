@@ -114,8 +114,21 @@ func (j *journal) rollNow() error {
 	if err := j.goOnIn(w); err != nil {
 		return errors.Join(err, last.Close()) // there will be no chore that does
 	}
-	end, gone := j.End(), pathsOf(j.letGo())
-	j.Later(func() error { return j.Retire(last, end, gone) })
+	end, gone := j.End(), j.letGo()
+	bytes := int64(0)
+	for _, f := range gone {
+		bytes += f.size
+	}
+	j.leaving.Add(bytes)
+	j.Later(func() error {
+		err := j.Retire(last, end, pathsOf(gone))
+		j.leaving.Add(-bytes)
+		select {
+		case j.left <- struct{}{}:
+		default:
+		}
+		return err
+	})
 	return nil
 }
 

@@ -16,9 +16,11 @@ func (l *Ledger) makeRoom(n int) error {
 		l.wantChill()
 	}
 	for l.hot.live.Load()+int64(n) > l.hot.most() {
+		if l.journal != nil {
+			l.wantChill() // again, if it was garbage that was cleared away
+		}
 		if l.cold.wanted {
-			l.cold.done.Wait()
-			if err := l.ready(); err != nil {
+			if err := awaitRoom(l); err != nil {
 				return err
 			}
 			continue
@@ -56,38 +58,109 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 		}
 	}
 	l.stripes.unlockAll()
-	if fresh == 0 {
-		return nil
-	}
-	if err := l.makeDiskRoom(24 * int64(fresh)); err != nil {
+	if err := (diskRoom{l}).make(fresh, len(entries)-fresh); err != nil || fresh == 0 {
 		return err
 	}
 	return l.makeRoom(fresh)
 }
 
-// makeDiskRoom keeps the files within their budget while frames of so many bytes
-// come, and a lap over all producers, without which the log cannot get shorter.
-func (l *Ledger) makeDiskRoom(frames int64) error {
+// diskRoom keeps the files within MaxDisk.
+type diskRoom struct{ l *Ledger }
+
+// awaitRoom returns when the background has made the room that was wanted. It lets go
+// of mu while it waits.
+func awaitRoom(l *Ledger) error {
+	l.cold.done.Wait()
+	return l.ready()
+}
+
+// make keeps the files within their budget while fresh identities come, and
+// copies. Where there is no room for what Details tell of these, that is not logged;
+// they are refused only where they renew windows, for which there is always room unless
+// MaxDisk was lowered, or identities may not move to cold files.
+func (r diskRoom) make(fresh, copies int) error {
+	l := r.l
+	if l.o.MaxDisk == 0 || l.journal == nil {
+		return nil
+	}
+	renewed := int64(0)
+	if l.o.Window.Kind == hapax.Renewed {
+		renewed = int64(copies)
+	}
+	frames := frameBytes * (int64(fresh) + renewed)
+	tidying{l}.want()
+	for l.cold.wanted && l.disk()+frames > l.o.MaxDisk-l.o.MaxDisk/4 && renewed > 0 { // they may need it all
+		if err := awaitRoom(l); err != nil {
+			return err
+		}
+	}
+	if fresh > 0 {
+		if err := r.forRenewals(int64(fresh)); err != nil {
+			return err
+		}
+	}
+	err := r.forFrames(frames, l.o.Evict && fresh > 0)
+	if fresh == 0 && errors.Is(err, hapax.ErrFull) && (renewed == 0 || l.disk()+frames <= l.o.MaxDisk+l.o.MaxDisk/mergePart) {
+		err = nil
+	}
+	l.terse = l.disk()+frames+16*int64(copies) > l.o.MaxDisk-l.o.MaxDisk/mergePart
+	return err
+}
+
+// frameBytes is what an identity takes in a frame, or a little more.
+const frameBytes = 24
+
+// forRenewals sees to it that all identities of a window that is renewed could be
+// seen again, which is never refused, when so many more have come.
+func (r diskRoom) forRenewals(fresh int64) error {
+	l := r.l
+	if l.o.Window.Kind != hapax.Renewed {
+		return nil
+	}
+	most := (l.o.MaxDisk - l.o.MaxDisk/4) / l.o.identityBytes()
+	for live := l.hot.live.Load() + l.cold.live; live+fresh > most; live = l.hot.live.Load() + l.cold.live {
+		if !l.o.Evict || len(l.gens.List()) < 2 {
+			return fmt.Errorf("%w: %d identities are live, and may take %d bytes each as they are seen again, of the %d that MaxDisk allows; %s",
+				hapax.ErrFull, live, l.o.identityBytes(), l.o.MaxDisk, l.o.relief())
+		}
+		if err := l.evict(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forFrames keeps the files within their budget while frames of so many bytes come,
+// and a lap over all producers, without which the log cannot get shorter.
+func (r diskRoom) forFrames(frames int64, evict bool) error {
+	l := r.l
 	if l.o.MaxDisk == 0 || l.journal == nil {
 		return nil
 	}
 	const margin = 64 << 10 // frames' headers, snapshots, a seal
 	most := l.o.MaxDisk - frames - l.sequences.lapBytes() - margin
-	if l.disk() > most {
+	for tried := false; l.disk() > most; {
+		if l.cold.wanted {
+			if err := awaitRoom(l); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := errors.Join(l.sequences.dropLogs(l.journal), l.cold.clean()); err != nil {
 			return l.fail(err)
 		}
-	}
-	for l.disk() > most {
-		if !l.o.Evict || len(l.gens.List()) < 2 {
+		switch {
+		case tidying{l}.want():
+		case !tried: // what was dropped may be enough
+			tried = true
+		case !evict || len(l.gens.List()) < 2:
 			return fmt.Errorf("%w: the files take %d bytes of the %d that MaxDisk allows; %s; Sequences.Idle lets producers go",
 				hapax.ErrFull, l.disk(), l.o.MaxDisk, l.o.relief())
-		}
-		if err := l.evict(); err != nil {
-			return err
-		}
-		if err := errors.Join(l.sequences.dropLogs(l.journal), l.cold.clean()); err != nil {
-			return l.fail(err)
+		default:
+			if err := l.evict(); err != nil {
+				return err
+			}
+			tried = false
 		}
 	}
 	return nil
@@ -101,8 +174,11 @@ func (o *Options) relief() string {
 	return "raise it, shorten the window, or set Evict"
 }
 
-// disk is the bytes of the ledger's files.
-func (l *Ledger) disk() int64 { return l.journal.size() + l.cold.size() }
+// disk is the bytes of the ledger's files, of the cold file that is being made and of
+// those that are being deleted.
+func (l *Ledger) disk() int64 {
+	return l.journal.size() + l.journal.leaving.Load() + l.cold.size() + l.cold.coming + l.cold.leaving.Load()
+}
 
 // evict lets the oldest generation go before its time. Where it was cold, that
 // makes no room in the table: once its file is empty, the filters have some for

@@ -173,7 +173,7 @@ func (l *Ledger) admitSequences(b *SequenceBatch) (end int64, refused *RefusedEr
 	}
 	s.rows.Advance(now)
 	s.rows.Sweep(2 * len(b.Entries))
-	if err := l.makeDiskRoom(2 * int64(len(b.Entries)) * s.producerBytes()); err != nil {
+	if err := (diskRoom{l}).forFrames(2*int64(len(b.Entries))*s.producerBytes(), l.o.Evict); err != nil {
 		return 0, nil, err
 	}
 	src, err := l.sources.forBatch(b.Source, len(b.Entries))

@@ -120,7 +120,7 @@ func (l *Ledger) Stats() Stats {
 		s.Memory += l.sequences.rows.Bytes()
 	}
 	if l.journal != nil {
-		s.Disk = l.disk()
+		s.Disk = l.journal.size() + l.cold.size()
 	}
 	return s
 }

@@ -71,12 +71,14 @@ func (c *cursor) fill() error {
 	return nil
 }
 
-// Merge writes the entries of two files into w. index translates an entry's
-// generation to w's, or tells that the entry is to go; of a key that both have,
-// the second file's stays.
+// Merge writes the entries of two files into w, or of one: a is nil then. index
+// translates an entry's generation to w's, or tells that the entry is to go; of a
+// key that both have, the second file's stays.
 func Merge(w *Writer, a, b *File, index func(*File, Entry) (uint8, bool)) error {
-	old := merging{cursor: cursor{f: a, end: a.Parts()}, index: index}
-	young := merging{cursor: cursor{f: b, end: b.Parts()}, index: index}
+	old, young := merging{index: index}, merging{cursor: cursor{f: b, end: b.Parts()}, index: index}
+	if a != nil {
+		old.cursor = cursor{f: a, end: a.Parts()}
+	}
 	if err := errors.Join(old.advance(), young.advance()); err != nil {
 		return err
 	}
