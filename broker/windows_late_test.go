@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hapaxmq/hapax/internal/vfs"
@@ -219,4 +220,38 @@ func (n *node) marks(topic string, records int) map[string][]string {
 		})
 	}
 	return all
+}
+
+// A transaction commits late with the content of a first record in another spelling. It
+// is a copy of it, unless that is deleted and nobody can compare them: then it goes where
+// conflicts go.
+func TestLateCopyOfDeletedRecord(t *testing.T) {
+	f := newFates(t, start(t), "drop", "topic:copies", "first")
+	plain := f.client(kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	orders, copies := f.broker.topics.named("orders"), f.broker.topics.named("copies")
+	for id, deleted := range []bool{false, true} {
+		late, elsewhere := order(id, 0, true), order(id, 0, false)
+		elsewhere.Partition = 1 - late.Partition
+		tx := f.begin(fmt.Sprint("late with ", id))
+		f.sendAll(tx, late)
+		f.sendAll(plain, elsewhere)
+		if deleted {
+			gone := make(kadm.Offsets)
+			gone.AddOffset("orders", elsewhere.Partition, -1, -1)
+			if _, err := kadm.NewClient(plain).DeleteRecords(f.ctx, gone); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := tx.EndTransaction(f.ctx, kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		var other int64
+		for _, p := range copies.partitions {
+			other += p.Limit(false)
+		}
+		duplicates, conflicts := orders.window.count.duplicates.Load(), orders.window.count.conflicts.Load()
+		if want := int64(id); duplicates != 1 || conflicts != want || other != want {
+			t.Errorf("deleted %v: %d duplicates, %d conflicts, %d records elsewhere", deleted, duplicates, conflicts, other)
+		}
+	}
 }
