@@ -57,6 +57,7 @@ type WindowRecords struct {
 	Duplicates int64 `json:"duplicates"`
 	Conflicts  int64 `json:"conflicts"` // a known id with another value
 	Missing    int64 `json:"missing"`   // no id
+	Unasked    int64 `json:"unasked"`   // passed while the window was warming or, in shadow, of no use: the others are too low by what they were
 }
 
 // WindowAge counts duplicates whose first copy came more than Above milliseconds before,
@@ -86,7 +87,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 		Duplicates: r.Duplicates.String(), Missing: r.Missing.String(), Mode: "enforce", Full: fullText(r), State: "enforced",
 		Records: WindowRecords{
 			Unique: w.count.unique.Load(), Duplicates: w.count.duplicates.Load(),
-			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(),
+			Conflicts: w.count.conflicts.Load(), Missing: w.count.missing.Load(), Unasked: w.count.unasked.Load(),
 		},
 		Refused: w.count.refused.Load(), Set: time.UnixMilli(w.begun).UTC(), Anew: w.because,
 	}

@@ -16,13 +16,14 @@ type windowMetric struct {
 func windowMetrics() []windowMetric {
 	const (
 		records = "hapax_window_records_total"
-		help    = "Records that the topic's window was asked about, by what it said: unique, duplicate, conflict (a known id with another value), missing (no id)."
+		help    = "Records that the topic's window was asked about, by what it said: unique, duplicate, conflict (a known id with another value), missing (no id); and unasked: those that it was not asked about, while it was warming or, in shadow, full or failed, by which the others are too low."
 	)
 	return []windowMetric{
 		{"counter", records, help, []string{"verdict", "unique"}, func(w *WindowView) float64 { return float64(w.Records.Unique) }},
 		{"counter", records, help, []string{"verdict", "duplicate"}, func(w *WindowView) float64 { return float64(w.Records.Duplicates) }},
 		{"counter", records, help, []string{"verdict", "conflict"}, func(w *WindowView) float64 { return float64(w.Records.Conflicts) }},
 		{"counter", records, help, []string{"verdict", "missing"}, func(w *WindowView) float64 { return float64(w.Records.Missing) }},
+		{"counter", records, help, []string{"verdict", "unasked"}, func(w *WindowView) float64 { return float64(w.Records.Unasked) }},
 		{"counter", "hapax_window_ids_forgotten_early_total", "Ids that were let go before their window ended, because a budget was reached and hapax.window.full=evict.",
 			nil, func(w *WindowView) float64 { return float64(w.Early) }},
 		{"counter", "hapax_window_batches_refused_total", "Batches that were refused because a budget of the window was reached, and hapax.window.full=refuse or nothing could be let go.",
@@ -33,7 +34,7 @@ func windowMetrics() []windowMetric {
 		{"gauge", "hapax_window_disk_bytes", "Bytes of disk that the topic's ids take, beside the log.", nil, func(w *WindowView) float64 { return float64(w.Disk) }},
 		{"gauge", "hapax_window_log_bytes", "Bytes of the log's older files that stay for what the window may not have on disk yet: what a second brings, or, if it has failed, what it has yet to read.", nil, func(w *WindowView) float64 { return float64(w.Log) }},
 		{"gauge", "hapax_window_reach_seconds", "How far back the window reaches: every id that came since then is remembered.", nil, func(w *WindowView) float64 { return w.Reach }},
-		{"gauge", "hapax_window_failed", "1 if the window has failed: the topic takes nothing until that is mended and the node is started again, or until hapax.identity is taken from it and set anew.", nil, func(w *WindowView) float64 {
+		{"gauge", "hapax_window_failed", "1 if the window has failed: the topic takes nothing (in shadow: records pass uncounted) until that is mended and the node is started again, or until hapax.identity is taken from it and set anew.", nil, func(w *WindowView) float64 {
 			if w.Failed != "" {
 				return 1
 			}

@@ -111,7 +111,7 @@ func (c configs) describe(kind kmsg.ConfigResourceType, name string) ([]configEn
 		if t == nil {
 			return nil, noTopicCalled(name)
 		}
-		return append(c.settings.describeTopic(t.settings), describeWindow(c.topics.windows, t.window)...), nil
+		return append(c.settings.describeTopic(t.settings), describeWindow(c.topics.windows, t)...), nil
 	case kind == kmsg.ConfigResourceTypeGroupConfig && name == "":
 		return nil, refuse(code.InvalidRequest, "name a group: what all have is the node's")
 	case kind == kmsg.ConfigResourceTypeGroupConfig:

@@ -124,19 +124,38 @@ func (e *ending) begin(in []partition.Ending, now time.Time) (err error) {
 			return err
 		}
 	}
-	for _, c := range e.claims {
-		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err != nil {
+	for _, c := range slices.Clone(e.claims) {
+		if c.step, err = c.w.ledger.Begin(now, c.batches()...); err != nil && !e.passes(c, err) {
 			return err
 		}
 	}
 	return nil
 }
 
+// passes has a transaction commit without asking a window that only counts, and could
+// not be asked. It tells whether it is such a window.
+func (e *ending) passes(c *claim, err error) bool {
+	if !passesUnasked(c.rules, err) {
+		return false
+	}
+	if c.step != nil {
+		c.step.Fail(err)
+	}
+	c.w.count.unasked.Add(int64(c.size()))
+	lose(e.ws, c.w)
+	e.claims = slices.DeleteFunc(e.claims, func(other *claim) bool { return other == c })
+	c.w.mu.Unlock()
+	return true
+}
+
 // admit has the windows take the ids, and adds what is left of batches with ids that
 // others have to what is behind the markers.
 func (e *ending) admit(at partition.Turn) (err error) {
-	for _, c := range e.claims {
-		if err = c.step.Admit(); err == nil {
+	for _, c := range slices.Clone(e.claims) {
+		if err = c.step.Admit(); err != nil && e.passes(c, err) {
+			continue
+		}
+		if err == nil {
 			c.settle()
 			err = e.log(c)
 		}
@@ -151,8 +170,8 @@ func (e *ending) admit(at partition.Turn) (err error) {
 }
 
 // newClaim takes the mu of the window that the parts are of. It is nil if the window
-// or all of its partitions are over, and an error if it has failed, or is about to be
-// open again.
+// or all of its partitions are over, or the window only counts and is of no use, and an
+// error if it has failed, or is about to be open again.
 func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*claim, error) {
 	c := &claim{}
 	for _, p := range in {
@@ -175,6 +194,12 @@ func newClaim(ws *windows, parts map[uint32]*openPart, in []partition.Ending) (*
 		c.w.mu.Unlock()
 		return nil, refuse(code.ConcurrentTransactions, "the window of topic %q takes over other settings: try again", t.name)
 	case errors.Is(c.w.err, errWindowOver):
+		c.w.mu.Unlock()
+		return nil, nil
+	case c.w.err != nil && c.rules.Shadow, c.w.lost.Load(), !c.w.enforced.Load():
+		for i := range c.parts {
+			c.w.count.unasked.Add(int64(len(c.parts[i].ids)))
+		}
 		c.w.mu.Unlock()
 		return nil, nil
 	case c.w.err != nil:

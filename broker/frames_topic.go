@@ -73,7 +73,7 @@ type windowState struct {
 	until    uint64  // once it has failed: the last one; else 0
 	enforced bool    // else it is warming
 	whole    int64   // of one that is: the time from which on it has had all ids, Unix ms
-	since    []int64 // by partition: the offset from which on it is enforced; what is not there, from 0
+	since    []int64 // by partition: the offset from which on it is enforced; what is not there, from 0; if it warms again, from which on transactions were open then
 }
 
 func (s *windowState) append(b []byte) []byte {
@@ -113,7 +113,8 @@ func (r *reader) windowState() (s windowState) {
 	return s
 }
 
-// windowEnforced says that a topic's window is enforced from now on, or goes on.
+// windowEnforced says that a topic's window is enforced from now on, or goes on, or
+// that it warms again.
 type windowEnforced struct {
 	id     [16]byte
 	window windowState

@@ -37,6 +37,7 @@ type sieve struct {
 	copies []unique.Copy  // that are among them
 	asked  ledger.Batch
 	step   *ledger.Step
+	holds  bool // the window's mu, from Pass to Passed
 
 	// Of lookAhead, by entry.
 	known []bool  // the window knew it before the batch
@@ -56,16 +57,23 @@ func (s *sieve) Beside() []*partition.Partition { return targets(s.routes) }
 
 // Pass is [partition.Gate]: the window is the batch's until Passed.
 func (s *sieve) Pass(at partition.Turn, b []byte) (sifted partition.Sifted, err error) {
-	if !s.w.enforced.Load() {
+	s.holds = false
+	if !s.w.enforced.Load() || s.w.lost.Load() {
 		return sifted, nil
 	}
 	s.w.mu.Lock()
 	s.step = nil
-	if sifted, err = s.pass(at); err != nil {
-		if s.step != nil {
-			s.step.Fail(err)
-		}
-		s.w.mu.Unlock()
+	if sifted, err = s.pass(at); err == nil {
+		s.holds = true
+		return sifted, nil
+	}
+	if s.step != nil {
+		s.step.Fail(err)
+	}
+	s.w.mu.Unlock()
+	if passesUnasked(s.rules, err) {
+		lose(s.ws, s.w)
+		return partition.Sifted{}, nil
 	}
 	return sifted, err
 }
@@ -78,7 +86,7 @@ func (s *sieve) pass(at partition.Turn) (sifted partition.Sifted, err error) {
 	s.base = at.Base
 	s.asked = ledger.Batch{Source: source(s.index), Entries: s.ids.Entries, Through: at.Base + int64(s.last)}
 	s.step, err = s.w.ledger.Begin(time.UnixMilli(at.Now), &s.asked)
-	if errors.Is(err, hapax.ErrFull) {
+	if errors.Is(err, hapax.ErrFull) && !s.rules.Shadow {
 		s.w.count.refused.Add(1)
 		return sifted, refuse(code.NotEnoughReplicas, "the topic's window is full: %s: %v", relief(s.rules), err)
 	}
@@ -211,7 +219,10 @@ var inConflict hapax.Fingerprint
 
 // Passed is [partition.Gate].
 func (s *sieve) Passed(err error) {
-	if !s.w.enforced.Load() {
+	if !s.holds {
+		if err == nil {
+			s.w.count.unasked.Add(int64(s.last) + 1)
+		}
 		return
 	}
 	if err != nil {
@@ -240,8 +251,21 @@ func (s *sieve) stays() (all []ledger.Entry) {
 // it goes into one frame of the log with what becomes of it.
 const mostSieved = 32 << 20
 
-// sieve reads the ids of a batch that is about to be appended.
+// sieve reads the ids of a batch that is about to be appended. It is nil for one that
+// passes though its ids cannot be asked about.
 func (ws *windows) sieve(t *topic, index int32, b *prepared) (*sieve, error) {
+	s, err := newSieve(ws, t, index, b)
+	if err == nil || !passesUnasked(t.rules.window, err) {
+		return s, err
+	}
+	if !t.window.works() {
+		lose(ws, t.window)
+	}
+	t.window.count.unasked.Add(int64(b.header.LastOffsetDelta) + 1)
+	return nil, nil
+}
+
+func newSieve(ws *windows, t *topic, index int32, b *prepared) (*sieve, error) {
 	if len(b.bytes) > mostSieved {
 		return nil, refuse(code.MessageTooLarge, "a batch of %d bytes, and a topic with a window takes up to %d at once", len(b.bytes), mostSieved)
 	}

@@ -32,6 +32,9 @@ type warmPart struct {
 	partition.Old
 	index int32
 	next  int64 // the offset to go on from
+
+	followed int64 // up to which the window has all but what was in open transactions
+
 	at    []warmBatch
 	open  []warmOpen // of transactions that were open when they were read
 	time  int64      // of the last batch, Unix ms
@@ -71,7 +74,12 @@ func newWarming(ws *windows, t *topic) *warming {
 func (m *warming) grow(t *topic) {
 	for i := len(m.parts); i < len(t.partitions); i++ {
 		p := t.partitions[i]
-		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: max(m.w.followed(int32(i)), 0), lacks: p.Start() > 0})
+		followed := m.w.followed(int32(i))
+		next := max(followed, 0)
+		if i < len(m.w.since) { // it warms again
+			next = min(next, m.w.since[i])
+		}
+		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: next, followed: followed, lacks: p.Start() > 0})
 	}
 	m.t = t
 }
@@ -175,7 +183,7 @@ func (m *warming) readExtent(p *warmPart, e partition.Extent) error {
 func (m *warming) take(p *warmPart, b *warmBatch) error {
 	transactional := b.Attributes.Has(batch.Transactional)
 	open := transactional && p.IsOpen(b.ProducerID, b.BaseOffset)
-	if transactional && !open && p.isAborted(b) {
+	if transactional && !open && p.isAborted(b) || !transactional && b.LastOffset() <= p.followed {
 		return nil
 	}
 	ids := m.ws.readers.take()
@@ -265,7 +273,7 @@ func (m *warming) finish(ctx context.Context) error {
 		return err
 	}
 	enforced := windowEnforced{id: m.t.id, window: m.w.state()}
-	enforced.window.enforced, enforced.window.whole = true, m.reaches()
+	enforced.window.enforced, enforced.window.whole, enforced.window.since = true, m.reaches(), nil
 	for _, p := range m.parts {
 		enforced.window.since = append(enforced.window.since, p.next)
 	}

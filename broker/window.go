@@ -39,8 +39,9 @@ type window struct {
 	because string // of which it took the place of another, which "" did not; likewise
 
 	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
-	since    []int64      // by partition: the offset from which on it is; set before
+	since    []int64      // by partition: the offset from which on it is; of one that warms again, from which on transactions were open that it may not know; set before
 	whole    int64        // the time from which on it has had all ids, Unix ms; set before
+	lost     atomic.Bool  // it only counts, and records have passed that it was to know: see lose
 	late     atomic.Bool  // the node is being opened, and it is not where the log is yet
 	reached  atomic.Int64 // while it is late or not enforced: the time that it has come to, Unix ns
 
@@ -62,6 +63,7 @@ type window struct {
 type windowCounters struct {
 	unique, duplicates, conflicts, missing atomic.Int64
 
+	unasked atomic.Int64 // that passed as the window was warming or, where it only counts, of no use
 	refused atomic.Int64 // batches, for the window was full
 }
 
@@ -284,9 +286,10 @@ var windowStands = setting{
 	doc: "Whether the window is warming, when it reads what the topic has and records pass, enforced, and from which offsets of the partitions on, or has failed, why, and how many bytes of the log stay for it; and when and why it began anew, if it took the place of another. It cannot be set.",
 }
 
-// describeWindow is how a window stands, as a setting that cannot be set; nothing if there
-// is none.
-func describeWindow(ws *windows, w *window) []configEntry {
+// describeWindow is how a topic's window stands, as a setting that cannot be set; nothing
+// if there is none.
+func describeWindow(ws *windows, t *topic) []configEntry {
+	w := t.window
 	if w == nil {
 		return nil
 	}
@@ -299,6 +302,9 @@ func describeWindow(ws *windows, w *window) []configEntry {
 	value += w.anewText()
 	if _, _, err := w.opened(); err != nil && !errors.Is(err, errWindowReopens) {
 		value = fmt.Sprintf("failed, and keeps %d bytes of the log: %v", keptFor(ws, w), err)
+		if t.rules.window.Shadow {
+			value = fmt.Sprintf("failed, and records pass uncounted: %v", err)
+		}
 	}
 	return []configEntry{{setting: &windowStands, value: value, source: kmsg.ConfigSourceDefaultConfig, fixed: true}}
 }

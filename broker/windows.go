@@ -31,6 +31,7 @@ type windows struct {
 
 	begun    chan struct{} // one was, that has to warm
 	much     chan struct{} // one is far behind
+	lacking  chan struct{} // one is lost
 	doubts   chan doubt
 	pending  openIDs
 	records  *records
@@ -45,6 +46,7 @@ type windows struct {
 func (ws *windows) init(b *Broker) {
 	ws.topics, ws.wal, ws.of, ws.next = b.topics, func() *wal.Log { return b.wal }, make(map[[16]byte]*window), 1
 	ws.begun, ws.much, ws.doubts = make(chan struct{}, 1), make(chan struct{}, 1), make(chan doubt, mostDoubts)
+	ws.lacking = make(chan struct{}, 1)
 	ws.pending.of = make(map[int64]openTransaction)
 	ws.records = &b.records
 	ws.files = windowFiles{
@@ -83,7 +85,7 @@ func (ws *windows) replayEnforced(f wal.Frame) error {
 		w.from.Store(cmp.Or(e.window.from, f.File))
 		w.until.Store(e.window.until)
 		w.since, w.whole = e.window.since, e.window.whole
-		w.enforced.Store(true)
+		w.enforced.Store(e.window.enforced)
 	}
 	return nil
 }
@@ -203,7 +205,7 @@ func (ws *windows) open() error {
 				ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
 			}
 		}
-		if t.window != nil && t.window.enforced.Load() && !t.window.works() {
+		if t.window != nil && t.window.enforced.Load() && !t.window.works() && !t.rules.window.Shadow {
 			lackPending(&ws.pending, t)
 		}
 	}

@@ -9,6 +9,13 @@ import (
 // the topic: what it has forgotten could be stored twice.
 func (ws *windows) failed(t *topic, err error) {
 	w := t.window
+	if t.rules.window.Shadow {
+		_ = w.close(refuse(code.KafkaStorageError, "the window of topic %q has failed: %v", t.name, err))
+		ws.files.log.Error("the window of a topic has failed: records pass uncounted until that is mended and the node is started again, or until "+
+			unique.SettingIdentity+" is taken from it and set anew", "topic", t.name, "dir", w.dir, "error", err)
+		lose(ws, w)
+		return
+	}
 	_ = w.close(refuse(code.KafkaStorageError, "the window of topic %q has failed: %v", t.name, err))
 	w.until.CompareAndSwap(0, ws.newest()) // it may have failed before the node was started
 	ws.files.log.Error("the window of a topic has failed: the topic takes nothing until that is mended and the node is started again, or until "+

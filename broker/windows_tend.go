@@ -32,6 +32,8 @@ func (ws *windows) run(ctx context.Context) {
 			ws.alarm(told, now)
 		case <-ws.much:
 			ws.keep()
+		case <-ws.lacking:
+			goWithout(ws)
 		}
 	}
 }

@@ -122,6 +122,9 @@ func windowText(b *strings.Builder, w *broker.WindowView) {
 		row("conflicts", "%s", share(w.Records.Conflicts, w, w.Conflicts))
 	}
 	row("without id", "%s", share(w.Records.Missing, w, w.Missing))
+	if w.Records.Unasked > 0 {
+		row("unasked", "%s, by which the others are too low: they passed while the window was warming, full or failed", count(w.Records.Unasked))
+	}
 	row("remembered", "%s, of which %s on disk only", count(w.Live), count(w.Cold))
 	if w.Early > 0 {
 		row("gone early", "%s, for memory or disk was used up", count(w.Early))
@@ -157,6 +160,9 @@ func anewText(w *broker.WindowView) string {
 func stateAlone(w *broker.WindowView) string {
 	switch w.State {
 	case "failed":
+		if w.Mode == "shadow" {
+			return "failed, and records pass uncounted until that is mended and the node is started again, or hapax.identity is taken from it and set anew: " + w.Failed
+		}
 		return "failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: " + w.Failed
 	case "warming":
 		return "warming: records pass until it has read those that are there"
