@@ -54,6 +54,8 @@ func rows() []row {
 		{"mariadb", "marks in MariaDB", (*bench).mariadb},
 		{"sqlite", "marks in SQLite", (*bench).sqlite},
 		{"leases", "claims in Redis and in the embedded ledger", (*bench).leases},
+		{"forget-postgres", "forgetting half of the marks", (*bench).forgetInPostgres},
+		{"forget-elsewhere", "forgetting half of the marks", (*bench).forgetElsewhere},
 	}
 }
 
