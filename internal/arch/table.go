@@ -73,6 +73,7 @@ func floors() []row {
 		// Floor 5: adapters to brokers, and to those who watch.
 		{path: "internal/intake", may: list(".", "inbox")},
 		{path: "adapter/kafka", may: list(".", "inbox")},
+		{path: "adapter/mqtt", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/otelinbox", may: list(".", "inbox")},
 		{path: "adapter/prominbox", may: list(".", "inbox")},
@@ -95,7 +96,7 @@ func beside() []row {
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs", "internal/rehearsaltest")},
 		{path: "internal/brokertest", files: true},
 		{path: "internal/deliverytest", may: list(".", "inbox", "ledger", "adapter/sqldb"), files: true},
-		{path: "internal/servertest"},
+		{path: "internal/servertest", files: true},
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},
 		{path: "internal/transcripttest", files: true},

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +55,19 @@ func StartMemcached(tb testing.TB, args ...string) *Server {
 	port := freePort(tb)
 	command := append([]string{"memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", port, "-U", "0"}, args...)
 	return begin(tb, "Memcached", port, command, memcachedAnswers)
+}
+
+// StartMosquitto starts an MQTT broker with arguments of its command line. It keeps its
+// sessions in a folder of the test's, and writes them when it is stopped.
+func StartMosquitto(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	port, dir := freePort(tb), tb.TempDir()
+	file := filepath.Join(dir, "mosquitto.conf")
+	text := fmt.Sprintf("user root\nlistener %s 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\n", port, dir)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatalf("configure Mosquitto: %v", err)
+	}
+	return begin(tb, "Mosquitto", port, append([]string{"/usr/sbin/mosquitto", "-c", file}, args...), mqttAnswers)
 }
 
 func freePort(tb testing.TB) string {
@@ -145,6 +160,23 @@ func (s *Server) Kill() {
 	_ = s.process.stdin.Close()
 	_ = s.process.shell.Wait() // tells how the shell's last command ended, which is by a signal
 	s.process = nil
+}
+
+// Stop ends the server as SIGTERM does, which lets it write what it keeps, and returns
+// when it is gone.
+func (s *Server) Stop() {
+	s.tb.Helper()
+	s.signal(syscall.SIGTERM)
+	pause := time.NewTicker(5 * time.Millisecond)
+	defer pause.Stop()
+	for until := time.Now().Add(12 * patience); time.Now().Before(until); <-pause.C {
+		conn, err := net.DialTimeout("tcp", s.Addr, patience)
+		if err != nil {
+			break // it listens no more, which is the last that it ends
+		}
+		_ = conn.Close()
+	}
+	s.Kill()
 }
 
 // Pause stops the server where it is, so that it answers nobody, until [Server.Resume].

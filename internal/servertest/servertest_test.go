@@ -14,6 +14,7 @@ func TestShared(t *testing.T) {
 		"Memcached":     Memcached,
 		"RabbitMQ":      RabbitMQ,
 		"NATS":          NATS,
+		"Mosquitto":     Mosquitto,
 		"Redis Cluster": func(tb testing.TB) string { return strings.Join(RedisCluster(tb), ",") },
 	}
 	for name, address := range servers {
@@ -53,7 +54,7 @@ func TestMissing(t *testing.T) {
 		for name, answers := range map[string]func(net.Conn) error{
 			"PostgreSQL": postgresAnswers, "MariaDB": mariadbAnswers, "Redis": redisAnswers,
 			"Redis Cluster": clusterAnswers, "Memcached": memcachedAnswers,
-			"RabbitMQ": rabbitAnswers, "NATS": natsAnswers,
+			"RabbitMQ": rabbitAnswers, "NATS": natsAnswers, "Mosquitto": mqttAnswers,
 		} {
 			t.Setenv("CI", "")
 			w := &witness{TB: t}

@@ -78,6 +78,12 @@ func NATS(tb testing.TB) string {
 	return "nats://" + need(tb, "NATS", "127.0.0.1:42229", natsAnswers)
 }
 
+// Mosquitto is the address of an MQTT broker that keeps sessions, and lets everybody in.
+func Mosquitto(tb testing.TB) string {
+	tb.Helper()
+	return need(tb, "Mosquitto", "127.0.0.1:18839", mqttAnswers)
+}
+
 // need asks a server, and skips or fails the test if it does not answer as it should.
 func need(tb testing.TB, name, address string, answers func(net.Conn) error) string {
 	tb.Helper()
@@ -149,6 +155,11 @@ func memcachedAnswers(conn net.Conn) error { return expect(conn, "version\r\n", 
 func rabbitAnswers(conn net.Conn) error { return expect(conn, "AMQP\x00\x00\x09\x01", "\x01\x00\x00") }
 
 func natsAnswers(conn net.Conn) error { return expect(conn, "", "INFO ") }
+
+// mqttAnswers connects without an id or a session, and reads the first byte of a CONNACK.
+func mqttAnswers(conn net.Conn) error {
+	return expect(conn, "\x10\x0d\x00\x04MQTT\x05\x02\x00\x05\x00\x00\x00", "\x20")
+}
 
 // expect demands an answer that begins with these bytes.
 func expect(conn net.Conn, question, beginning string) error {
