@@ -163,6 +163,9 @@ func TestBody(t *testing.T) {
 	r := request("chunked", "0123456789a")
 	r.ContentLength = -1
 	wantProblem(t, serve(h, r), http.StatusRequestEntityTooLarge, httpkey.BodyTooLarge)
+	r = request("declared", "")
+	r.Body, r.ContentLength = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)), 11 // is not even read
+	wantProblem(t, serve(h, r), http.StatusRequestEntityTooLarge, httpkey.BodyTooLarge)
 	r = request("cut", "")
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("01"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	r.ContentLength = 5

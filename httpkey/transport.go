@@ -27,7 +27,8 @@ const (
 // A POST or PATCH without a key is given one for all of its tries. The key is not
 // known to who calls [http.Client.Do] a second time, nor after a restart: to keep one
 // over these, store it with what the request is about, and set it by [SetKey]. So does
-// a handler that must send the same key when it runs again: see [ChildID].
+// a handler that must send the same key when it runs again: see [ChildID]. A redirect
+// that the client follows is another request, with a key of its own.
 //
 // A request is sent again after errors of the network, and the statuses 408, 409 with
 // Retry-After (the first try is in flight), 425, 429, 500, 502, 503 and 504, but not

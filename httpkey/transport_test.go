@@ -259,15 +259,15 @@ func TestTransportEnds(t *testing.T) {
 // TestTransportStreams: a response of unknown or great length is not read ahead, and
 // its try lasts until it is closed.
 func TestTransportStreams(t *testing.T) {
-	n := &network{t: t, answers: []said{{status: 200, cut: true}}}
-	w, err := (&httpkey.Transport{Base: n, Whole: -1, Timeout: patience}).RoundTrip(newRequest(t, http.NoBody))
+	n := &network{t: t, answers: []said{{status: 503}, {status: 200, cut: true}}}
+	w, err := (&httpkey.Transport{Base: n, Whole: -1, Timeout: patience, Pause: 1}).RoundTrip(newRequest(t, http.NoBody))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if body, err := io.ReadAll(w.Body); string(body) != "do" || !errors.Is(err, errCut) {
 		t.Errorf("read %q, %v", body, err)
 	}
-	if err := w.Body.Close(); err != nil || n.open != 0 || len(n.keys) != 1 {
+	if err := w.Body.Close(); err != nil || n.open != 0 || len(n.keys) != 2 {
 		t.Errorf("%v, %d open bodies, %d tries", err, n.open, len(n.keys))
 	}
 }
