@@ -61,9 +61,12 @@ func (s *Scanner) Next() bool {
 		s.end()
 		return false
 	}
-	size, header, err := s.Record.read(s.rest, s.Wanted)
-	if err != nil {
-		return s.fail(err)
+	size, header, ok := s.Record.readShort(s.rest, s.Wanted)
+	if !ok {
+		var err error
+		if size, header, err = s.Record.read(s.rest, s.Wanted); err != nil {
+			return s.fail(err)
+		}
 	}
 	s.Header = header
 	return s.goOn(size)

@@ -103,6 +103,45 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
+// FuzzReadShort: what the quick way of reading a record takes, the other one reads as the
+// same.
+func FuzzReadShort(f *testing.F) {
+	usual := Record{Value: make([]byte, 100), Headers: MakeHeaders(
+		RecordHeader{Key: []byte("a")}, RecordHeader{Key: []byte("id"), Value: []byte("7")}, RecordHeader{Key: []byte("id"), Value: []byte{}},
+	)}
+	b := build(f, sent(), append([]Record{usual}, records(3)[1:]...))[HeaderSize:]
+	if _, header, ok := new(Record).readShort(b, "id"); !ok || string(header) != "7" {
+		f.Errorf("header %q, ok: %t", header, ok)
+	}
+	for rest := b; len(rest) > 0; {
+		f.Add(rest, "id")
+		size, _, err := new(Record).read(rest, "")
+		if err != nil {
+			f.Fatal(err)
+		}
+		rest = rest[size:]
+	}
+	f.Add([]byte{0x80, 0x80, 0x00}, "")
+	f.Fuzz(func(t *testing.T, b []byte, wanted string) {
+		var quick, slow Record
+		size, header, ok := quick.readShort(b, wanted)
+		if !ok {
+			return
+		}
+		wantSize, wantHeader, err := slow.read(b, wanted)
+		if err != nil || size != wantSize || !alike(header, wantHeader) {
+			t.Fatalf("%d bytes, header %q, want %d, %q, %v", size, header, wantSize, wantHeader, err)
+		}
+		if quick.OffsetDelta != slow.OffsetDelta || quick.TimestampDelta != slow.TimestampDelta || quick.Headers.count != slow.Headers.count ||
+			!alike(quick.Key, slow.Key) || !alike(quick.Value, slow.Value) || !alike(quick.Headers.raw, slow.Headers.raw) {
+			t.Fatalf("%+v, want %+v", quick, slow)
+		}
+	})
+}
+
+// alike tells whether two fields are the same, null or not.
+func alike(a, b []byte) bool { return (a == nil) == (b == nil) && bytes.Equal(a, b) }
+
 // FuzzInflate: nothing that is compressed, or says so, takes more than it may.
 func FuzzInflate(f *testing.F) {
 	for _, c := range codecs() {

@@ -221,6 +221,74 @@ func (r *Record) read(b []byte, wanted string) (size int, header []byte, err err
 	return len(b), header, nil
 }
 
+// short reads a number of one or two bytes at i, and returns the offset behind it: far
+// beyond b if there is none, and so are those of all that is read from there.
+func short(b []byte, i int) (v, next int) {
+	if i+1 < len(b) {
+		u := int(b[i])
+		if i++; u >= 0x80 {
+			u, i = u&0x7f|int(b[i])<<7, i+1
+		}
+		if u < 1<<14 {
+			return u>>1 ^ -(u & 1), i
+		}
+	}
+	return 0, beyond
+}
+
+// beyond is more than an offset can be.
+const beyond = math.MaxInt32
+
+// readShort is read of a record whose numbers are all of one or two bytes, as those of
+// most are, at half its price. It is not ok for others, nor where something is wrong.
+func (r *Record) readShort(b []byte, wanted string) (size int, header []byte, ok bool) {
+	length, i := short(b, 0)
+	end := i + length
+	if length < 0 || end > len(b) {
+		return 0, nil, false
+	}
+	r.Key, r.Value = nil, nil
+	time, i := short(b, i+1) // behind the attributes: none are in use
+	offset, i := short(b, i)
+	n, i := short(b, i)
+	if n >= 0 && n <= end-i {
+		r.Key, i = b[i:i+n:i+n], i+n
+	} else if n != None {
+		return 0, nil, false
+	}
+	if n, i = short(b, i); n >= 0 && n <= end-i {
+		r.Value, i = b[i:i+n:i+n], i+n
+	} else if n != None {
+		return 0, nil, false
+	}
+	count, i := short(b, i)
+	if i > end || count < 0 {
+		return 0, nil, false
+	}
+	r.TimestampDelta, r.OffsetDelta = int64(time), int32(offset)
+	r.Headers = Headers{b[i:end:end], count}
+	seek := wanted != ""
+	for range count {
+		var name []byte
+		if n, i = short(b, i); n < 0 || n > end-i {
+			return 0, nil, false
+		}
+		name, i = b[i:i+n], i+n
+		switch n, i = short(b, i); {
+		case n >= 0 && n <= end-i:
+			if seek && string(name) == wanted {
+				header, seek = b[i:i+n:i+n], false
+			}
+			i += n
+		case n != None:
+			return 0, nil, false
+		case seek && string(name) == wanted:
+			seek = false
+		}
+	}
+	return end, header, i == end
+}
+
 func appendBytes(b, field []byte) []byte {
 	if field == nil {
 		return binary.AppendVarint(b, None)
