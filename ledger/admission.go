@@ -21,29 +21,29 @@ type admission struct {
 
 // admit admits entries in their order. It must hold all locks.
 func (a *admission) admit(entries []Entry) error {
-	l := a.l
-	var keys [ahead]window.Key
-	var spots [ahead]window.Spot
-	for len(entries) > 0 {
-		n := min(len(entries), ahead)
-		for i := range n {
-			keys[i] = window.KeyOf(entries[i].Fingerprint)
-			spots[i] = l.hot.table.Spot(keys[i])
+	var near approach
+	t := a.l.hot.table
+	epoch := t.Epoch()
+	for at := -2 * stride; at < len(entries); at += stride {
+		near.buckets(t, entries, at+2*stride)
+		near.leaving(&a.l.hot, min(at+2*stride, 2*stride))
+		near.ways(t, entries, at+stride, &a.l.stripes[0].live)
+		if at < 0 {
+			continue
 		}
-		l.hot.table.Load(keys[:n], spots[:n], &l.stripes[0].live)
-		epoch := l.hot.table.Epoch()
-		for i := range n {
-			if l.hot.table.Epoch() != epoch {
-				spots[i] = l.hot.table.Spot(keys[i])
+		keys, spots := near.group(len(entries), at)
+		for i, k := range keys {
+			if t.Epoch() != epoch {
+				spots[i] = t.Spot(k)
 			}
-			if a.admitByStripe(&entries[i], keys[i], spots[i]) {
+			e := &entries[at+i]
+			if a.admitByStripe(e, k, spots[i]) {
 				continue
 			}
-			if err := a.admitAt(&entries[i], keys[i], spots[i]); err != nil {
+			if err := a.admitAt(e, k, spots[i]); err != nil {
 				return err
 			}
 		}
-		entries = entries[n:]
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ import (
 // blocks. Numbers are as the processor has them: [image.Order] tells.
 type image struct {
 	Order       uint32              `json:"order"` // nativeOrder
+	Slots       int                 `json:"slots"` // window.Slots
 	Layout      window.Layout       `json:"layout"`
 	Size        int64               `json:"size"` // bytes of a block
 	Spilled     int                 `json:"spilled"`
@@ -123,7 +124,7 @@ func (j *journal) empty(s *sequences) error {
 // is closed, holds no identity.
 func (l *Ledger) writeImage(c clean) (text []byte, err error) {
 	m := &image{
-		Order: nativeOrder(), Layout: l.hot.table.Layout(), Size: l.blockBytes(l.hot.table.Layout()),
+		Order: nativeOrder(), Slots: window.Slots, Layout: l.hot.table.Layout(), Size: l.blockBytes(l.hot.table.Layout()),
 		Watermark: l.gens.Watermark(), Newest: l.gens.Newest(),
 	}
 	for _, gen := range l.gens.List() {
@@ -220,7 +221,7 @@ func (l *Ledger) fits(m *image) error {
 		return errors.New("another kind of processor wrote it")
 	case m.Layout.Lines() > l.hot.mem.limit:
 		return fmt.Errorf("its table is larger than MaxMemory of %d bytes allows", l.o.MaxMemory)
-	case l.hot.recency != nil || m.Size != l.blockBytes(m.Layout):
+	case l.hot.recency != nil || m.Slots != window.Slots || m.Size != l.blockBytes(m.Layout):
 		return errors.New("it is of another kind of table")
 	}
 	return nil

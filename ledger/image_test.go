@@ -231,11 +231,12 @@ func TestImageOfTooMuch(t *testing.T) {
 	}
 }
 
-// An image that another processor wrote, or whose layout no table has, is not used, and
+// An image that another processor wrote, of other buckets, or whose layout no table has, is not used, and
 // that is told.
 func TestForeignImage(t *testing.T) {
 	for what, change := range map[string]func(*image){
 		"another kind of processor": func(m *image) { m.Order++ },
+		"another kind of table":     func(m *image) { m.Slots-- },
 		"no table has":              func(m *image) { m.Layout, m.Size = window.Layout{Bits: 200, Blocks: math.MaxUint32}, 0 },
 	} {
 		o := quick()

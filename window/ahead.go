@@ -2,39 +2,49 @@ package window
 
 import "unsafe"
 
-// Load asks for the lines of a batch's keys, so that their misses overlap: find
-// the spots of all keys, load them, then ask. Where a key's two lines are both
-// full of live entries it also asks for those that a new key would have entries move
-// to. It changes nothing, and takes no notice of what comes between.
+// Load asks for the buckets of a batch's keys, so that their misses overlap: find
+// the spots of all keys, load them, then ask. It changes nothing, and takes no notice
+// of what comes between.
 func (g *grid) Load(keys []Key, spots []Spot, live *Live) {
-	if len(spots) == 0 {
-		return
+	g.LoadBuckets(spots)
+	g.LoadWays(keys, spots, live)
+}
+
+// LoadBuckets is the first half of Load: it asks for the keys' buckets and waits for
+// none, so that something else can be done meanwhile.
+func (g *grid) LoadBuckets(spots []Spot) {
+	if len(spots) > 0 {
+		g.load(unsafe.Slice(&spots[0].home, 2*len(spots)))
 	}
-	g.load(unsafe.Slice(&spots[0].home, 2*len(spots)))
-	var ways [2 * slots]uint32
+}
+
+// LoadWays is the second half. It looks at the buckets: where the two of a key are both
+// full of live entries, a new key would have one move, most likely one of the first, and
+// it asks for the buckets that those could move to.
+func (g *grid) LoadWays(keys []Key, spots []Spot, live *Live) {
+	var ways [likely]uint32
 	for i, s := range spots {
-		if vacant(g.line(s.home), live)|vacant(g.line(s.other), live) == 0 {
-			g.ways(keys[i].shard, s.home, ways[:slots])
-			g.ways(keys[i].shard, s.other, ways[slots:])
+		if vacant(g.bucket(s.home), live)|vacant(g.bucket(s.other), live) == 0 {
+			g.ways(keys[i].shard, s.home, 0, ways[:])
 			g.load(ways[:])
 		}
 	}
 }
 
-// Ahead is where a table had its keys' lines at one time.
+// Ahead is where a table had its keys' buckets at one time.
 type Ahead struct {
 	shard shard // any
 	cells cells
 }
 
-// Ahead is where the keys' lines are between two growths.
+// Ahead is where the keys' buckets are between two growths.
 func (g *grid) Ahead() Ahead {
-	return Ahead{shard{dir: g.dirs[0], bits: g.now.Bits}, g.cells}
+	return Ahead{shard{dir: g.dirs[0], bits: g.now.bucketBits()}, g.cells}
 }
 
-// Load asks for the two lines of a key. It reads nothing, so it takes no lock:
-// waiting for the lines and for the lock that guards them overlap. Where the
-// lines are elsewhere by now, or gone, it has asked in vain.
+// Load asks for the two buckets of a key. It reads nothing, so it takes no lock:
+// waiting for them and for the lock that guards them overlap. Where
+// they are elsewhere by now, or gone, it has asked in vain.
 func (a *Ahead) Load(k Key) {
 	s, d := &a.shard, a.shard.dir
 	at := [2]uint32{s.even(k.shard, d.block(k.home), k.home), s.odd(k.shard, d.block(k.rest), k.rest)}

@@ -25,9 +25,9 @@ func (t *Table) visit(shard uint8, block uint32, visit func(k Key, number uint8,
 		t.need(blockNumber(shard, block))
 	}
 	first := sh.first(shard, block)
-	for line := first; line < first+1<<sh.bits; line++ {
+	for b := first; b < first+1<<sh.bits; b++ {
 		for slot := range uint8(slots) {
-			p := Place{line, slot}
+			p := Place{b, slot}
 			if k, number := t.key(shard, p); number != 0 {
 				visit(k, number, t.Side(k, p))
 			}
@@ -35,10 +35,10 @@ func (t *Table) visit(shard uint8, block uint32, visit func(k Key, number uint8,
 	}
 }
 
-// parts tells whether an entry may not move from one line to another, as who walks
+// parts tells whether an entry may not move from one bucket to another, as who walks
 // over the shard has come between them.
 func (sh *shard) parts(from, to uint32) bool {
-	return sh.walked > 0 && (from>>fullBits>>8 < sh.walked) != (to>>fullBits>>8 < sh.walked)
+	return sh.walked > 0 && (from>>(fullBits-1)>>8 < sh.walked) != (to>>(fullBits-1)>>8 < sh.walked)
 }
 
 // All calls yield for each entry of a shard, live or not, until it returns

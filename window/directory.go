@@ -9,11 +9,12 @@ import (
 
 // Layout is how many blocks a shard has, and lines a block.
 type Layout struct {
-	Bits   uint8  // 2^Bits lines a block
+	Bits   uint8  // 2^Bits lines a block, half as many buckets
 	Blocks uint32 // of a shard: one, unless a block is as large as it gets
 }
 
 const (
+	leastBits = 2       // of a block: two buckets
 	fullBits  = 6       // of a block as large as it gets: a page of lines
 	maxBlocks = 1 << 16 // of a shard
 	manySlots = 32      // of a directory for each block, at least
@@ -31,7 +32,7 @@ const MaxLines = shards * maxBlocks << fullBits
 
 // layoutFor has at least that many lines.
 func layoutFor(lines int) Layout {
-	l := Layout{Bits: 1, Blocks: 1}
+	l := Layout{Bits: leastBits, Blocks: 1}
 	for l.Bits < fullBits && l.Lines() < lines {
 		l.Bits++
 	}
@@ -41,7 +42,7 @@ func layoutFor(lines int) Layout {
 
 // largest is the layout with the most lines up to a limit, and with some anyhow.
 func largest(limit int) Layout {
-	l := Layout{Bits: 1, Blocks: 1}
+	l := Layout{Bits: leastBits, Blocks: 1}
 	for l.Bits < fullBits && 2*l.Lines() <= limit {
 		l.Bits++
 	}
@@ -74,9 +75,12 @@ func (l Layout) Lines() int { return l.CountBlocks() << l.Bits }
 // BlockLines is the number of lines of a block.
 func (l Layout) BlockLines() int { return 1 << l.Bits }
 
+// bucketBits is the same of the number of buckets of a block.
+func (l Layout) bucketBits() uint8 { return l.Bits - 1 }
+
 // Check reports why no table is laid out so.
 func (l Layout) Check() error {
-	if l.Bits < 1 || l.Bits > fullBits || l.Blocks < 1 || l.Blocks > maxBlocks || l.Blocks > 1 && l.Bits < fullBits {
+	if l.Bits < leastBits || l.Bits > fullBits || l.Blocks < 1 || l.Blocks > maxBlocks || l.Blocks > 1 && l.Bits < fullBits {
 		return fmt.Errorf("no table has 2^%d lines a block and %d blocks", l.Bits, l.Blocks)
 	}
 	return nil
@@ -112,12 +116,14 @@ func sizedDirectory(blocks uint32) *directory {
 
 func (d *directory) block(word uint64) uint32 { return uint32(d.blocks[word>>d.shift]) }
 
-// others is the slots of a line whose entries, by their words 0 or 1, are not in a
+// others is the slots of a bucket whose entries, by their words 0 or 1, are not in a
 // block: a bit each.
-func (d *directory) others(l *Line, word, block uint32) uint8 {
-	w := l[word&1:]
-	return not(d.block(w[0]) == block) | not(d.block(w[2]) == block)<<1 |
-		not(d.block(w[4]) == block)<<2 | not(d.block(w[6]) == block)<<3
+func (d *directory) others(b *bucket, word, block uint32) (leave uint8) {
+	w := b[word&1:]
+	for slot := range slots {
+		leave |= not(d.block(w[2*slot]) == block) << slot
+	}
+	return leave
 }
 
 // slotBits is how many bits of a word name a slot, with so many blocks.

@@ -2,7 +2,7 @@ package window
 
 import "math"
 
-// grid is a table's lines and where in them a key may live.
+// grid is a table's buckets and where in them a key may live.
 type grid struct {
 	cells
 	shards [shards]shard
@@ -18,7 +18,6 @@ type grid struct {
 
 const (
 	shards     = 256
-	slots      = 4    // entries a line
 	numberBits = 0xff // of word 1
 )
 
@@ -28,9 +27,10 @@ type Live [256]bool
 // shard is the keys of one first byte.
 type shard struct {
 	dir    *directory
-	bits   uint8
+	bits   uint8  // 2^bits buckets a block
 	moving bool   // some of its blocks are swept already, by a growth: see sweep.go
 	spills bool   // some keys are in the table's spill
+	asks   bool   // it is moving, or blocks are absent: the directory alone does not tell
 	absent int32  // blocks yet to be fetched: see restore.go
 	walked uint32 // blocks that somebody has visited on a walk: see block.go
 }
@@ -43,13 +43,13 @@ func (g *grid) lay(mem Memory, beside bool, l Layout, d *directory) (err error) 
 	g.mem, g.now, g.next, g.dirs = mem, l, l, [2]*directory{d, d}
 	g.lines, err = mem.Grow(g.space(l))
 	for s := range g.shards {
-		g.shards[s].dir, g.shards[s].bits = d, l.Bits
+		g.shards[s].dir, g.shards[s].bits = d, l.bucketBits()
 	}
 	return err
 }
 
 // Capacity is the number of keys the table takes before it wants to grow.
-func (g *grid) Capacity() int { return int(float64(g.now.Lines()) * slots * fullest) }
+func (g *grid) Capacity() int { return int(float64(g.now.Lines()) * inLine * fullest) }
 
 // Lines is the number of lines, but for those of a growth under way.
 func (g *grid) Lines() int { return g.now.Lines() }
@@ -60,36 +60,26 @@ func (g *grid) Bytes() int64 { return int64(g.space(g.next)) * int64(len(Line{})
 // space is how many lines of memory a layout takes.
 func (g *grid) space(l Layout) int { return Space(l.Lines(), g.beside != 0) }
 
-// home is the first of the two lines that a key of shard s may live in, which word
-// 0 leads to: an even one.
-func (g *grid) home(s uint8, word uint64) uint32 {
-	sh := &g.shards[s]
-	return sh.even(s, g.block(sh, s, word), word)
-}
-
-// other is the second one, which word 1 leads to: an odd one.
-func (g *grid) other(s uint8, word uint64) uint32 {
-	sh := &g.shards[s]
-	return sh.odd(s, g.block(sh, s, word), word)
-}
-
-// even is the even line of a block that word 0 leads to.
+// even is the even bucket of a block that word 0 leads to.
 func (sh *shard) even(s uint8, block uint32, word uint64) uint32 {
 	return sh.first(s, block) + uint32(word<<1)&(1<<sh.bits-1)
 }
 
-// odd is the odd line of a block that word 1 leads to.
+// odd is the odd bucket of a block that word 1 leads to.
 func (sh *shard) odd(s uint8, block uint32, word uint64) uint32 {
 	return sh.first(s, block) + uint32(word>>7)&(1<<sh.bits-1) | 1
 }
 
 // block is the block of shard s that a word leads to.
 func (g *grid) block(sh *shard, s uint8, word uint64) uint32 {
-	if b := sh.dir.block(word); !sh.moving && sh.absent == 0 {
-		return b
+	if sh.asks {
+		return g.blockNow(sh, s, word)
 	}
-	return g.blockNow(sh, s, word)
+	return sh.dir.block(word)
 }
+
+// changed is to follow each change of what is moving or absent.
+func (sh *shard) changed() { sh.asks = sh.moving || sh.absent > 0 }
 
 // blockNow is block while the shard is swept by a growth, or some of it is absent.
 func (g *grid) blockNow(sh *shard, s uint8, word uint64) uint32 {
@@ -101,18 +91,23 @@ func (g *grid) blockNow(sh *shard, s uint8, word uint64) uint32 {
 	return b
 }
 
-// first is the first line of a block.
+// first is the first bucket of a block.
 func (sh *shard) first(s uint8, block uint32) uint32 {
 	return uint32(blockNumber(s, block)) << sh.bits
 }
 
-// Spot is the two lines a key may live in, as long as the Epoch is the same.
+// Spot is the two buckets a key may live in, as long as the Epoch is the same: an even
+// one by word 0, and an odd one by word 1.
 type Spot struct{ home, other uint32 }
 
 // Epoch changes when keys' spots do: with every step of a growth.
 func (g *grid) Epoch() uint32 { return g.epoch }
 
-// Spot finds a key's lines without reading them.
+// Spot finds a key's buckets without reading them.
 func (g *grid) Spot(k Key) Spot {
-	return Spot{g.home(k.shard, k.home), g.other(k.shard, k.rest)}
+	sh := &g.shards[k.shard]
+	return Spot{
+		home:  sh.even(k.shard, g.block(sh, k.shard, k.home), k.home),
+		other: sh.odd(k.shard, g.block(sh, k.shard, k.rest), k.rest),
+	}
 }

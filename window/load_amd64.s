@@ -1,19 +1,20 @@
 #include "textflag.h"
 
-// func loadLines(lines *Line, beside uint32, at *uint32, n int)
-TEXT ·loadLines(SB), NOSPLIT, $0-32
+// func loadBuckets(lines *Line, beside uint32, at *uint32, n int)
+TEXT ·loadBuckets(SB), NOSPLIT, $0-32
 	MOVQ lines+0(FP), AX
 	MOVL beside+8(FP), SI
 	MOVQ at+16(FP), BX
 	MOVQ n+24(FP), CX
 	TESTL SI, SI
-	JNE  checkBoth
+	JNE  checkBeside
 	JMP  check
 
-next:
+next: // bucket b is two lines from 2b on
 	MOVL       (BX), DX
-	SHLQ       $6, DX
+	SHLQ       $7, DX
 	PREFETCHT0 (AX)(DX*1)
+	PREFETCHT0 64(AX)(DX*1)
 	ADDQ       $4, BX
 	DECQ       CX
 
@@ -22,20 +23,17 @@ check:
 	JNE   next
 	RET
 
-nextBoth: // line l is at l + l/2, and the words at 3(l/2) + 2
+nextBeside: // three lines from 3b on
 	MOVL       (BX), DX
-	MOVQ       DX, DI
-	SHRQ       $1, DI
-	ADDQ       DI, DX
+	LEAQ       (DX)(DX*2), DX
 	SHLQ       $6, DX
 	PREFETCHT0 (AX)(DX*1)
-	LEAQ       2(DI)(DI*2), DI
-	SHLQ       $6, DI
-	PREFETCHT0 (AX)(DI*1)
+	PREFETCHT0 64(AX)(DX*1)
+	PREFETCHT0 128(AX)(DX*1)
 	ADDQ       $4, BX
 	DECQ       CX
 
-checkBoth:
+checkBeside:
 	TESTQ CX, CX
-	JNE   nextBoth
+	JNE   nextBeside
 	RET

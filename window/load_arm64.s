@@ -1,36 +1,34 @@
 #include "textflag.h"
 
-// func loadLines(lines *Line, beside uint32, at *uint32, n int)
-TEXT ·loadLines(SB), NOSPLIT, $0-32
+// func loadBuckets(lines *Line, beside uint32, at *uint32, n int)
+TEXT ·loadBuckets(SB), NOSPLIT, $0-32
 	MOVD  lines+0(FP), R0
 	MOVWU beside+8(FP), R5
 	MOVD  at+16(FP), R1
 	MOVD  n+24(FP), R2
-	CBNZ  R5, checkBoth
+	CBNZ  R5, checkBeside
 	B     check
 
-next:
+next: // bucket b is two lines from 2b on
 	MOVWU.P 4(R1), R3
-	ADD     R3<<6, R0, R4
+	ADD     R3<<7, R0, R4
 	PRFM    (R4), PLDL1KEEP
+	PRFM    64(R4), PLDL1KEEP
 	SUB     $1, R2
 
 check:
 	CBNZ R2, next
 	RET
 
-nextBoth: // line l is at l + l/2, and the words at 3(l/2) + 2
+nextBeside: // three lines from 3b on
 	MOVWU.P 4(R1), R3
-	LSR     $1, R3, R5
-	ADD     R5, R3, R3
+	ADD     R3<<1, R3, R3
 	ADD     R3<<6, R0, R4
 	PRFM    (R4), PLDL1KEEP
-	ADD     R5<<1, R5, R5
-	ADD     $2, R5, R5
-	ADD     R5<<6, R0, R4
-	PRFM    (R4), PLDL1KEEP
+	PRFM    64(R4), PLDL1KEEP
+	PRFM    128(R4), PLDL1KEEP
 	SUB     $1, R2
 
-checkBoth:
-	CBNZ R2, nextBoth
+checkBeside:
+	CBNZ R2, nextBeside
 	RET

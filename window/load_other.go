@@ -2,5 +2,5 @@
 
 package window
 
-// loadLines would ask for lines ahead; here they come when they are read.
-func loadLines(*Line, uint32, *uint32, int) {}
+// loadBuckets would ask for buckets ahead; here they come when they are read.
+func loadBuckets(*Line, uint32, *uint32, int) {}

@@ -1,6 +1,10 @@
 package window
 
-import "github.com/hapaxmq/hapax"
+import (
+	"iter"
+
+	"github.com/hapaxmq/hapax"
+)
 
 // Recency keeps identities in the order they came, for count windows small
 // enough to be exact: when one more comes than the window holds, the oldest is
@@ -58,6 +62,19 @@ func (r *Recency) Remove(at uint32) {
 func (r *Recency) Oldest() (f hapax.Fingerprint, at uint32, ok bool) {
 	at = r.nodes[0].prev
 	return r.nodes[at].key, at, at != 0
+}
+
+// Leaving yields so many of those that have been in longest, but for the first some.
+func (r *Recency) Leaving(skip, n int) iter.Seq[hapax.Fingerprint] {
+	return func(yield func(hapax.Fingerprint) bool) {
+		at := r.nodes[0].prev
+		for i := 0; i < skip+n && at != 0; i++ {
+			if i >= skip && !yield(r.nodes[at].key) {
+				return
+			}
+			at = r.nodes[at].prev
+		}
+	}
 }
 
 func (r *Recency) link(at uint32) {

@@ -49,6 +49,17 @@ func TestRecencyProperty(t *testing.T) {
 			if ok != (len(model) > 0) || ok && (key != model[0].key || at != model[0].at) {
 				t.Fatalf("oldest %v at %d, %v", key, at, ok)
 			}
+			for skip := range 3 {
+				leaving := slices.Collect(r.Leaving(skip, 2))
+				for j, it := range model[min(skip, len(model)):min(skip+2, len(model))] {
+					if j >= len(leaving) || leaving[j] != it.key {
+						t.Fatalf("leaving behind %d: %v, want %v at %d", skip, leaving, it.key, j)
+					}
+				}
+				if n := len(leaving); n > max(min(len(model)-skip, 2), 0) {
+					t.Fatalf("%d leave behind %d of %d", n, skip, len(model))
+				}
+			}
 			for _, it := range model {
 				if r.Digest(it.at) != it.digest {
 					t.Fatalf("digest of %v", it.key)

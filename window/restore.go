@@ -38,6 +38,7 @@ func RestoreTable(mem Memory, beside bool, l Layout, directory []byte, fetch Fet
 	}
 	for s := range t.shards {
 		t.shards[s].absent = int32(l.Blocks)
+		t.shards[s].changed()
 	}
 	return t, nil
 }
@@ -79,7 +80,7 @@ func (g *grid) Install(block int, lines []Line) {
 // that of the words beside them if the table has any. No sweep may be on.
 func (g *grid) Raw(i int) []Line {
 	g.need(i)
-	from, to := i<<g.now.Bits, (i+1)<<g.now.Bits
+	from, to := i<<g.now.bucketBits(), (i+1)<<g.now.bucketBits()
 	return g.lines[g.at(uint32(from)):g.at(uint32(to))]
 }
 
@@ -89,7 +90,7 @@ func Renumber(lines []Line, beside bool, numbers *[256]uint8) {
 		if beside && i%3 == 2 {
 			continue
 		}
-		for slot := range slots {
+		for slot := range inLine {
 			w := &lines[i][2*slot+1]
 			*w = *w&^numberBits | uint64(numbers[uint8(*w)])
 		}
@@ -108,7 +109,9 @@ func (g *grid) arrive(block int) []Line {
 	a := &g.absent
 	a.blocks[block/64] &^= 1 << (block % 64)
 	a.left--
-	g.shards[uint8(block)].absent--
+	sh := &g.shards[uint8(block)]
+	sh.absent--
+	sh.changed()
 	return g.Raw(block)
 }
 

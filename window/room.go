@@ -2,34 +2,39 @@ package window
 
 import "math/bits"
 
-// makeRoom frees a slot in one of a key's two full lines. Mostly one of their
-// entries can move to its other line; else it takes a chain of moves.
+// likely is how many of a full bucket's entries are looked at first for one that can
+// move: nearly always one of two or three can.
+const likely = 2
+
+// makeRoom frees a slot in one of a key's two full buckets. Mostly one of their
+// entries can move to its other bucket; else it takes a chain of moves.
 func (g *grid) makeRoom(shard uint8, full Spot, live *Live) (Place, bool) {
-	lines := [2]uint32{full.home, full.other}
-	var ways [2 * slots]uint32
-	g.ways(shard, full.home, ways[:slots])
-	g.ways(shard, full.other, ways[slots:])
-	g.load(ways[:])
-	for i, to := range ways {
-		line := lines[i/slots]
-		if free := vacant(g.line(to), live); free != 0 && !g.shards[shard].parts(line, to) {
-			from := Place{line, uint8(i % slots)}
-			g.move(from, Place{to, firstOf(free)})
-			return from, true
+	var ways [likely]uint32
+	for _, b := range [2]uint32{full.home, full.other} {
+		for slot := uint8(0); slot < slots; slot += likely {
+			g.ways(shard, b, slot, ways[:])
+			g.load(ways[:])
+			for i, to := range ways {
+				if free := vacant(g.bucket(to), live); free != 0 && !g.shards[shard].parts(b, to) {
+					from := Place{b, slot + uint8(i)}
+					g.move(from, Place{to, firstOf(free)})
+					return from, true
+				}
+			}
 		}
 	}
 	return g.makeChain(shard, full, live)
 }
 
-// step is a full line that a search for room has reached.
+// step is a full bucket that a search for room has reached.
 type step struct {
-	line uint32
-	from int16 // index of the step whose slot leads here, -1 at the start
-	slot uint8 // that slot
+	bucket uint32
+	from   int16 // index of the step whose slot leads here, -1 at the start
+	slot   uint8 // that slot
 }
 
 // makeChain searches breadth first for the shortest chain of entries that can
-// each move to their other line, the last of them into a vacant slot.
+// each move to their other bucket, the last of them into a vacant slot.
 func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	const most = 128
 	var steps [most]step
@@ -37,13 +42,13 @@ func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	n := 2
 	for i := 0; i < n; i++ {
 		var ways [slots]uint32
-		g.ways(shard, steps[i].line, ways[:])
+		g.ways(shard, steps[i].bucket, 0, ways[:])
 		g.load(ways[:])
 		for slot, to := range ways {
-			if g.shards[shard].parts(steps[i].line, to) {
+			if g.shards[shard].parts(steps[i].bucket, to) {
 				continue
 			}
-			if free := vacant(g.line(to), live); free != 0 {
+			if free := vacant(g.bucket(to), live); free != 0 {
 				return g.shift(steps[:n], i, uint8(slot), Place{to, firstOf(free)}), true
 			}
 			if n < most && !reached(steps[:n], to) {
@@ -55,25 +60,22 @@ func (g *grid) makeChain(shard uint8, full Spot, live *Live) (Place, bool) {
 	return Place{}, false
 }
 
-// ways is the other lines of a line's entries.
-func (g *grid) ways(shard uint8, line uint32, to []uint32) {
-	sh, l := &g.shards[shard], g.line(line)
-	if line&1 == 0 {
-		for slot := range slots {
-			word := l[2*slot+1]
-			to[slot] = sh.odd(shard, g.block(sh, shard, word), word)
+// ways is the other buckets of a bucket's entries, from a slot on.
+func (g *grid) ways(shard uint8, b uint32, slot uint8, to []uint32) {
+	sh, entries := &g.shards[shard], g.bucket(b)
+	for i := range to {
+		word := entries[(2*(int(slot)+i)+int(^b&1))%len(entries)]
+		if b&1 == 0 {
+			to[i] = sh.odd(shard, g.block(sh, shard, word), word)
+		} else {
+			to[i] = sh.even(shard, g.block(sh, shard, word), word)
 		}
-		return
-	}
-	for slot := range slots {
-		word := l[2*slot]
-		to[slot] = sh.even(shard, g.block(sh, shard, word), word)
 	}
 }
 
-func reached(steps []step, line uint32) bool {
+func reached(steps []step, b uint32) bool {
 	for i := range steps {
-		if steps[i].line == line {
+		if steps[i].bucket == b {
 			return true
 		}
 	}
@@ -84,7 +86,7 @@ func reached(steps []step, line uint32) bool {
 // place that the first one leaves.
 func (g *grid) shift(steps []step, at int, slot uint8, hole Place) Place {
 	for {
-		from := Place{steps[at].line, slot}
+		from := Place{steps[at].bucket, slot}
 		g.move(from, hole)
 		hole = from
 		if steps[at].from < 0 {

@@ -105,7 +105,7 @@ func (t *Table) Step(live *Live) (lines int) {
 		t.from = uint32(t.sweep.next())
 		t.sweep.left--
 		if next := t.sweep.next(); next >= 0 {
-			t.loadRun(t.shards[s].first(s, uint32(next)), t.now.BlockLines())
+			t.loadRun(t.shards[s].first(s, uint32(next)), t.now.BlockLines()/2)
 		}
 		t.sweepBlock(s, t.from, live)
 	}
@@ -141,7 +141,8 @@ func (t *Table) sweepBlock(s uint8, block uint32, live *Live) {
 func (t *Table) leave(s uint8, live *Live) {
 	sh := &t.shards[s]
 	if t.sweep.grows {
-		sh.dir, sh.bits, sh.moving = t.dirs[1], t.next.Bits, false
+		sh.dir, sh.bits, sh.moving = t.dirs[1], t.next.bucketBits(), false
+		sh.changed()
 	}
 	if !sh.spills {
 		return
@@ -181,68 +182,70 @@ func (t *Table) reinsert(live *Live) {
 
 func (t *Table) scrub(s uint8, block uint32, live *Live) {
 	from := t.shards[s].first(s, block)
-	for line := from; line < from+1<<t.now.Bits; line++ {
-		l := t.line(line)
-		clean(l, vacant(l, live))
+	for b := from; b < from+1<<t.now.bucketBits(); b++ {
+		entries := t.bucket(b)
+		clean(entries, vacant(entries, live))
 	}
 }
 
-// clean clears those of the vacant slots of a line that are not empty.
-func clean(l *Line, vacant uint8) {
-	for expired := vacant &^ empty(l); expired != 0; expired &= expired - 1 {
+// clean clears those of the vacant slots of a bucket that are not empty.
+func clean(b *bucket, vacant uint8) {
+	for expired := vacant &^ empty(b); expired != 0; expired &= expired - 1 {
 		slot := firstOf(expired)
-		l[2*slot], l[2*slot+1] = 0, 0
+		b[2*slot], b[2*slot+1] = 0, 0
 	}
 }
 
 // shed moves those live entries of a block that are in slots of a new one now, and
-// clears it of expired ones. An entry goes to the same line of the new block. The few
-// whose line is full by then find a place as a new key does.
+// clears it of expired ones. An entry goes to the same bucket of the new block. The few
+// whose bucket is full by then find a place as a new key does.
 func (t *Table) shed(s uint8, block uint32, live *Live) {
 	sh, next := &t.shards[s], t.dirs[1]
 	sh.moving = true
+	sh.changed()
 	from := sh.first(s, block)
-	for line := from; line < from+1<<sh.bits; line++ {
-		l := t.line(line)
-		free := vacant(l, live)
-		clean(l, free)
-		for leave := next.others(l, line&1, block) &^ free; leave != 0; leave &= leave - 1 {
-			slot := firstOf(leave)
-			to := sh.first(s, next.block(l[2*slot+uint8(line&1)])) + line - from
-			if at := vacant(t.line(to), live); at != 0 {
-				t.move(Place{line, slot}, Place{to, firstOf(at)})
+	for b := from; b < from+1<<sh.bits; b++ {
+		entries := t.bucket(b)
+		free := vacant(entries, live)
+		clean(entries, free)
+		for leave := next.others(entries, b&1, block) &^ free; leave != 0; leave &= leave - 1 {
+			p := Place{b, firstOf(leave)}
+			to := sh.first(s, next.block(entries[2*p.slot+uint8(b&1)])) + b - from
+			if at := vacant(t.bucket(to), live); at != 0 {
+				t.move(p, Place{to, firstOf(at)})
 			} else {
-				k, number := t.key(s, Place{line, slot})
-				t.sweep.over = append(t.sweep.over, moved{k, number, t.side(Place{line, slot})})
+				k, number := t.key(s, p)
+				t.sweep.over = append(t.sweep.over, moved{k, number, t.side(p)})
 			}
-			l[2*slot], l[2*slot+1] = 0, 0
+			entries[2*p.slot], entries[2*p.slot+1] = 0, 0
 		}
 	}
 }
 
 // stretchBlock moves the live entries of shard s's one block to where the next layout
-// has it, which is twice as long: all of them find a place, as two lines take what was in
-// one.
+// has it, which is twice as long: all of them find a place, as two buckets take what was
+// in one.
 func (t *Table) stretchBlock(s uint8, live *Live) {
 	var lines [3 << (fullBits - 2)]Line
-	n := t.now.BlockLines()
-	old := cells{lines[:Space(n, t.beside != 0)], t.beside}
-	from, to := uint32(s)<<t.now.Bits, uint32(s)<<t.next.Bits
+	n := uint32(1) << t.now.bucketBits()
+	old := cells{lines[:Space(t.now.BlockLines(), t.beside != 0)], t.beside}
+	from, to := uint32(s)*n, uint32(s)*2*n
 	copy(old.lines, t.lines[t.at(from):])
-	clear(t.lines[t.at(to):t.at(to+uint32(2*n))])
-	t.shards[s].bits = t.next.Bits
-	for line := range uint32(n) {
+	clear(t.lines[t.at(to):t.at(to+2*n)])
+	t.shards[s].bits = t.next.bucketBits()
+	for b := range n {
 		for slot := range uint8(slots) {
-			p := Place{line, slot}
+			p := Place{b, slot}
 			k, number := old.key(s, p)
 			if !live[number] {
 				continue
 			}
-			next := Place{line: t.home(s, k.home)}
-			if line&1 != 0 {
-				next.line = t.other(s, k.rest)
+			spot := t.Spot(k)
+			next := Place{bucket: spot.home}
+			if b&1 != 0 {
+				next.bucket = spot.other
 			}
-			next.slot = firstOf(vacant(t.line(next.line), live))
+			next.slot = firstOf(vacant(t.bucket(next.bucket), live))
 			t.put(next, k, number)
 			if t.beside != 0 {
 				*t.word(next) = old.side(p)

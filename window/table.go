@@ -9,19 +9,19 @@ import (
 )
 
 // A Table is a set of fingerprints, each with the number of the generation that
-// wrote it, in lines of four 16-byte entries: one cache line each.
+// wrote it, in buckets of eight 16-byte entries: two cache lines each.
 //
 //	fingerprint  b0 │ b1 … b8        │ b9 … b15 │
 //	             shard  word 0          word 1    ┼ generation number (1 byte)
 //
 // Byte 0 chooses one of 256 shards; the other fifteen are stored, so all 128
-// bits decide. A shard is one or more blocks of 64 lines. A key lives in one of two
-// lines of its shard, an even one by word 0 and an odd one by word 1: the first bits
+// bits decide. A shard is one or more blocks of 32 buckets. A key lives in one of two
+// buckets of its shard, an even one by word 0 and an odd one by word 1: the first bits
 // of the word choose the block, by a directory (see directory.go) that lets the table
-// grow by a few blocks at a time, and the last bits the line. When both are full,
-// entries of the two move to their other lines (cuckoo hashing, Pagh and Rodler 2001;
-// buckets of four, Dietzfelbinger and Weidling 2007). A look-up therefore reads two
-// lines and never more, however many entries have expired in between.
+// grow by a few blocks at a time, and the last bits the bucket. When both are full,
+// entries of the two move to their other buckets (cuckoo hashing, Pagh and Rodler 2001;
+// buckets of several, Dietzfelbinger and Weidling 2007). A look-up therefore reads two
+// buckets and never more, however many entries have expired in between.
 //
 // An entry whose generation is not live counts as absent and its place as free.
 // Number 0 is an empty place.
@@ -85,7 +85,7 @@ func (k Key) Shard() uint8 { return k.shard }
 // there may be a word.
 func NewTable(mem Memory, beside bool, capacity, limit int) (*Table, error) {
 	t := new(Table)
-	l := layoutFor(int(float64(capacity)/(slots*roomy)) + 2*shards)
+	l := layoutFor(int(float64(capacity)/(inLine*roomy)) + 2*shards)
 	if l.Lines() > limit {
 		l = largest(limit)
 	}
@@ -99,10 +99,10 @@ func (t *Table) Find(k Key) (Place, uint8) { return t.FindAt(k, t.Spot(k)) }
 
 // FindAt is Find of a key whose spot is known.
 func (t *Table) FindAt(k Key, s Spot) (Place, uint8) {
-	if slot, number := find(t.line(s.home), k); number != 0 {
+	if slot, number := find(t.bucket(s.home), k); number != 0 {
 		return Place{s.home, slot}, number
 	}
-	if slot, number := find(t.line(s.other), k); number != 0 {
+	if slot, number := find(t.bucket(s.other), k); number != 0 {
 		return Place{s.other, slot}, number
 	}
 	if t.shards[k.shard].spills {
@@ -111,10 +111,10 @@ func (t *Table) FindAt(k Key, s Spot) (Place, uint8) {
 	return Place{}, 0
 }
 
-func find(l *Line, k Key) (slot, number uint8) {
+func find(b *bucket, k Key) (slot, number uint8) {
 	for slot := range uint8(slots) {
-		if l[2*slot] == k.home && l[2*slot+1]^k.rest <= numberBits && l[2*slot+1]&numberBits != 0 {
-			return slot, uint8(l[2*slot+1])
+		if b[2*slot] == k.home && b[2*slot+1]^k.rest <= numberBits && b[2*slot+1]&numberBits != 0 {
+			return slot, uint8(b[2*slot+1])
 		}
 	}
 	return 0, 0
@@ -137,7 +137,7 @@ func (t *Table) AdmitAt(k Key, s Spot, number uint8, live *Live) (Place, uint8, 
 }
 
 // Insert adds a key that Find did not find, under a live generation's number.
-// It overwrites an empty or expired place in the line that has more of them, or
+// It overwrites an empty or expired place in the bucket that has more of them, or
 // moves live entries to make one.
 func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
 	return t.InsertAt(k, t.Spot(k), number, live)
@@ -145,10 +145,10 @@ func (t *Table) Insert(k Key, number uint8, live *Live) (Place, error) {
 
 // InsertAt is Insert of a key whose spot is known.
 func (t *Table) InsertAt(k Key, s Spot, number uint8, live *Live) (Place, error) {
-	at := Place{line: s.home}
-	free := vacant(t.line(s.home), live)
-	if more := vacant(t.line(s.other), live); bits.OnesCount8(more) > bits.OnesCount8(free) {
-		at.line, free = s.other, more
+	at := Place{bucket: s.home}
+	free := vacant(t.bucket(s.home), live)
+	if more := vacant(t.bucket(s.other), live); bits.OnesCount8(more) > bits.OnesCount8(free) {
+		at.bucket, free = s.other, more
 	}
 	if free == 0 {
 		var ok bool
@@ -179,7 +179,7 @@ func (t *Table) spillOver(k Key, number uint8) (Place, error) {
 // Mark rewrites the generation number of a key that was found; 0 removes it.
 func (t *Table) Mark(k Key, p Place, number uint8) {
 	if p.slot != spilledSlot {
-		w := &t.line(p.line)[2*p.slot+1]
+		w := &t.bucket(p.bucket)[2*p.slot+1]
 		*w = *w&^numberBits | uint64(number)
 		return
 	}

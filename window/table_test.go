@@ -324,8 +324,8 @@ func (m *tableAndMap) nextGeneration() {
 // reusable scrubs the table until no entry has the number.
 func (t *Table) reusable(number uint8) bool {
 	for line := range uint32(t.Lines()) {
-		for slot := range uint8(slots) {
-			if _, kept := t.key(0, Place{line, slot}); kept == number {
+		for slot := range uint8(inLine) {
+			if _, kept := t.key(0, Place{line / 2, slot + 4*uint8(line%2)}); kept == number {
 				return false
 			}
 		}
@@ -348,7 +348,7 @@ func TestTableLoad(t *testing.T) {
 			sweepSome(t, table, 256, n, &live)
 		}
 		if n >= 1_000_000 {
-			worst = min(worst, float64(n)/float64(slots*table.next.Lines()))
+			worst = min(worst, float64(n)/float64(inLine*table.next.Lines()))
 		}
 	}
 	spills := 0
