@@ -86,7 +86,8 @@ func (j *journal) full(lap int64) int64 {
 }
 
 // prepare has the next file made, to hold so many bytes, and tells whether it is,
-// and nearly all of the newest durable.
+// and nearly all of the newest durable, which is seen to when that is nearly full: each
+// sync before would be one more.
 func (j *journal) prepare(full int64) (ready bool, err error) {
 	made, err := j.Prepare(j.newestNumber()+1, j.begun+full+full/8)
 	if err != nil || !made {
@@ -95,7 +96,9 @@ func (j *journal) prepare(full int64) (ready bool, err error) {
 	if j.durability == Synced || j.w.Size()-j.w.Synced() < maxUnsynced {
 		return true, nil
 	}
-	j.SettleSoon()
+	if j.w.Size()-j.begun >= full-full/8 {
+		j.SettleSoon()
+	}
 	return false, nil
 }
 
