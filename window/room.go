@@ -3,8 +3,8 @@ package window
 import "math/bits"
 
 // likely is how many of a full bucket's entries are looked at first for one that can
-// move: nearly always one of two or three can.
-const likely = 2
+// move: two of three can.
+const likely = 4
 
 // makeRoom frees a slot in one of a key's two full buckets. Mostly one of their
 // entries can move to its other bucket; else it takes a chain of moves.
