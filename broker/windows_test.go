@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,8 +168,9 @@ func TestWindowOutlivesRecords(t *testing.T) {
 
 // What time let go while the node was not running is told, and accepted again.
 func TestWindowEndsWhileNodeIsOff(t *testing.T) {
-	now := time.UnixMilli(1_700_000_000_000)
-	n := startWith(t, func(o *Options) { o.Clock = func() time.Time { return now } })
+	var milli atomic.Int64
+	milli.Store(1_700_000_000_000)
+	n := startWith(t, func(o *Options) { o.Clock = func() time.Time { return time.UnixMilli(milli.Load()) } })
 	n.makeTopic("orders", 1, map[string]string{
 		"hapax.identity": "header:id", "hapax.window.ms": "60000", "message.timestamp.type": "LogAppendTime",
 	})
@@ -183,12 +185,12 @@ func TestWindowEndsWhileNodeIsOff(t *testing.T) {
 	if got := unique(); got != 0 {
 		t.Errorf("%d ids were forgotten", got)
 	}
-	now = now.Add(62 * time.Second)
+	milli.Add(62_000)
 	n.restart()
 	if got := unique(); got != 100 {
 		t.Errorf("%d of 100 ids are new again", got)
 	}
-	now = now.Add(-time.Hour) // the clock of the machine is set back
+	milli.Add(-3_600_000) // the clock of the machine is set back
 	n.restart()
 	if got := unique(); got != 0 {
 		t.Errorf("%d ids were forgotten", got)
