@@ -263,7 +263,7 @@ func mask(n *node, lines []string) []string {
 		{`^ at .*`, ""},
 		{`TopicId: [\w-]{22}`, "TopicId: …"},
 		{`-[0-9a-f]{8}-[0-9a-f-]{27}\b`, "-…"},
-		{`\b[0-9]{13}\b( \d+ ?$)?`, "TIME"}, // and how long ago that was
+		{`(^|[^.\w])[0-9]{13}\b( \d+ ?$)?`, "${1}TIME"}, // and how long ago that was
 		{`\b20\d\d[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d[.:,]\d+\b`, "TIME"},
 		{`"logDir":"[^"]*"`, `"logDir":"…"`},
 		{`"size":[1-9]\d*`, `"size":…`},

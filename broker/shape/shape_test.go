@@ -108,7 +108,7 @@ func TestWhatPassesIsCheap(t *testing.T) {
 			req.SetVersion(version)
 			start := time.Now()
 			_ = req.ReadFrom(b) // what is wrong beyond its shape
-			if took := time.Since(start); took > time.Second {
+			if took := time.Since(start); took > 5*time.Second {
 				t.Fatalf("%s, version %d: %x took %v", kmsg.NameForKey(key), version, b, took)
 			}
 		}
