@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/hapaxmq/hapax/internal/putting"
+	"github.com/hapaxmq/hapax/internal/relaying"
 	"github.com/hapaxmq/hapax/internal/sqltext"
 	"github.com/hapaxmq/hapax/outbox"
 )
@@ -15,14 +16,18 @@ import (
 // OutboxOptions are those of an [Outbox]. The zero value is good.
 type OutboxOptions struct {
 	// Table is the name of the table, behind a schema and a dot or not (default:
-	// hapax_outbox). That of the ids which callers gave has its name and "_ids" behind it.
+	// hapax_outbox). That of the ids which callers gave has its name and "_ids" behind it,
+	// that of the relays "_relays".
 	Table string
 }
 
 // Outbox puts records into the transactions of the database, to be published after their
 // commit. It starts nothing and holds nothing but the *pgxpool.Pool, which stays the caller's.
 // All methods may be called from several goroutines at once, but not with one transaction.
-type Outbox struct{ table *putting.Outbox }
+type Outbox struct {
+	table   *putting.Outbox
+	records *relaying.Records
+}
 
 // NewOutbox returns an outbox. It asks nothing of the database: the tables must be
 // there, or [Outbox.Migrate] makes them.
@@ -31,7 +36,7 @@ func NewOutbox(pool *pgxpool.Pool, o OutboxOptions) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbox{table}, nil
+	return &Outbox{table, records(pool, o.Table)}, nil
 }
 
 // Put puts records into a transaction: they are published if it commits, and not if it

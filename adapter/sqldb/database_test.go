@@ -71,7 +71,7 @@ func (d database) create(tb testing.TB) room {
 	r := room{d, fmt.Sprintf("t%08x", rand.Uint32())}
 	db := r.open(tb, "")
 	tb.Cleanup(func() {
-		for _, kind := range []string{"inbox", "inbox_horizon", "numbers", "claims", "outbox", "outbox_ids", "effects", "orders"} {
+		for _, kind := range []string{"inbox", "inbox_horizon", "numbers", "claims", "outbox", "outbox_ids", "outbox_relays", "effects", "orders"} {
 			if _, err := db.Exec("DROP TABLE IF EXISTS " + r.table(kind)); err != nil {
 				tb.Error(err)
 			}

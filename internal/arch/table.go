@@ -16,7 +16,7 @@ type row struct {
 
 // table is the import table, floor by floor. An arrow points only downward, and
 // never sideways.
-func table() []row { return slices.Concat(floors(), beside()) }
+func table() []row { return slices.Concat(floors(), doors(), beside()) }
 
 func floors() []row {
 	return []row{
@@ -53,8 +53,10 @@ func floors() []row {
 		{path: "internal/claiming", may: list(".", "identity", "internal/marking", "internal/sqltext")},
 		{path: "outbox", may: list(".")},
 		{path: "internal/putting", may: list(".", "identity", "outbox", "internal/marking", "internal/sqltext")},
-		{path: "adapter/sqldb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/sqltext")},
-		{path: "adapter/pgxdb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/sqltext")},
+		{path: "outbox/relay", may: list("outbox")},
+		{path: "internal/relaying", may: list("outbox", "internal/marking", "internal/putting", "internal/sqltext")},
+		{path: "adapter/sqldb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/relaying", "internal/sqltext")},
+		{path: "adapter/pgxdb", may: list(".", "outbox", "internal/claiming", "internal/marking", "internal/putting", "internal/relaying", "internal/sqltext")},
 
 		{path: "broker/partition", may: list(".", "broker/code", "broker/batch", "broker/producer", "internal/wal")},
 
@@ -69,10 +71,16 @@ func floors() []row {
 		{path: "httpkey", may: list(".", "identity")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
+	}
+}
 
+// doors are the floors above all that is kept: how messages come in and go out.
+func doors() []row {
+	return []row{
 		// Floor 5: adapters to brokers, and to those who watch.
 		{path: "internal/intake", may: list(".", "inbox")},
 		{path: "adapter/kafka", may: list(".", "inbox")},
+		{path: "adapter/kafkarelay", may: list("outbox")},
 		{path: "adapter/mqtt", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/otelinbox", may: list(".", "inbox")},

@@ -77,6 +77,7 @@ func Schema(d Dialect, k Kind, table string) ([]string, error) {
 	// An index is named without its table's schema, and stands in the same.
 	name, bare := k.Table(), Bare(table)
 	text = strings.NewReplacer(name+"_marked", bare+"_marked", name+"_ends", bare+"_ends", name+"_shard", bare+"_shard",
+		name+"_faults", bare+"_faults",
 		name+"_ids_marked", bare+"_ids_marked", name, table).Replace(text)
 	var statements []string
 	for _, s := range strings.Split(text, ";") {

@@ -1,3 +1,13 @@
+-- Relays: a row for each shard of the outbox, and which relay works on it.
+CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
+	shard    TINYINT  NOT NULL PRIMARY KEY,
+	name     CHAR(32) CHARACTER SET ascii NOT NULL, -- drawn once: the shard's among those of all outboxes
+	batch    BIGINT   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	faults   BIGINT   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
+	holder   BIGINT   NOT NULL DEFAULT 0,       -- the relay; 0: none
+	claimant BIGINT   NOT NULL DEFAULT 0,       -- a relay that asks for the shard; 0: none
+	ends     BIGINT   NOT NULL DEFAULT 0        -- the lease: microseconds since 1970, by this server's clock
+) ENGINE = InnoDB;
 -- Outgoing records: a row for each, from the commit of whoever put it until it is published.
 CREATE TABLE IF NOT EXISTS hapax_outbox (
 	shard     TINYINT      NOT NULL,            -- 0 to 15, by the order key: so many relays can work at once

@@ -1,3 +1,13 @@
+-- Relays: a row for each shard of the outbox, and which relay works on it.
+CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
+	shard    smallint NOT NULL PRIMARY KEY,
+	name     text     NOT NULL,                 -- drawn once: the shard's among those of all outboxes
+	batch    bigint   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	faults   bigint   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
+	holder   bigint   NOT NULL DEFAULT 0,       -- the relay; 0: none
+	claimant bigint   NOT NULL DEFAULT 0,       -- a relay that asks for the shard; 0: none
+	ends     bigint   NOT NULL DEFAULT 0        -- the lease: microseconds since 1970, by this server's clock
+);
 -- Outgoing records: a row for each, from the commit of whoever put it until it is published.
 CREATE TABLE IF NOT EXISTS hapax_outbox (
 	shard     smallint NOT NULL,                -- 0 to 15, by the order key: so many relays can work at once
@@ -13,6 +23,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox (
 	fault     text,                             -- why it can't be published: those of its order key behind it wait
 	PRIMARY KEY (shard, position)
 );
+CREATE INDEX IF NOT EXISTS hapax_outbox_faults ON hapax_outbox (shard, position) WHERE fault IS NOT NULL;
 -- Ids that callers gave: one is put once, until its row is swept.
 CREATE TABLE IF NOT EXISTS hapax_outbox_ids (
 	id      bytea  NOT NULL PRIMARY KEY,        -- SHA-256 of topic and id

@@ -1,0 +1,194 @@
+package kafkarelay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax/outbox/relay"
+)
+
+// Options are those of a [Destination]. The zero value is good.
+type Options struct {
+	// IDHeader is the header that has a record's id (default: "id").
+	IDHeader string
+	// Progress is the compacted topic of what was published, which any number of outboxes
+	// can share (default: hapax-outbox-progress); but who takes a shard over then waits for
+	// the dead relays of others too, up to Transaction. It is made if it is not there; if it
+	// is, it needs 16 partitions at least, and cleanup.policy=compact.
+	Progress string
+	// Replicas of that topic, if it is made (default: the broker's own default, which
+	// those before Kafka 2.4 do not have).
+	Replicas int16
+	// Transaction is how long the transaction of a relay that died may keep readers of
+	// committed records waiting, if no other one takes over (default: 30 s).
+	Transaction time.Duration
+	// Partitioner chooses the partitions of records (default: by the hash of the key, as
+	// Java's clients do). It must give the records of one key one partition.
+	Partitioner kgo.Partitioner
+}
+
+const defaultProgress = "hapax-outbox-progress"
+
+// partitions of the progress topic: one for each shard of an outbox.
+const partitions = 16
+
+// Destination is a [relay.Destination]. It holds nothing but what lines hold.
+type Destination struct {
+	o    Options
+	opts []kgo.Opt
+
+	mu   sync.Mutex
+	made bool // the progress topic is there
+}
+
+// New returns a destination, and asks nothing of the brokers yet. Options of franz-go say
+// where those are and how to log in; transactions, acknowledgements and partitions are
+// the destination's own.
+func New(o Options, opts ...kgo.Opt) (*Destination, error) {
+	if o.IDHeader == "" {
+		o.IDHeader = "id"
+	}
+	if o.Progress == "" {
+		o.Progress = defaultProgress
+	}
+	if o.Replicas == 0 {
+		o.Replicas = -1
+	}
+	if o.Transaction == 0 {
+		o.Transaction = 30 * time.Second
+	}
+	if o.Partitioner == nil {
+		o.Partitioner = kgo.UniformBytesPartitioner(64<<10, true, true, nil)
+	}
+	if o.Transaction < time.Second {
+		return nil, fmt.Errorf("kafka relay: transaction of %v: want 1s at least", o.Transaction)
+	}
+	d := &Destination{o: o, opts: opts}
+	if err := kgo.ValidateOpts(d.producer("x")...); err != nil {
+		return nil, fmt.Errorf("kafka relay: %w", err)
+	}
+	return d, nil
+}
+
+func (d *Destination) producer(shard string) []kgo.Opt {
+	return append([]kgo.Opt{kgo.ProducerLinger(0)}, append(d.opts[:len(d.opts):len(d.opts)],
+		kgo.TransactionalID("hapax-outbox-"+shard), kgo.TransactionTimeout(d.o.Transaction), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(&partitioner{d.o.Partitioner, d.o.Progress}))...)
+}
+
+// partitioner lets the records of the progress topic say their partitions themselves.
+type partitioner struct {
+	kgo.Partitioner
+	progress string
+}
+
+func (p *partitioner) ForTopic(topic string) kgo.TopicPartitioner {
+	if topic == p.progress {
+		return kgo.ManualPartitioner().ForTopic(topic)
+	}
+	return p.Partitioner.ForTopic(topic)
+}
+
+// Open is the method of [relay.Destination]. It is four round trips and the reading of a
+// partition of the progress topic.
+func (d *Destination) Open(ctx context.Context, s relay.Shard) (relay.Line, int64, error) {
+	client, err := kgo.NewClient(d.producer(s.Name)...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("kafka relay: %w", err)
+	}
+	l := &line{client: client, o: d.o, shard: s}
+	unbind := context.AfterFunc(ctx, l.Close)
+	defer unbind()
+	published, err := d.open(ctx, l)
+	if err != nil {
+		l.Close()
+		return nil, 0, fmt.Errorf("kafka relay: open shard %d: %w", s.Number, err)
+	}
+	return l, published, nil
+}
+
+func (d *Destination) open(ctx context.Context, l *line) (published int64, err error) {
+	if err := d.make(ctx, l.client); err != nil {
+		return 0, err
+	}
+	// Whoever held the shard before can do nothing more, and what it began has ended.
+	if _, _, err := l.client.ProducerID(ctx); err != nil {
+		return 0, err
+	}
+	fence := &kgo.Record{Topic: d.o.Progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below 16
+	if err := l.client.BeginTransaction(); err != nil {
+		return 0, err
+	}
+	if err := l.client.ProduceSync(ctx, fence).FirstErr(); err != nil {
+		return 0, err
+	}
+	if err := l.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		return 0, err
+	}
+	return d.progress(ctx, l.shard, fence)
+}
+
+// make makes the progress topic, unless it is there.
+func (d *Destination) make(ctx context.Context, client *kgo.Client) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.made {
+		return nil
+	}
+	admin := kadm.NewClient(client)
+	_, err := admin.CreateTopic(ctx, partitions, d.o.Replicas, map[string]*string{
+		"cleanup.policy": kadm.StringPtr("compact"), "segment.bytes": kadm.StringPtr("16777216"),
+	}, d.o.Progress)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("make topic %s: %w", d.o.Progress, err)
+	}
+	if err != nil {
+		topics, err := admin.ListTopics(ctx, d.o.Progress)
+		if err != nil {
+			return err
+		}
+		if n := len(topics[d.o.Progress].Partitions); n < partitions {
+			return fmt.Errorf("topic %s has %d partitions: want %d", d.o.Progress, n, partitions)
+		}
+	}
+	d.made = true
+	return nil
+}
+
+// progress reads the last batch of a shard that was published, up to the fence: what was
+// committed before stands before it.
+func (d *Destination) progress(ctx context.Context, s relay.Shard, fence *kgo.Record) (published int64, err error) {
+	reader, err := kgo.NewClient(append(d.opts[:len(d.opts):len(d.opts)], kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{d.o.Progress: {fence.Partition: kgo.NewOffset().AtStart()}}))...)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	for {
+		fetches := reader.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return 0, fmt.Errorf("read topic %s: %w", d.o.Progress, err)
+		}
+		for r := range fetches.RecordsAll() {
+			if r.Offset > fence.Offset {
+				return published, nil
+			}
+			if string(r.Key) == s.Name {
+				if published, err = strconv.ParseInt(string(r.Value), 10, 64); err != nil {
+					return 0, fmt.Errorf("topic %s, partition %d, offset %d: %q is no number of a batch", d.o.Progress, r.Partition, r.Offset, r.Value)
+				}
+			}
+			if r.Offset == fence.Offset {
+				return published, nil
+			}
+		}
+	}
+}

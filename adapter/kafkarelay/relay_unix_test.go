@@ -1,0 +1,240 @@
+//go:build unix
+
+package kafkarelay_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/outbox"
+	"github.com/hapaxmq/hapax/outbox/relay"
+)
+
+var errRollback = errors.New("roll back")
+
+// turn counts up the row of a key, which orders its transactions, and puts what it
+// counted. Some tries are rolled back.
+func (b *box) turn(t *testing.T, topic string, key int) error {
+	row := fmt.Sprintf("%s_keys WHERE id = %d", b.Table, key)
+	for {
+		err := b.marks.Transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			if _, err := tx.ExecContext(ctx, strings.Replace("UPDATE "+row, " WHERE", " SET n = n + 1 WHERE", 1)); err != nil {
+				return err
+			}
+			var n int
+			if err := tx.QueryRowContext(ctx, "SELECT n FROM "+row).Scan(&n); err != nil {
+				return err
+			}
+			record := outbox.Record{Topic: topic, OrderKey: fmt.Sprint("key ", key), Payload: fmt.Append(nil, n-1)}
+			if key%2 == 0 {
+				record.ID = fmt.Sprintf("%d of key %d", n, key)
+			}
+			if err := b.out.Put(ctx, tx, record); err != nil {
+				return err
+			}
+			if rand.IntN(4) == 0 {
+				return errRollback
+			}
+			return nil
+		})
+		if !errors.Is(err, errRollback) {
+			return err
+		}
+	}
+}
+
+// TestTwoRelays: while writers put and the broker is killed, two relays share the shards,
+// one of which ends in the middle: each record is published once, and each key in the
+// order of its commits (statements 43, 44 and 45).
+func TestTwoRelays(t *testing.T) {
+	t.Parallel()
+	for name, at := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t)
+			b := newBox(t, at(t))
+			topic := n.topic(t, "two-"+name, nil)
+			const keys, each = 6, 60
+			b.execute(t, "CREATE TABLE "+b.Table+"_keys (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL)")
+			for key := range keys {
+				b.execute(t, fmt.Sprintf("INSERT INTO %s_keys VALUES (%d, 0)", b.Table, key))
+			}
+			o := relay.Options{Batch: few, Lease: time.Second, MaxPause: 100 * time.Millisecond}
+			stopFirst, stopSecond := b.run(t, n.addr, o), b.run(t, n.addr, o)
+			var writers sync.WaitGroup
+			for key := range keys {
+				for half := range 2 {
+					writers.Go(func() {
+						for range each / 2 {
+							if err := b.turn(t, topic, key); err != nil {
+								t.Errorf("writer %d of key %d: %v", half, key, err)
+								return
+							}
+						}
+					})
+				}
+			}
+			n.kill()
+			n.start()
+			writers.Wait()
+			stopFirst()
+			n.kill()
+			n.start()
+			audit(t, n, topic, keys, each)
+			b.drained(t)
+			stopSecond()
+		})
+	}
+}
+
+func (b *box) execute(t *testing.T, statement string) {
+	t.Helper()
+	if _, err := b.db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// TestRefused: records that the broker refuses hold up those of their keys, and nothing
+// else, until they are tried again or discarded (statement 44).
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	for name, at := range places(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, at(t))
+			small := n.topic(t, "small-"+name, map[string]*string{"max.message.bytes": kadm.StringPtr("2000")})
+			late := "late-" + name
+			put := func(topic, key, payload string) {
+				b.put(t, outbox.Record{Topic: topic, OrderKey: key, ID: fmt.Sprint(topic, key, payload[:2]), Payload: []byte(payload)})
+			}
+			put(small, "a", "a0")
+			put(small, "a", "a1"+random(3000)) // a batch of Kafka's may have others beside it
+			put(small, "a", "a2")
+			put(small, "b", "b0")
+			put(late, "c", "c0")
+			put(small, "c", "c1")
+			put(small, "", "no")
+			stop := b.run(t, n.addr, relay.Options{MaxPause: 100 * time.Millisecond}, kgo.UnknownTopicRetries(0))
+			defer func() { stop() }()
+			b.until(t, func(p relay.Pending) bool { return p == relay.Pending{Records: 4, Faulty: 2, Oldest: p.Oldest} })
+			if got := n.values(t, 3, small); !got["a0"] || !got["b0"] || !got["no"] {
+				t.Errorf("%v came beside the faulty ones", got)
+			}
+
+			faulty, err := b.Faulty(t.Context(), 0, 10)
+			if err != nil || len(faulty) != 2 || faulty[0].OrderKey != "a" || faulty[0].Topic != small || faulty[1].Topic != late ||
+				!strings.Contains(faulty[0].Fault, "MESSAGE_TOO_LARGE") || !strings.Contains(faulty[1].Fault, "UNKNOWN_TOPIC") {
+				t.Fatalf("faulty are %+v, %v", faulty, err)
+			}
+			put(small, "a", "a3") // waits too
+			put(small, "d", "d0")
+			n.topic(t, late, nil)
+			if done, err := b.Retry(t.Context(), faulty[1].Position, 1<<40); done != 1 || err != nil {
+				t.Errorf("tried %d again, %v", done, err)
+			}
+			if got := n.values(t, 6, small, late); !got["c0"] || !got["c1"] || !got["d0"] {
+				t.Errorf("%v came after a retry", got)
+			}
+			if done, err := b.Discard(t.Context(), faulty[0].Position); done != 1 || err != nil {
+				t.Errorf("discarded %d, %v", done, err)
+			}
+			if got := n.values(t, 8, small, late); !got["a2"] || !got["a3"] {
+				t.Errorf("%v came after a faulty one was discarded", got)
+			}
+			b.drained(t)
+		})
+	}
+}
+
+// random is text that no compression makes shorter than a topic takes.
+func random(size int) string {
+	text := make([]byte, size)
+	for i := range text {
+		text[i] = byte(' ' + rand.IntN(90))
+	}
+	return string(text)
+}
+
+// values reads so many records, and returns the values of all.
+func (n *node) values(t *testing.T, count int, topics ...string) map[string]bool {
+	t.Helper()
+	ctx, end := context.WithTimeout(t.Context(), patience)
+	defer end()
+	r, got := n.reader(t, topics...), map[string]bool{}
+	for len(got) < count && ctx.Err() == nil {
+		for record := range r.PollFetches(ctx).RecordsAll() {
+			if got[string(record.Value)] {
+				t.Errorf("%.2q came twice", record.Value)
+			}
+			got[string(record.Value)] = true
+		}
+	}
+	return got
+}
+
+// TestLateCommit: a record whose transaction commits behind others, which were put later
+// and have been published, is published too (statement 43).
+func TestLateCommit(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	for name, at := range places(t) {
+		if name == "sqlite" { // which has one writer
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBox(t, at(t))
+			topic := n.topic(t, "late-commit-"+name, nil)
+			late, err := b.db.BeginTx(t.Context(), nil)
+			if err == nil {
+				err = b.out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
+			stop := b.run(t, n.addr, relay.Options{})
+			defer stop()
+			n.values(t, 1, topic)
+			if err := late.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			n.values(t, 2, topic)
+			b.drained(t)
+		})
+	}
+}
+
+// TestRecord: a record is published as it was put.
+func TestRecord(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	b := newBox(t, places(t)["sqlite"](t))
+	topic := n.topic(t, "records", nil)
+	headers := []hapax.Header{{Name: "h", Value: []byte("v")}, {Name: "nil"}}
+	b.put(t, outbox.Record{Topic: topic, ID: "trade 7", OrderKey: "k", Headers: headers})
+	stop := b.run(t, n.addr, relay.Options{})
+	defer stop()
+	ctx, end := context.WithTimeout(t.Context(), patience)
+	defer end()
+	r := n.reader(t, topic).PollRecords(ctx, 1).Records()
+	if len(r) != 1 {
+		t.Fatal("nothing came")
+	}
+	got := fmt.Sprintf("%q %v %q", r[0].Key, r[0].Value == nil, r[0].Headers)
+	if want := `"k" true [{"id" "trade 7"} {"h" "v"} {"nil" ""}]`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

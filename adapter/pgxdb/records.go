@@ -1,0 +1,48 @@
+package pgxdb
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/hapaxmq/hapax/internal/marking"
+	"github.com/hapaxmq/hapax/internal/relaying"
+	"github.com/hapaxmq/hapax/internal/sqltext"
+	"github.com/hapaxmq/hapax/outbox/relay"
+)
+
+// Records are those of the outbox as relays see them: see package relay.
+func (o *Outbox) Records() relay.Source { return o.records }
+
+// Pending tells what the outbox holds. It reads the whole table.
+func (o *Outbox) Pending(ctx context.Context) (relay.Pending, error) { return o.records.Pending(ctx) }
+
+// Faulty lists at most so many records that relays have set aside, with positions above
+// one, by rising positions.
+func (o *Outbox) Faulty(ctx context.Context, after int64, most int) ([]relay.Faulty, error) {
+	return o.records.Faulty(ctx, after, most)
+}
+
+// Retry has records that were set aside published after all, each before those that wait
+// for it, and tells how many: those of other positions are left alone.
+func (o *Outbox) Retry(ctx context.Context, positions ...int64) (int, error) {
+	return o.records.Retry(ctx, positions)
+}
+
+// Discard deletes records that were set aside, so that what waits for them is published,
+// and tells how many.
+func (o *Outbox) Discard(ctx context.Context, positions ...int64) (int, error) {
+	return o.records.Discard(ctx, positions)
+}
+
+// records are those of a table. Their transactions need no more isolation than that what
+// they see is committed.
+func records(pool *pgxpool.Pool, table string) *relaying.Records {
+	t := &marking.Transactor[pgx.Tx]{
+		Begin: beginner(pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}), Fault: fault, Runs: relaying.Runs, Settle: relaying.Settle,
+	}
+	return relaying.New(sqltext.Postgres, table, anywhere{pool}, func(ctx context.Context, f func(context.Context, marking.Tx) error) error {
+		return t.Transact(ctx, func(ctx context.Context, tx pgx.Tx) error { return f(ctx, transaction{tx}) })
+	})
+}

@@ -1,0 +1,228 @@
+package sqltext
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Relays is the table of who relays which shard, beside an outbox.
+func Relays(outbox string) string { return outbox + "_relays" }
+
+// Statement is one of SQL, with its arguments.
+type Statement struct {
+	Text string
+	Args []any
+}
+
+// bind puts arguments where a text has question marks: numbers, texts, and lists of
+// numbers, each of which becomes the comparison that a value is among them. PostgreSQL
+// keeps the plan of a text, so it gets them beside it; the others get them as part of it,
+// for parameters would cost a round trip to prepare it.
+func bind(d Dialect, text string, args ...any) Statement {
+	var b strings.Builder
+	var s Statement
+	for _, arg := range args {
+		before, after, _ := strings.Cut(text, "?")
+		b.WriteString(before)
+		text = after
+		if d == Postgres {
+			s.Args = append(s.Args, postgresArg(&b, len(s.Args)+1, arg))
+			continue
+		}
+		switch arg := arg.(type) {
+		case []int64:
+			b.WriteString("IN (" + strings.Trim(numbers(arg), "{}") + ")")
+		case string:
+			if d == SQLite {
+				fmt.Fprintf(&b, "CAST(x'%x' AS TEXT)", arg)
+			} else {
+				fmt.Fprintf(&b, "_utf8mb4 x'%x'", arg)
+			}
+		default:
+			fmt.Fprint(&b, arg)
+		}
+	}
+	b.WriteString(text)
+	s.Text = b.String()
+	return s
+}
+
+func postgresArg(b *strings.Builder, n int, arg any) any {
+	switch list := arg.(type) {
+	case []int64:
+		fmt.Fprintf(b, "= ANY($%d::bigint[])", n)
+		return numbers(list)
+	case string:
+		fmt.Fprintf(b, "$%d::text", n)
+	default:
+		fmt.Fprintf(b, "$%d::bigint", n)
+	}
+	return arg
+}
+
+func numbers(list []int64) string {
+	return Array(list, 8, func(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) })
+}
+
+// MakeShard makes the row of a shard unless it is there.
+func MakeShard(d Dialect, outbox string, shard int, name string) Statement {
+	insert, unless := "INSERT INTO ", " ON CONFLICT DO NOTHING"
+	if d == MySQL || d == MariaDB {
+		insert, unless = "INSERT IGNORE INTO ", ""
+	}
+	return bind(d, insert+Relays(outbox)+" (shard, name) VALUES (?, ?)"+unless, shard, name)
+}
+
+// Shards tells of all shards: shard, name, holder, 1 if its lease has ended, claimant.
+func Shards(d Dialect, outbox string) Statement {
+	return Statement{Text: "SELECT shard, name, holder, CASE WHEN ends <= " + now(d) + " THEN 1 ELSE 0 END, claimant FROM " +
+		Relays(outbox) + " ORDER BY shard"}
+}
+
+// KeepShards prolongs what a relay holds.
+func KeepShards(d Dialect, outbox string, relay, lease int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET ends = "+now(d)+" + ? WHERE holder = ?", lease, relay)
+}
+
+// TakeShard gives a relay a shard that it holds, or nobody: the rows affected tell.
+// MySQL makes its assignments from left to right.
+func TakeShard(d Dialect, outbox string, relay int64, shard int, lease int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET claimant = CASE WHEN holder = ? THEN claimant ELSE 0 END, holder = ?, ends = "+
+		now(d)+" + ? WHERE shard = ? AND (holder = ? OR holder = 0 OR ends <= "+now(d)+")", relay, relay, lease, shard, relay)
+}
+
+// AskForShard says that a relay wants what another holds, unless a third one does.
+func AskForShard(d Dialect, outbox string, relay int64, shard int) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET claimant = ? WHERE shard = ? AND claimant = 0 AND holder <> ?", relay, shard, relay)
+}
+
+// GiveShard gives what a relay holds to the one that asks, or to nobody.
+func GiveShard(d Dialect, outbox string, relay int64, shard int, lease int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET holder = claimant, ends = CASE WHEN claimant = 0 THEN 0 ELSE "+now(d)+
+		" + ? END, claimant = 0 WHERE shard = ? AND holder = ?", lease, shard, relay)
+}
+
+// WaitingShards tells which shards of a relay have rows for a new batch, or such that wait
+// behind one with a fault.
+func WaitingShards(d Dialect, outbox string, relay int64) Statement {
+	return bind(d, "SELECT r.shard FROM "+Relays(outbox)+" AS r WHERE r.holder = ? AND (SELECT 1 FROM "+outbox+
+		" AS o WHERE o.shard = r.shard AND o.batch IS NULL AND o.fault IS NULL LIMIT 1) IS NOT NULL", relay)
+}
+
+// HoldShard locks the row of a shard that a relay holds until the end of the transaction, and
+// prolongs its lease: the rows affected tell. No batch will have a number up to last.
+func HoldShard(d Dialect, outbox string, relay int64, shard int, lease, last int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET ends = "+now(d)+" + ?, batch = CASE WHEN batch < ? THEN ? ELSE batch END"+
+		" WHERE shard = ? AND holder = ?", lease, last, last, shard, relay)
+}
+
+// LockShard locks the row of a shard until the end of the transaction, whoever holds it.
+func LockShard(d Dialect, outbox string, shard int) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET faults = faults WHERE shard = ?", shard)
+}
+
+// LastBatch tells the last batch of a shard and whether it has faults.
+func LastBatch(d Dialect, outbox string, shard int) Statement {
+	return bind(d, "SELECT batch, faults FROM "+Relays(outbox)+" WHERE shard = ?", shard)
+}
+
+// Sealed tells which rows are in batches: position, batch, whether the caller gave its id.
+func Sealed(d Dialect, outbox string, shard int) Statement {
+	return bind(d, "SELECT position, batch, named IS NOT NULL FROM "+outbox+
+		" WHERE shard = ? AND batch IS NOT NULL ORDER BY batch, position", shard)
+}
+
+// Unsealed tells of the first rows for a new batch: position, size. If there are faults,
+// it leaves out the order keys that have them.
+func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statement {
+	text := "SELECT position, length(order_key) + length(headers) + coalesce(length(payload), 0) FROM " + outbox +
+		" WHERE shard = ? AND batch IS NULL AND fault IS NULL"
+	args := []any{shard}
+	if faults {
+		text += " AND (length(order_key) = 0 OR order_key NOT IN (SELECT order_key FROM " + outbox +
+			" WHERE shard = ? AND fault IS NOT NULL))"
+		args = append(args, shard)
+	}
+	return bind(d, text+" ORDER BY position LIMIT ?", append(args, most)...)
+}
+
+// Seal puts rows into a batch.
+func Seal(d Dialect, outbox string, shard int, batch int64, positions []int64) []Statement {
+	return []Statement{
+		bind(d, "UPDATE "+outbox+" SET batch = ? WHERE shard = ? AND position ?", batch, shard, positions),
+		bind(d, "UPDATE "+Relays(outbox)+" SET batch = ? WHERE shard = ?", batch, shard),
+	}
+}
+
+// ReadOutgoing reads rows in the order of their positions: position, whether the caller
+// gave the id, id, topic, order key, headers, payload, and whether there is one, since not
+// every driver tells an empty one from none.
+func ReadOutgoing(d Dialect, outbox string, shard int, positions []int64) Statement {
+	return bind(d, "SELECT position, named IS NOT NULL, id, topic, order_key, headers, payload, payload IS NOT NULL FROM "+outbox+
+		" WHERE shard = ? AND position ? ORDER BY position", shard, positions)
+}
+
+// Forget deletes rows; of the ids that callers gave the retention counts from now on.
+func Forget(d Dialect, outbox string, shard int, named bool, positions []int64) (all []Statement) {
+	at := map[Dialect]string{Postgres: "now()", SQLite: "CAST(strftime('%s', 'now') AS INTEGER)"}[d]
+	if at == "" {
+		at = "CURRENT_TIMESTAMP(3)"
+	}
+	if named {
+		all = append(all, bind(d, "UPDATE "+IDs(outbox)+" SET marked = "+at+" WHERE id IN (SELECT named FROM "+outbox+
+			" WHERE shard = ? AND position ? AND named IS NOT NULL)", shard, positions))
+	}
+	return append(all, bind(d, "DELETE FROM "+outbox+" WHERE shard = ? AND position ?", shard, positions))
+}
+
+// SetAside takes a row out of its batch, for it can't be published.
+func SetAside(d Dialect, outbox string, shard int, position int64, fault string) Statement {
+	return bind(d, "UPDATE "+outbox+" SET batch = NULL, fault = ? WHERE shard = ? AND position = ?", fault, shard, position)
+}
+
+// Unseal takes rows out of their batch.
+func Unseal(d Dialect, outbox string, shard int, positions []int64) Statement {
+	return bind(d, "UPDATE "+outbox+" SET batch = NULL WHERE shard = ? AND position ?", shard, positions)
+}
+
+// Faulty tells of rows that can't be published: shard, position, id, topic, order key,
+// fault; those behind a position.
+func Faulty(d Dialect, outbox string, after int64, most int) Statement {
+	return bind(d, "SELECT shard, position, id, topic, order_key, fault FROM "+outbox+
+		" WHERE fault IS NOT NULL AND position > ? ORDER BY position LIMIT ?", after, most)
+}
+
+// FaultyShards tells which rows of some positions have faults: shard, position, whether the
+// caller gave the id.
+func FaultyShards(d Dialect, outbox string, positions []int64) Statement {
+	return bind(d, "SELECT shard, position, named IS NOT NULL FROM "+outbox+" WHERE fault IS NOT NULL AND position ? ORDER BY shard, position", positions)
+}
+
+// Absolve takes the faults of rows away.
+func Absolve(d Dialect, outbox string, shard int, positions []int64) Statement {
+	return bind(d, "UPDATE "+outbox+" SET fault = NULL WHERE shard = ? AND position ?", shard, positions)
+}
+
+// CountFaults counts the rows of a shard that can't be published.
+func CountFaults(d Dialect, outbox string, shard int) Statement {
+	return bind(d, "SELECT count(*) FROM "+outbox+" WHERE shard = ? AND fault IS NOT NULL", shard)
+}
+
+// KeepFaults keeps how many rows of a shard can't be published.
+func KeepFaults(d Dialect, outbox string, shard int, faults int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET faults = ? WHERE shard = ?", faults, shard)
+}
+
+// Pending tells how many rows there are, how many of them can't be published, and the age
+// of the oldest in microseconds. It reads all of them.
+func Pending(d Dialect, outbox string) Statement {
+	age := map[Dialect]string{
+		Postgres: "(extract(epoch FROM now() - min(put)) * 1000000)::bigint",
+		SQLite:   "(CAST(strftime('%s', 'now') AS INTEGER) - min(put)) * 1000000",
+	}[d]
+	if age == "" {
+		age = "TIMESTAMPDIFF(MICROSECOND, min(put), CURRENT_TIMESTAMP(3))"
+	}
+	return Statement{Text: "SELECT count(*), count(fault), coalesce(" + age + ", 0) FROM " + outbox}
+}

@@ -1,0 +1,193 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// worker publishes what is in a shard, as long as its relay holds that.
+type worker struct {
+	*Relay
+
+	shard  Shard
+	ctx    context.Context // ends when the shard is lost, or when it took too long to stop
+	lose   context.CancelFunc
+	awake  chan struct{}
+	asked  chan struct{} // closed when it is to stop
+	stop   func()        // closes asked
+	refuse *refusal      // what the line before has met
+}
+
+// refusal is what is known of a batch that was refused.
+type refusal struct {
+	batch  int64
+	reason *RefusedError
+}
+
+// start starts a worker for a shard, unless one is still at it.
+func (r *Relay) start(run context.Context, s Shard, all *sync.WaitGroup) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.workers[s.Number] != nil {
+		return
+	}
+	w := &worker{Relay: r, shard: s, awake: make(chan struct{}, 1), asked: make(chan struct{})}
+	w.stop = sync.OnceFunc(func() { close(w.asked) })
+	w.ctx, w.lose = context.WithCancel(context.WithoutCancel(run))
+	unbind := context.AfterFunc(run, func() {
+		w.stop()
+		time.AfterFunc(r.o.Settle, w.lose)
+	})
+	r.workers[s.Number] = w
+	all.Go(func() {
+		defer w.lose()
+		defer unbind()
+		w.work()
+		r.mu.Lock()
+		delete(r.workers, s.Number)
+		r.mu.Unlock()
+	})
+}
+
+// rouse makes a worker look for records.
+func (w *worker) rouse() {
+	select {
+	case w.awake <- struct{}{}:
+	default: // it will anyway
+	}
+}
+
+// over tells whether the worker is to end.
+func (w *worker) over() bool {
+	select {
+	case <-w.asked:
+		return true
+	case <-w.ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// work publishes over one line after another, until it is over, and gives the shard back.
+func (w *worker) work() {
+	pause := w.o.Pause
+	for !w.over() {
+		published, err := w.line()
+		switch {
+		case errors.Is(err, ErrLost):
+			return
+		case err == nil || w.ctx.Err() != nil:
+			continue
+		case w.refuse == nil:
+			w.failed("publish", err, "shard", w.shard.Number)
+		}
+		if published || w.refuse != nil {
+			pause = w.o.Pause
+		}
+		select {
+		case <-w.ctx.Done():
+		case <-w.asked:
+		case <-time.After(pause):
+			pause = min(2*pause, w.o.MaxPause)
+		}
+	}
+	if err := w.source.Give(w.ctx, w.hold(w.shard.Number)); err != nil && w.ctx.Err() == nil {
+		w.failed("give a shard back", err, "shard", w.shard.Number)
+	}
+}
+
+// line publishes over one line, until it fails or the worker is over.
+func (w *worker) line() (published bool, err error) {
+	h := w.hold(w.shard.Number)
+	// Who has lost the shard must not stop the one that has it.
+	had, err := w.source.Take(w.ctx, h)
+	if err == nil && !had {
+		err = ErrLost
+	}
+	if err != nil {
+		return false, err
+	}
+	line, last, err := w.destination.Open(w.ctx, w.shard)
+	if err != nil {
+		return false, err
+	}
+	defer line.Close()
+	batch, err := w.source.Resume(w.ctx, h, last)
+	alone := false
+	if err == nil {
+		batch, alone, err = w.judge(h, batch)
+	}
+	sealed := err == nil && batch.Number > 0
+	for err == nil && !w.over() {
+		if len(batch.Records) > 0 {
+			if err := w.publish(line, batch, alone); err != nil {
+				return published, err
+			}
+			published, alone = true, false
+		}
+		switch {
+		case sealed: // there may be more of those that another relay has sealed
+			batch, err = w.source.Resume(w.ctx, h, batch.Number)
+			sealed = batch.Number > 0
+		default:
+			batch, err = w.source.Next(w.ctx, h, batch, w.o.Batch)
+		}
+		if err == nil && !sealed && len(batch.Records) == 0 {
+			w.sleep()
+		}
+	}
+	return published, err
+}
+
+// sleep returns when there may be records, or the worker is over.
+func (w *worker) sleep() {
+	select {
+	case <-w.awake:
+	case <-w.asked:
+	case <-w.ctx.Done():
+	}
+}
+
+// publish publishes a batch, and keeps what was refused of it for the next line.
+func (w *worker) publish(line Line, b Batch, alone bool) error {
+	err := line.Publish(w.ctx, b, alone)
+	if err == nil {
+		w.counts.records.Add(int64(len(b.Records)))
+		w.counts.batches.Add(1)
+		w.busy.Store(true)
+		return nil
+	}
+	var reason *RefusedError
+	if errors.As(err, &reason) && len(reason.Faults) > 0 {
+		w.refuse = &refusal{b.Number, reason}
+	}
+	return err
+}
+
+// judge decides what to do about a refusal, now that a new line has told that its batch was
+// not published: records that certainly were refused are set aside; else it is to be found
+// out which of them were, by sending them one by one.
+func (w *worker) judge(h Hold, b Batch) (left Batch, alone bool, err error) {
+	r := w.refuse
+	w.refuse = nil
+	if r == nil || r.batch != b.Number {
+		return b, false, nil
+	}
+	if !r.reason.Certain {
+		return b, true, nil
+	}
+	if err := w.source.SetAside(w.ctx, h, b, r.reason.Faults); err != nil {
+		return b, false, err
+	}
+	w.counts.faults.Add(int64(len(r.reason.Faults)))
+	for _, record := range b.Records {
+		if fault, refused := r.reason.Faults[record.Position]; refused {
+			w.o.Logger.Error("outbox relay: record set aside", "position", record.Position, "id", record.ID, "topic", record.Topic, "fault", fault)
+		}
+	}
+	left, err = w.source.Resume(w.ctx, h, b.Number-1)
+	return left, false, err
+}
