@@ -39,6 +39,7 @@ type setting struct {
 	doc    string
 
 	low, high int64    // bounds of a number; with both 0 those of its type
+	want      string   // what a number is to be, where bounds alone do not say it
 	choices   []string // words that a text or a list may have; none: all
 	node      []string // of a topic's or group's: the node's that stand for it, the first that is given
 }
@@ -70,7 +71,10 @@ func (s *setting) parse(value string) (err error) {
 		}
 		n, err := strconv.ParseInt(value, 10, bits)
 		low, high := s.bounds()
-		if err != nil || n < low || n > high {
+		switch {
+		case (err != nil || n < low || n > high) && s.want != "":
+			return fmt.Errorf("want %s", s.want)
+		case err != nil || n < low || n > high:
 			return fmt.Errorf("want a number from %d to %d", low, high)
 		}
 	case double:

@@ -169,7 +169,7 @@ func windowSettings() []setting {
 		{name: unique.SettingWindowKind, kind: text32, value: "first", doc: "Since when an id is remembered: first (its first record), renewed (its last copy), or tumbling (until an aligned window ends). With another kind the window begins anew, and a tumbling one with other bounds too: see hapax.window.ms."},
 		{name: unique.SettingWindowFull, kind: text32, value: "refuse", doc: "What happens when the window has used up its memory and disk: new records are refused (refuse), or the oldest ids go early (evict), but of a tumbling window of a count or of bytes, which has no oldest."},
 		{name: unique.SettingMemory, kind: long, value: strconv.Itoa(unique.DefaultMemory), low: unique.MinMemory, high: unique.MaxMemory, doc: "Bytes of memory for ids; what is beyond goes to disk."},
-		{name: unique.SettingDisk, kind: long, value: strconv.Itoa(unique.NoDisk), low: unique.NoDisk, high: most, doc: "Bytes of disk for ids, beside the log. -1 is no bound."},
+		{name: unique.SettingDisk, kind: long, value: strconv.Itoa(unique.NoDisk), low: unique.NoDisk, high: most, want: unique.WantDisk, doc: "Bytes of disk for ids, beside the log. -1 is no bound."},
 		{name: unique.SettingScope, kind: text32, value: "topic", doc: "Where an id is one: topic, partition, or among records with the same header:NAME or json:PATH, one of either."},
 		{name: unique.SettingDuplicates, kind: text32, value: "drop", doc: "What becomes of a copy: drop (its producer sees success), mark (a header names the first one), topic:NAME (it goes there), or reject."},
 		{name: unique.SettingConflicts, kind: text32, value: "drop", doc: "What becomes of a record with a known id and another value: drop, accept, topic:NAME or reject."},

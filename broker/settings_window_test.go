@@ -56,6 +56,9 @@ func TestWindowSettings(t *testing.T) {
 	check(unique.SettingWindowCount, "", kmsg.ConfigSourceDefaultConfig)
 
 	alter("orders", "hapax.window.ms=1000 says nothing without", drop(unique.SettingIdentity))
+	for _, bytes := range []string{"-2", "0", "16777215", "x"} {
+		alter("orders", "hapax.window.disk.bytes="+bytes+": want a number of at least 16777216, or -1 for no bound", put(unique.SettingDisk, bytes))
+	}
 	alter("orders", "topic \"gone\", which does not exist", put(unique.SettingDuplicates, "topic:gone"))
 	alter("orders", "name another topic", put(unique.SettingDuplicates, "topic:orders"))
 	alter("orders", "want first, renewed or tumbling", put(unique.SettingWindowKind, "sliding"))

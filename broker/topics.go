@@ -260,12 +260,10 @@ func (ts *topics) drop(id [16]byte) error {
 	if err == nil {
 		err = ts.sync(end)
 	}
-	if err == nil {
-		err = ts.windows.changed(t, nil)
-	}
 	if err != nil {
 		return fmt.Errorf("delete topic %q: %w", t.name, err)
 	}
+	ts.windows.changed(t, nil)
 	return nil
 }
 

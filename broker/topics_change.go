@@ -40,12 +40,10 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 	if err == nil {
 		err = ts.sync(end)
 	}
-	if err == nil {
-		err = ts.windows.changed(t, ts.byID(t.id))
-	}
 	if err != nil {
 		return fmt.Errorf("set topic %q: %w", name, err)
 	}
+	ts.windows.changed(t, ts.byID(t.id))
 	return nil
 }
 

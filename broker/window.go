@@ -157,12 +157,13 @@ func (w *window) works() bool {
 // before it.
 func (w *window) enforces() bool { return w.works() && w.enforced.Load() }
 
-// reopen opens the ledger with other rules, of the same window.
+// reopen opens the ledger with other rules, of the same window. One that has
+// failed, or is over, stays as it is: it is opened with them when it is mended.
 func (w *window) reopen(in windowFiles, rules *unique.Rules) error {
 	w.mu.Lock()
 	if w.err != nil {
 		defer w.mu.Unlock()
-		return w.err
+		return nil
 	}
 	w.err = errWindowReopens // till then nobody uses the ledger, nor waits for it
 	w.mu.Unlock()

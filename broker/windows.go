@@ -141,8 +141,9 @@ func (ws *windows) begin(topic [16]byte, name string, was, rules *unique.Rules, 
 }
 
 // changed ends a topic's window that is over, or opens it with other rules: was is
-// the topic before, and is, which may be nil, after.
-func (ws *windows) changed(was, is *topic) error {
+// the topic before, and is, which may be nil, after. The change has taken effect by
+// then: a window that cannot follow it has failed, as it would when the node is started.
+func (ws *windows) changed(was, is *topic) {
 	w := was.window
 	if is != nil && is.window != nil && is.window != w {
 		if is.window.because != "" {
@@ -152,20 +153,20 @@ func (ws *windows) changed(was, is *topic) error {
 	}
 	switch {
 	case w == nil:
-		return nil
 	case is == nil || is.window != w:
-		return errors.Join(w.close(errWindowOver), ws.files.remove(w.dir))
+		_ = w.close(errWindowOver) // what it knew is worth nothing
+		if err := ws.files.remove(w.dir); err != nil {
+			ws.files.log.Warn("the files of a topic's window that is over are still there: they go when the node is started again",
+				"topic", was.name, "dir", w.dir, "error", err)
+		}
 	case !sameLedger(was.rules.window, is.rules.window):
-		err := w.reopen(ws.files.of(is.name), is.rules.window)
-		if err != nil {
-			w.until.Store(ws.newest())
+		if err := w.reopen(ws.files.of(is.name), is.rules.window); err != nil {
+			ws.failed(is, err)
 		}
 		if !w.enforced.Load() {
 			nudge(ws.begun) // it was in the midst of warming
 		}
-		return err
 	}
-	return nil
 }
 
 // goesOn tells whether a window goes on when its rules change.

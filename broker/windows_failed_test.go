@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -174,5 +175,85 @@ func TestWindowFailsAsItIsOpened(t *testing.T) {
 	}
 	if _, _, err := o.window.opened(); err == nil || errors.Is(err, errWindowOver) {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// Settings that a topic with a failed window may have take effect, and that is what the
+// answer says; the window stays failed till it is mended, and then has them.
+func TestFailedWindowTakesSettings(t *testing.T) {
+	disk := vfs.NewMem()
+	n := startWith(t, func(o *Options) { o.FS = disk })
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "value", "hapax.window.ms": "3600000", "hapax.window.count": "1000"})
+	n.produceSome(testContext(t), n.client(), 0, 10)
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	dir := n.broker.topics.named("orders").window.dir
+	moveFiles(t, disk, dir, "/aside")
+	n.start()
+	state := func() string {
+		s := n.topicConfig("orders", "hapax.window.state")
+		return s.MaybeValue()
+	}
+	until := n.broker.topics.named("orders").window.until.Load()
+	n.alter("orders", map[string]string{"hapax.window.ms": "7200000"})
+	n.alter("orders", map[string]string{"hapax.window.ms": "9000000", "hapax.window.count": ""})
+	if got := n.broker.topics.named("orders").window.until.Load(); got != until {
+		t.Errorf("it keeps the log up to file %d, and before up to %d", got, until)
+	}
+	if got := state(); !strings.HasPrefix(got, "failed, and keeps ") {
+		t.Errorf("it is described as %q", got)
+	}
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	moveFiles(t, disk, "/aside", dir)
+	n.start()
+	if got := n.topicConfig("orders", "hapax.window.ms"); got.MaybeValue() != "9000000" || state() != "enforced" {
+		t.Errorf("mended: %s ms, %s", got.MaybeValue(), state())
+	}
+	n.produceSome(testContext(t), n.client(), 0, 11)
+	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 1 {
+		t.Errorf("%d of 10 ids were forgotten", got-1)
+	}
+}
+
+// A failed window's topic may be put into shadow, with other bounds at once: its records
+// pass from then on.
+func TestFailedWindowIntoShadow(t *testing.T) {
+	n := start(t)
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "value", "hapax.window.ms": "3600000", "hapax.window.count": "1000"})
+	n.broker.windows.failed(n.broker.topics.named("orders"), syscall.EIO)
+	n.alter("orders", map[string]string{"hapax.mode": "shadow", "hapax.window.count": ""})
+	n.produceSome(testContext(t), n.client(), 0, 1)
+}
+
+// A window whose ledger does not open with other settings has failed, and says so; the
+// settings have taken effect.
+func TestWindowFailsAsSettingsChange(t *testing.T) {
+	fault := vfs.NewFault(vfs.NewMem(), nil)
+	var log said
+	n := startWith(t, func(o *Options) { o.FS, o.Logger = fault, slog.New(slog.NewTextHandler(&log, nil)) })
+	n.makeTopic("orders", 1, map[string]string{"hapax.identity": "value", "hapax.window.ms": "3600000"})
+	n.produceSome(testContext(t), n.client(), 0, 10)
+	fault.SetHook(func(_ vfs.Op, name string) error {
+		if strings.Contains(name, windowsName) {
+			return syscall.EIO
+		}
+		return nil
+	})
+	n.alter("orders", map[string]string{"hapax.window.ms": "7200000"})
+	state := n.topicConfig("orders", "hapax.window.state")
+	if got := state.MaybeValue(); !strings.HasPrefix(got, "failed, ") {
+		t.Errorf("it is described as %q", got)
+	}
+	if !log.has("the window of a topic has failed") {
+		t.Error("the log does not tell")
+	}
+	fault.SetHook(nil)
+	n.restart()
+	n.produceSome(testContext(t), n.client(), 0, 11)
+	if got := n.broker.topics.named("orders").window.count.unique.Load(); got != 1 {
+		t.Errorf("%d of 10 ids were forgotten", got-1)
 	}
 }

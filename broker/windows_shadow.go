@@ -59,8 +59,10 @@ func warmAgain(ws *windows, t *topic) error {
 	w.since, w.whole = again.window.since, 0
 	w.enforced.Store(false)
 	w.lost.Store(false)
-	ws.files.log.Warn("records of a topic have passed its window, which only counts, for it is full or has failed: they are counted as unasked, and what the window says of copies is too low; it reads the topic's records again when it can",
-		"topic", t.name, "records", w.count.unasked.Load())
+	if passed := w.count.unasked.Load(); passed > 0 { // that it has failed was told
+		ws.files.log.Warn("records of a topic have passed its window, which only counts, for it is full or has failed: they are counted as unasked, and what the window says of copies is too low; it reads the topic's records again when it can",
+			"topic", t.name, "records", passed)
+	}
 	nudge(ws.begun)
 	return nil
 }

@@ -30,7 +30,7 @@
 // A name of digits is also the index of an array's element, counted from zero.
 // A backslash takes the next character as part of a name, so that `a\.b` is the
 // field called "a.b"; it is needed before a dot, a comma, a plus, a bar and a
-// backslash. In a header's NAME it is needed before a plus, a bar and a
+// backslash. In a header's NAME it is needed before a comma, a plus, a bar and a
 // backslash. A field with an empty name cannot be named.
 //
 // # What is equal

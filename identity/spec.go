@@ -204,6 +204,9 @@ func parseHeader(text string) (string, error) {
 	if text == "" {
 		return "", errors.New("the header's name is empty")
 	}
+	if len(splitUnescaped(text, ',')) > 1 {
+		return "", errors.New(`want one header: join several by +, as in header:a+header:b, or name one to fall back on by |, as in header:a|header:b (a comma of the name itself is \,)`)
+	}
 	return unescape(text)
 }
 
@@ -254,7 +257,7 @@ func partsString(parts []part) string {
 func (p *part) String() string {
 	switch p.kind {
 	case header:
-		return "header:" + escape(p.name, `+|\`)
+		return "header:" + escape(p.name, `+|,\`)
 	case jsonPaths:
 		return "json:" + p.paths.String()
 	case contentWithout:

@@ -45,6 +45,7 @@ const (
 	MinDisk       = 16 << 20
 	DefaultMemory = 256 << 20
 	NoDisk        = -1 // no bound
+	WantDisk      = "a number of at least 16777216, or -1 for no bound"
 )
 
 // Parse makes rules of a topic's own settings, of which it reads those in [Names].
@@ -213,7 +214,7 @@ func (p *parser) disk() int64 {
 	case value == "" || err == nil && n == NoDisk:
 		return 0
 	case err != nil || n < MinDisk:
-		p.wrong(SettingDisk, "want a number of at least %d, or %d for no bound", MinDisk, NoDisk)
+		p.wrong(SettingDisk, "want %s", WantDisk)
 	}
 	return n
 }

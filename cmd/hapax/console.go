@@ -67,8 +67,12 @@ func (c *console) progress(line string) {
 // logger says what a ledger has to say, from warnings up.
 func (c *console) logger() *slog.Logger { return slog.New(logHandler{console: c}) }
 
+// dated is logger for what runs on and on, and says when: RFC 3339, UTC, milliseconds.
+func (c *console) dated() *slog.Logger { return slog.New(logHandler{console: c, dated: true}) }
+
 type logHandler struct {
 	console *console
+	dated   bool
 	attrs   []slog.Attr
 }
 
@@ -76,6 +80,9 @@ func (h logHandler) Enabled(_ context.Context, level slog.Level) bool { return l
 
 func (h logHandler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
+	if h.dated && !r.Time.IsZero() {
+		b.WriteString(r.Time.UTC().Format("2006-01-02T15:04:05.000Z "))
+	}
 	fmt.Fprintf(&b, "%s: %s", strings.ToLower(r.Level.String()), r.Message)
 	add := func(a slog.Attr) bool {
 		fmt.Fprintf(&b, ", %s %v", a.Key, a.Value)

@@ -69,10 +69,10 @@ func (c *serveCommand) Run(w *world) error {
 	}
 	for _, l := range listeners {
 		if host, _, _ := net.SplitHostPort(l.Address); l.Protocol == broker.SASLPlaintext && !loopback(host) {
-			w.stderr.logger().Warn("what clients send can be read on its way, passwords too: use SASL_SSL", "listener", l.Address)
+			w.stderr.dated().Warn("what clients send can be read on its way, passwords too: use SASL_SSL", "listener", l.Address)
 		}
 	}
-	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings.Settings, Logger: w.stderr.logger()})
+	b, err := broker.Open(c.Data, broker.Options{Listeners: listeners, Settings: settings.Settings, Logger: w.stderr.dated()})
 	if err != nil {
 		return settings.place(err)
 	}

@@ -57,7 +57,7 @@ func (o operators) serve(w *world, b *broker.Broker) (said string, stop func() e
 		l, scheme = tls.NewListener(l, config), "https"
 	}
 	s := &http.Server{
-		Handler: withToken(o.token, b.Handler()), ErrorLog: slog.NewLogLogger(w.stderr.logger().Handler(), slog.LevelWarn),
+		Handler: withToken(o.token, b.Handler()), ErrorLog: slog.NewLogLogger(w.stderr.dated().Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10,
 	}
