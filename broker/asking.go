@@ -29,6 +29,7 @@ type WindowView struct {
 	Full       string `json:"full"`       // hapax.window.full
 	State      string `json:"state"`      // "warming" (it reads what is there, and records pass), "enforced", "counting" (and no more, in shadow) or "failed"
 	Failed     string `json:"failed,omitempty"`
+	Short      string `json:"warming_full,omitempty"` // what helps one that stays warming, for its memory or disk is used up
 
 	From  []int64   `json:"enforced_from,omitempty"`      // by partition: the offset from which on it keeps each once; 0 where there is none
 	Set   time.Time `json:"set"`                          // since when it has its identity, its scope, its kind, and bounds by what it has bounds by
@@ -118,7 +119,9 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 		view.From, view.Began = w.since, time.UnixMilli(w.whole).UTC() // which were set before
 		view.Since = since(r, &s, view.Began, now).UTC()
 	} else if err == nil {
-		view.State = "warming"
+		if view.State = "warming"; w.full.Load() {
+			view.Short = relief(r)
+		}
 	}
 	view.Reach = max(now.Sub(view.Since), 0).Seconds()
 	view.Ages = agesOf(&s)
@@ -175,10 +178,11 @@ func timely(r *unique.Rules, began, now time.Time) time.Time {
 }
 
 // early tells whether an id that is not remembered may have been let go before its
-// window ended: others were, and the window is shorter for it still, as far as its
-// slices tell.
+// window ended: others were, and the window is shorter for it still, or has let none go
+// for its time.
 func early(r *unique.Rules, w *WindowView, now time.Time) bool {
-	return w.Early > 0 && w.Since.After(timely(r, w.Began, now).Add(2*sliceOf(r.Window)))
+	from := timely(r, w.Began, now)
+	return w.Early > 0 && (w.Since.After(from) || !from.After(w.Began))
 }
 
 func latest(a, b time.Time) time.Time {

@@ -34,6 +34,12 @@ func windowMetrics() []windowMetric {
 		{"gauge", "hapax_window_disk_bytes", "Bytes of disk that the topic's ids take, beside the log.", nil, func(w *WindowView) float64 { return float64(w.Disk) }},
 		{"gauge", "hapax_window_log_bytes", "Bytes of the log's older files that stay for what the window may not have on disk yet: what a second brings, or, if it has failed, what it has yet to read.", nil, func(w *WindowView) float64 { return float64(w.Log) }},
 		{"gauge", "hapax_window_reach_seconds", "How far back the window reaches: every id that came since then is remembered.", nil, func(w *WindowView) float64 { return w.Reach }},
+		{"gauge", "hapax_window_warming_full", "1 if the window stays warming, and records pass, because its memory or disk is used up before it has read what is there: raise hapax.window.memory.bytes or hapax.window.disk.bytes, or shorten it.", nil, func(w *WindowView) float64 {
+			if w.Short != "" {
+				return 1
+			}
+			return 0
+		}},
 		{"gauge", "hapax_window_failed", "1 if the window has failed: the topic takes nothing (in shadow: records pass uncounted) until that is mended and the node is started again, or until hapax.identity is taken from it and set anew.", nil, func(w *WindowView) float64 {
 			if w.Failed != "" {
 				return 1

@@ -372,11 +372,17 @@ func TestEarly(t *testing.T) {
 		{0, now.Add(-time.Hour), false},
 		{5, now.Add(-time.Hour), true},
 		{5, now.Add(-125 * time.Hour), true},
-		{5, now.Add(-127 * time.Hour), false},
+		{5, now.Add(-127 * time.Hour), true},
 		{5, now.Add(-128 * time.Hour), false},
 	} {
 		if got := early(r, &WindowView{Early: test.early, Began: began, Since: test.since}, now); got != test.want {
 			t.Errorf("%d early, since %v: %v", test.early, test.since, got)
+		}
+	}
+	began = now.Add(-time.Minute)
+	for _, since := range []time.Time{began, began.Add(time.Second), now} { // it is young
+		if !early(r, &WindowView{Early: 1, Began: began, Since: since}, now) || early(r, &WindowView{Began: began, Since: since}, now) {
+			t.Errorf("of a young window, since %v", since)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/hapaxmq/hapax/broker/batch"
 	"github.com/hapaxmq/hapax/broker/code"
 	"github.com/hapaxmq/hapax/broker/partition"
+	"github.com/hapaxmq/hapax/broker/unique"
 	"github.com/hapaxmq/hapax/ledger"
 )
 
@@ -320,7 +321,9 @@ func (ws *windows) warm(ctx context.Context) {
 		if !t.window.works() || t.window.enforced.Load() {
 			continue
 		}
-		ws.files.warmed(t, newWarming(ws, t).run(ctx))
+		err := newWarming(ws, t).run(ctx)
+		t.window.full.Store(errors.Is(err, hapax.ErrFull))
+		ws.files.warmed(t, err)
 	}
 }
 
@@ -332,6 +335,9 @@ func (in windowFiles) warmed(t *topic, err error) {
 		in.log.Info("the window of a topic is enforced", "topic", t.name)
 	case errors.Is(err, context.Canceled), errors.Is(err, errMoved),
 		errors.Is(err, errWindowOver), errors.Is(err, errWindowReopens), errors.Is(err, hapax.ErrClosed):
+	case errors.Is(err, hapax.ErrFull): // in the words of the ledger's options
+		in.log.Warn("the window of a topic is full before it is warm: records pass, and it is tried again; "+relief(t.rules.window),
+			"topic", t.name, unique.SettingWindowFull, fullText(t.rules.window))
 	default:
 		in.log.Warn("the window of a topic is not enforced yet: it is tried again", "topic", t.name, "error", err)
 	}

@@ -42,6 +42,7 @@ type window struct {
 	since    []int64      // by partition: the offset from which on it is; of one that warms again, from which on transactions were open that it may not know; set before
 	whole    int64        // the time from which on it has had all ids, Unix ms; set before
 	lost     atomic.Bool  // it only counts, and records have passed that it was to know: see lose
+	full     atomic.Bool  // it is warming, and its memory or disk was used up when that was tried last
 	late     atomic.Bool  // the node is being opened, and it is not where the log is yet
 	reached  atomic.Int64 // while it is late or not enforced: the time that it has come to, Unix ns
 
@@ -284,7 +285,7 @@ func (w *window) state() (s windowState) {
 // windowStands is no setting, but described as one: how a topic's window stands.
 var windowStands = setting{
 	name: "hapax.window.state", kind: text32,
-	doc: "Whether the window is warming, when it reads what the topic has and records pass, enforced, and from which offsets of the partitions on, or has failed, why, and how many bytes of the log stay for it; and when and why it began anew, if it took the place of another. It cannot be set.",
+	doc: "Whether the window is warming, when it reads what the topic has and records pass, and whether its memory or disk is used up before it is warm; enforced, and from which offsets of the partitions on; counting and no more, with hapax.mode=shadow; or has failed, why, and how many bytes of the log stay for it; and when and why it began anew, if it took the place of another. It cannot be set.",
 }
 
 // describeWindow is how a topic's window stands, as a setting that cannot be set; nothing
@@ -294,13 +295,7 @@ func describeWindow(ws *windows, t *topic) []configEntry {
 	if w == nil {
 		return nil
 	}
-	value := "warming"
-	if w.enforced.Load() {
-		if value = "enforced"; len(w.since) > 0 {
-			value += " from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
-		}
-	}
-	value += w.anewText()
+	value := standsText(w, t.rules.window) + w.anewText(t.rules.window.Shadow)
 	if _, _, err := w.opened(); err != nil && !errors.Is(err, errWindowReopens) {
 		value = fmt.Sprintf("failed, and keeps %d bytes of the log: %v", keptFor(ws, w), err)
 		if t.rules.window.Shadow {
@@ -308,4 +303,19 @@ func describeWindow(ws *windows, t *topic) []configEntry {
 		}
 	}
 	return []configEntry{{setting: &windowStands, value: value, source: kmsg.ConfigSourceDefaultConfig, fixed: true}}
+}
+
+// standsText is how a window stands that has not failed.
+func standsText(w *window, rules *unique.Rules) string {
+	switch enforced := w.enforced.Load(); {
+	case !enforced && w.full.Load():
+		return "warming, and full: records pass until there is room to read those that are there: " + relief(rules)
+	case !enforced:
+		return "warming"
+	case rules.Shadow:
+		return "counting"
+	case len(w.since) == 0:
+		return "enforced"
+	}
+	return "enforced from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
 }

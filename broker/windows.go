@@ -163,6 +163,7 @@ func (ws *windows) changed(was, is *topic) {
 		if err := w.reopen(ws.files.of(is.name), is.rules.window); err != nil {
 			ws.failed(is, err)
 		}
+		w.full.Store(false)
 		if !w.enforced.Load() {
 			nudge(ws.begun) // it was in the midst of warming
 		}

@@ -55,13 +55,16 @@ func (in windowFiles) begunAnew(t *topic) {
 
 // anewText says since when a window has been what it is, and why, if it took the place
 // of another.
-func (w *window) anewText() string {
+func (w *window) anewText(shadow bool) string {
 	if w.because == "" {
 		return ""
 	}
-	at, pass := time.UnixMilli(w.begun).UTC().Format(time.RFC3339), "copies pass until it is warm"
-	if w.enforced.Load() {
-		pass = "copies passed until it was warm"
+	text := fmt.Sprintf("; begun anew at %s because %s", time.UnixMilli(w.begun).UTC().Format(time.RFC3339), w.because)
+	switch {
+	case shadow: // in which copies always pass
+		return text
+	case w.enforced.Load():
+		return text + "; copies passed until it was warm"
 	}
-	return fmt.Sprintf("; begun anew at %s because %s; %s", at, w.because, pass)
+	return text + "; copies pass until it is warm"
 }

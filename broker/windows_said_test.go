@@ -43,8 +43,9 @@ func TestWarmingIsInterrupted(t *testing.T) {
 		{hapax.ErrFull, true},
 	} {
 		var log said
+		full := &topic{name: "orders", rules: topicRules{window: windowRules(t, "window.ms=1000")}}
 		in := windowFiles{log: slog.New(slog.NewTextHandler(&log, nil))}
-		if in.warmed(&topic{name: "orders"}, test.err); log.has("level=WARN") != test.want || log.has("is enforced") {
+		if in.warmed(full, test.err); log.has("level=WARN") != test.want || log.has("is enforced") {
 			t.Errorf("%v: %s", test.err, log.b.String())
 		}
 	}

@@ -151,6 +151,8 @@ func anewText(w *broker.WindowView) string {
 	switch {
 	case w.Anew == "":
 		return ""
+	case w.Mode == "shadow": // in which copies always pass
+		return fmt.Sprintf("; begun anew at %s because %s", timeText(w.Set), w.Anew)
 	case w.State == "warming":
 		return fmt.Sprintf("; begun anew at %s because %s; copies pass until it is warm", timeText(w.Set), w.Anew)
 	}
@@ -165,7 +167,14 @@ func stateAlone(w *broker.WindowView) string {
 		}
 		return "failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: " + w.Failed
 	case "warming":
-		return "warming: records pass until it has read those that are there"
+		text := "warming: records pass until it has read those that are there"
+		if w.Short != "" {
+			text = "warming, and full: records pass until there is room to read those that are there: " + w.Short
+		}
+		if w.Mode == "shadow" {
+			text += "; then it only counts: hapax.mode=shadow"
+		}
+		return text
 	case "counting":
 		return "only counting: hapax.mode=shadow"
 	}
@@ -178,7 +187,7 @@ func share(n int64, w *broker.WindowView, fate string) string {
 	if all := w.Records.Unique + w.Records.Duplicates + w.Records.Conflicts + w.Records.Missing; n > 0 {
 		text += fmt.Sprintf("  %.3g %%", 100*float64(n)/float64(all))
 	}
-	if w.State == "counting" {
+	if w.Mode == "shadow" {
 		return text
 	}
 	return text + "  (" + fate + ")"

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,5 +84,43 @@ func TestSpanText(t *testing.T) {
 	states := []string{stateText(&broker.WindowView{State: "failed", Failed: "x"}), stateText(&broker.WindowView{State: "counting"}), stateText(&broker.WindowView{State: "warming"})}
 	if want := []string{"failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: x", "only counting: hapax.mode=shadow", "warming: records pass until it has read those that are there"}; !slices.Equal(states, want) {
 		t.Errorf("%q", states)
+	}
+}
+
+// In shadow nothing is said to be done to records, whatever the window's state; one that
+// is full as it warms says what helps.
+func TestShadowText(t *testing.T) {
+	const takes = "until that is mended and the node is started again, or hapax.identity is taken from it and set anew: "
+	for _, test := range []struct {
+		window broker.WindowView
+		want   string
+	}{
+		{broker.WindowView{State: "counting"}, "only counting: hapax.mode=shadow"},
+		{broker.WindowView{State: "warming"}, "warming: records pass until it has read those that are there; then it only counts: hapax.mode=shadow"},
+		{broker.WindowView{State: "warming", Short: "raise it"}, "warming, and full: records pass until there is room to read those that are there: raise it; then it only counts: hapax.mode=shadow"},
+		{broker.WindowView{State: "failed", Failed: "x"}, "failed, and records pass uncounted " + takes + "x"},
+	} {
+		w := test.window
+		w.Mode, w.Duplicates, w.Conflicts, w.Missing, w.From = "shadow", "drop", "reject", "reject", []int64{7}
+		w.Records = broker.WindowRecords{Unique: 2, Duplicates: 1, Missing: 1}
+		if got := stateText(&w); got != test.want {
+			t.Errorf("%s, want %s", got, test.want)
+		}
+		why := whyText(&broker.IDView{Topic: "t", ID: []string{"7"}, Remembered: true, Seen: []broker.SeenView{{}}, Window: w}) +
+			whyText(&broker.IDView{Topic: "t", ID: []string{"7"}, Window: w})
+		if w.State != "counting" && !strings.Contains(why, test.want) {
+			t.Errorf("%s lacks %s", why, test.want)
+		}
+		all := why + topicsText([]broker.TopicView{{Name: "t", Window: &w}})
+		for _, not := range []string{"(drop)", "(reject)", "are dropped", "are refused", "dealt with", "takes nothing"} {
+			if strings.Contains(all, not) {
+				t.Errorf("%s: it says %s:\n%s", w.State, not, all)
+			}
+		}
+	}
+	full := broker.WindowView{State: "warming", Short: "raise it", Mode: "enforce"}
+	const want = "warming, and full: records pass until there is room to read those that are there: raise it"
+	if got := stateText(&full); got != want {
+		t.Error(got)
 	}
 }

@@ -102,17 +102,17 @@ func whyText(v *broker.IDView) string {
 	}
 	w := &v.Window
 	fmt.Fprintf(&b, "The window: %s, %s; one record of each id %s.\n", w.Identity, w.Window, scopeText(w.Scope))
-	if len(w.From) > 0 {
+	if len(w.From) > 0 && w.Mode != "shadow" {
 		fmt.Fprintf(&b, "It was %s: copies are dealt with from offset %s on.\n", lateText(w), offsetsText(w.From))
 	}
 	if w.State == "warming" {
-		b.WriteString("It is warming: records pass until it has read those that are there.\n")
+		fmt.Fprintf(&b, "It is %s.\n", stateAlone(w))
 		if w.Anew != "" {
 			fmt.Fprintf(&b, "It was %s.\n", lateText(w))
 		}
 	}
 	if w.State == "failed" {
-		fmt.Fprintf(&b, "It has failed, and the topic takes nothing until that is mended and the node is started again, or hapax.identity is taken from it and set anew: %s.\n", w.Failed)
+		fmt.Fprintf(&b, "It has %s.\n", stateAlone(w))
 	}
 	return b.String()
 }
@@ -183,7 +183,7 @@ func unseenText(b *strings.Builder, name string, v *broker.IDView) {
 	}
 	fmt.Fprintf(b, "%s since %s.\n", what, reachText(w))
 	if n := w.Records.Missing; n > 0 {
-		fmt.Fprintf(b, "%s without an id since the node was started or the window began. Such records %s.\n", counted(n, "record came", "records came"), fateText(w.Missing))
+		fmt.Fprintf(b, "%s without an id since the node was started or the window began. Such records %s.\n", counted(n, "record came", "records came"), missingText(w))
 	}
 	if w.Refused > 0 {
 		fmt.Fprintf(b, "It may have come in a batch that was refused, for the window's memory or disk was used up: %s since the node was started or the window began. What helps: %s.\n", counted(w.Refused, "was", "were"), w.Relief)
@@ -235,7 +235,7 @@ func copiesText(n int64) string {
 
 // fatesText says what becomes of copies, and of what is none for its value alone.
 func fatesText(w *broker.WindowView) string {
-	if w.State == "counting" {
+	if w.Mode == "shadow" {
 		return "Copies are kept, for the window only counts them: hapax.mode=shadow."
 	}
 	text := "Copies " + fateText(w.Duplicates)
@@ -270,6 +270,14 @@ func fateText(policy string) string {
 		return "go to topic " + topic
 	}
 	return "are dealt with by " + policy
+}
+
+// missingText says what becomes of records without an id.
+func missingText(w *broker.WindowView) string {
+	if w.Mode == "shadow" {
+		return "are kept, for the window only counts them: hapax.mode=shadow"
+	}
+	return fateText(w.Missing)
 }
 
 // boundsText is which other bounds than time let an id go.
