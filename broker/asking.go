@@ -31,7 +31,7 @@ type WindowView struct {
 	Failed     string `json:"failed,omitempty"`
 	Short      string `json:"warming_full,omitempty"` // what helps one that stays warming, for its memory or disk is used up
 
-	From  []int64   `json:"enforced_from,omitempty"`      // by partition: the offset from which on it keeps each once; 0 where there is none
+	From  []int64   `json:"enforced_from,omitempty"`      // by partition: the offset from which on it keeps each once, or in shadow counts; none: it always has
 	Set   time.Time `json:"set"`                          // since when it has its identity, its scope, its kind, and bounds by what it has bounds by
 	Anew  string    `json:"begun_anew_because,omitempty"` // why it was begun then in the place of another: what that had left out is not known here
 	Began time.Time `json:"began"`                        // when it was turned on or, where there were records before, the time of the oldest that it read
@@ -116,7 +116,7 @@ func viewOfWindow(t *topic, now time.Time) WindowView {
 	}
 	view.Live, view.Cold, view.Early, view.Memory, view.Disk = s.Live, s.LiveCold, s.EvictedLive, s.Memory, s.Disk
 	if view.Began, view.Since = now.UTC(), now.UTC(); w.enforced.Load() {
-		view.From, view.Began = w.since, time.UnixMilli(w.whole).UTC() // which were set before
+		view.From, view.Began = w.since(), time.UnixMilli(w.whole).UTC() // which were set before
 		view.Since = since(r, &s, view.Began, now).UTC()
 	} else if err == nil {
 		if view.State = "warming"; w.full.Load() {

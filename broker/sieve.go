@@ -58,6 +58,9 @@ func (s *sieve) Beside() []*partition.Partition { return targets(s.routes) }
 // Pass is [partition.Gate]: the window is the batch's until Passed.
 func (s *sieve) Pass(at partition.Turn, b []byte) (sifted partition.Sifted, err error) {
 	s.holds = false
+	if outOfShadow(s.ws, s.topic) {
+		return sifted, errWindowReopens
+	}
 	if !s.w.enforced.Load() || s.w.lost.Load() {
 		return sifted, nil
 	}

@@ -36,7 +36,13 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 		return fmt.Errorf("set topic %q: %w", name, err)
 	}
 	set.window = w.state()
-	end, err := ts.change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set, w) })
+	change := ts.change
+	if w == nil && fromShadow(t, ts.settings.rules(own).window) {
+		change = func(kind uint8, payload []byte, apply func()) (int64, error) {
+			return ts.windows.enforceFrom(t, kind, payload, apply)
+		}
+	}
+	end, err := change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set, w) })
 	if err == nil {
 		err = ts.sync(end)
 	}

@@ -77,8 +77,8 @@ func (m *warming) grow(t *topic) {
 		p := t.partitions[i]
 		followed := m.w.followed(int32(i))
 		next := max(followed, 0)
-		if i < len(m.w.since) { // it warms again
-			next = min(next, m.w.since[i])
+		if since := m.w.since(); i < len(since) { // it warms again
+			next = min(next, since[i])
 		}
 		m.parts = append(m.parts, &warmPart{Old: partition.Old{Partition: p}, index: int32(i), next: next, followed: followed, lacks: p.Start() > 0})
 	}
@@ -281,7 +281,8 @@ func (m *warming) finish(ctx context.Context) error {
 	if _, err := m.ws.wal().Append(frameEnforced, enforced.encode()); err != nil {
 		return err
 	}
-	m.w.since, m.w.whole = enforced.window.since, enforced.window.whole
+	m.w.whole = enforced.window.whole
+	m.w.froms.Store(&enforced.window.since)
 	m.w.from.Store(m.ws.newest())
 	m.w.durable.Store(m.w.steps)
 	m.w.enforced.Store(true)

@@ -38,13 +38,13 @@ type window struct {
 	begun   int64  // when it was, Unix ms; set before it is entered
 	because string // of which it took the place of another, which "" did not; likewise
 
-	enforced atomic.Bool  // it knows what its topic had before it; changes with nobody between the log's Begin and End
-	since    []int64      // by partition: the offset from which on it is; of one that warms again, from which on transactions were open that it may not know; set before
-	whole    int64        // the time from which on it has had all ids, Unix ms; set before
-	lost     atomic.Bool  // it only counts, and records have passed that it was to know: see lose
-	full     atomic.Bool  // it is warming, and its memory or disk was used up when that was tried last
-	late     atomic.Bool  // the node is being opened, and it is not where the log is yet
-	reached  atomic.Int64 // while it is late or not enforced: the time that it has come to, Unix ns
+	enforced atomic.Bool             // it knows what its topic had before it; changes with nobody between the log's Begin and End
+	froms    atomic.Pointer[[]int64] // see since; likewise
+	whole    int64                   // the time from which on it has had all ids, Unix ms; set before
+	lost     atomic.Bool             // it only counts, and records have passed that it was to know: see lose
+	full     atomic.Bool             // it is warming, and its memory or disk was used up when that was tried last
+	late     atomic.Bool             // the node is being opened, and it is not where the log is yet
+	reached  atomic.Int64            // while it is late or not enforced: the time that it has come to, Unix ns
 
 	finder finder
 
@@ -269,13 +269,23 @@ func (w *window) pass(now time.Time) (gone int64, err error) {
 // source is a partition's name in the ledger.
 func source(partition int32) string { return strconv.Itoa(int(partition)) }
 
+// since is, by partition, the offset from which on the window is enforced, or from which
+// on it counts; of one that warms again, from which on transactions were open that it may
+// not know. Nobody changes what it returns.
+func (w *window) since() []int64 {
+	if froms := w.froms.Load(); froms != nil {
+		return *froms
+	}
+	return nil
+}
+
 // state is what the log is to say of the window, which may be nil. It is called with
 // nobody between the log's Begin and End, or before the window is entered.
 func (w *window) state() (s windowState) {
 	if w == nil {
 		return s
 	}
-	s = windowState{number: w.number, begun: w.begun, because: w.because, enforced: w.enforced.Load(), whole: w.whole, since: w.since}
+	s = windowState{number: w.number, begun: w.begun, because: w.because, enforced: w.enforced.Load(), whole: w.whole, since: w.since()}
 	if s.enforced && w.behind() {
 		s.from, s.until = w.from.Load(), w.until.Load()
 	}
@@ -314,8 +324,8 @@ func standsText(w *window, rules *unique.Rules) string {
 		return "warming"
 	case rules.Shadow:
 		return "counting"
-	case len(w.since) == 0:
+	case len(w.since()) == 0:
 		return "enforced"
 	}
-	return "enforced from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since)), ","), "[]")
+	return "enforced from " + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(w.since())), ","), "[]")
 }

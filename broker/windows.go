@@ -65,7 +65,8 @@ func (ws *windows) replayed(topic [16]byte, s windowState, file uint64) *window 
 	w.from.Store(cmp.Or(s.from, file))
 	w.until.Store(s.until)
 	w.begun, w.because = s.begun, s.because
-	w.since, w.whole = s.since, s.whole
+	w.whole = s.whole
+	w.froms.Store(&s.since)
 	w.enforced.Store(s.enforced)
 	w.steps = 1 // it is behind until it has read the log
 	w.late.Store(true)
@@ -84,7 +85,8 @@ func (ws *windows) replayEnforced(f wal.Frame) error {
 	if w := ws.of[e.id]; w != nil && w.number == e.window.number {
 		w.from.Store(cmp.Or(e.window.from, f.File))
 		w.until.Store(e.window.until)
-		w.since, w.whole = e.window.since, e.window.whole
+		w.whole = e.window.whole
+		w.froms.Store(&e.window.since)
 		w.enforced.Store(e.window.enforced)
 	}
 	return nil

@@ -1,10 +1,14 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hapaxmq/hapax/broker/partition"
 )
 
 // A window that does not fit its budget while it is warming says so wherever it is asked,
@@ -84,5 +88,41 @@ func TestShadowIsDescribed(t *testing.T) {
 		n.alter("orders", map[string]string{"hapax.identity": "", "hapax.window.count": "", "hapax.mode": "", "hapax.window.kind": ""})
 		n.alter("orders", map[string]string{"hapax.identity": "header:id", "hapax.window.count": "1000", "hapax.mode": "shadow"})
 		n.enforced("orders")
+	}
+}
+
+// A window that is enforced after it has only counted says from which offsets on, over
+// restarts; a batch that was prepared before that comes again.
+func TestEnforcedOutOfShadow(t *testing.T) {
+	n := &shadowed{node: startWith(t, nil)}
+	n.makeTopic("orders", 2, map[string]string{"hapax.identity": "header:id", "hapax.window.count": "1000", "hapax.mode": "shadow"})
+	n.send(1, 1, 2)
+	before := n.broker.topics.named("orders")
+	n.alter("orders", map[string]string{"hapax.mode": "enforce"})
+	n.send(2, 1, 3)
+	for range 2 {
+		if state, v := n.state(), n.view(); state != "enforced from 3,0" || v.State != "enforced" || !slices.Equal(v.From, []int64{3, 0}) {
+			t.Errorf("%q, and %q from %v", state, v.State, v.From)
+		}
+		n.restart()
+	}
+	if ids := n.idsOf("orders", 2); ids["1"] != 2 || ids["2"] != 1 || ids["3"] != 1 {
+		t.Errorf("of each id there are %v", ids)
+	}
+	s := sieve{ws: &n.broker.windows, w: n.window(), rules: before.rules.window}
+	was := *n.broker.topics.named("orders")
+	was.rules = before.rules
+	s.topic = &was
+	if _, err := s.Pass(partition.Turn{}, nil); !errors.Is(err, errWindowReopens) {
+		t.Errorf("a batch that was prepared in shadow: %v", err)
+	}
+	n.alter("orders", map[string]string{"hapax.mode": "shadow"})
+	n.send(3)
+	if state := n.state(); state != "counting" {
+		t.Errorf("%q", state)
+	}
+	n.alter("orders", map[string]string{"hapax.mode": "enforce"})
+	if state := n.state(); state != "enforced from 7,0" {
+		t.Errorf("%q", state)
 	}
 }

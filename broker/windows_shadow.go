@@ -56,7 +56,8 @@ func warmAgain(ws *windows, t *topic) error {
 		return err
 	}
 	ws.pending.forget(w)
-	w.since, w.whole = again.window.since, 0
+	w.whole = 0
+	w.froms.Store(&again.window.since)
 	w.enforced.Store(false)
 	w.lost.Store(false)
 	if passed := w.count.unasked.Load(); passed > 0 { // that it has failed was told
@@ -76,4 +77,49 @@ func firstOpen(p *partition.Partition) int64 {
 		}
 	}
 	return first
+}
+
+// fromShadow tells whether a topic's window, which only counts, is to be enforced with
+// other rules.
+func fromShadow(t *topic, is *unique.Rules) bool {
+	return t.window != nil && is != nil && t.rules.window.Shadow && !is.Shadow
+}
+
+// enforceFrom changes a topic's settings as [topics.change] does, with which its window is
+// enforced that only counted: from where its partitions are then, for copies stand before
+// that. One that is still warming is enforced once it is warm.
+func (ws *windows) enforceFrom(t *topic, kind uint8, payload []byte, apply func()) (end int64, err error) {
+	err = ws.topics.log.Hold(func() error {
+		if err := ws.files.follow(); err != nil { // what is not synced has no offset yet that is told
+			return err
+		}
+		from := windowEnforced{id: t.id, window: t.window.state()}
+		if from.window.since = nil; from.window.enforced {
+			for _, p := range t.partitions {
+				from.window.since = append(from.window.since, p.Limit(false))
+			}
+			if _, err := ws.wal().Append(frameEnforced, from.encode()); err != nil { // it says nothing of one in shadow
+				return err
+			}
+			t.window.froms.Store(&from.window.since)
+		}
+		at, err := ws.wal().Append(kind, payload)
+		if err != nil {
+			return err
+		}
+		apply()
+		end = at.End
+		return nil
+	})
+	return end, err
+}
+
+// outOfShadow tells whether a topic's window is enforced by now, of a batch that was
+// prepared when it only counted.
+func outOfShadow(ws *windows, batch *topic) bool {
+	if !batch.rules.window.Shadow {
+		return false
+	}
+	now := ws.topics.byID(batch.id)
+	return now != nil && now.window == batch.window && !now.rules.window.Shadow
 }

@@ -120,7 +120,7 @@ func whyText(v *broker.IDView) string {
 // lateText is why a window has been enforced later than its topic was made.
 func lateText(w *broker.WindowView) string {
 	if w.Anew == "" {
-		return "turned on later than the topic"
+		return "turned on, or hapax.mode=enforce was set, later than the topic was made"
 	}
 	return fmt.Sprintf("begun anew at %s because %s", timeText(w.Set), w.Anew)
 }
@@ -145,6 +145,9 @@ func seenText(b *strings.Builder, name string, v *broker.IDView, seen *broker.Se
 		copies = fmt.Sprintf("%s, but for those that were left out before %s, which are not counted.", strings.TrimSuffix(copies, "."), timeText(w.Set))
 	}
 	fmt.Fprintf(b, ".\n%s %s\n", copies, fatesText(&v.Window))
+	if w := &v.Window; w.Mode != "shadow" && stoodFirst(w, seen) {
+		b.WriteString("Copies that came before the offsets that are named below stand in the topic.\n")
+	}
 	if seen.Expires != nil {
 		fmt.Fprintf(b, "It is remembered until %s", timeText(*seen.Expires))
 	} else {
@@ -157,6 +160,19 @@ func seenText(b *strings.Builder, name string, v *broker.IDView, seen *broker.Se
 		b.WriteString(" until " + bounds)
 	}
 	b.WriteString(".\n")
+}
+
+// stoodFirst tells whether an id's first record is from before its partition's copies were
+// dealt with, or may be.
+func stoodFirst(w *broker.WindowView, seen *broker.SeenView) bool {
+	if len(w.From) == 0 || w.State == "warming" {
+		return false
+	}
+	if seen.Partition == nil || seen.Offset == nil {
+		return true
+	}
+	i := int(*seen.Partition)
+	return i < len(w.From) && *seen.Offset < w.From[i]
 }
 
 func unseenText(b *strings.Builder, name string, v *broker.IDView) {

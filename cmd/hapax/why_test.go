@@ -235,10 +235,39 @@ It was begun anew at 2026-03-01T13:00:00Z because hapax.window.kind was changed:
 	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
 No copy came since, but for those that were left out before 2026-03-01T13:00:00Z, which are not counted. Copies are dropped, and their producers see success.
 Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
+Copies that came before the offsets that are named below stand in the topic.
 It is remembered until 2026-03-02T12:11:15Z.
 `+window, "why", "orders", "7")
 	a.want(1, `orders: 8 is not remembered.
 It did not come since 2026-03-01T13:00:00Z, when the window was begun anew, and no record that was there then has it, back to 2026-03-01T12:00:00Z; copies that were left out before are not known.
+`+window, "why", "orders", "8")
+}
+
+// Of a window that only counted before it was enforced it is said from where on copies are
+// dealt with, and that those before stand.
+func TestWhyOutOfShadow(t *testing.T) {
+	t.Parallel()
+	a := ask(t)
+	a.topic("orders", "hapax.identity=header:id", "hapax.window.ms=86400000", "hapax.mode=shadow")
+	a.send("orders", 1, "7=x", "7=x")
+	mode := "enforce"
+	if _, err := kadm.NewClient(a.client()).AlterTopicConfigs(a.Context(), []kadm.AlterConfig{{Name: "hapax.mode", Value: &mode}}, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	a.send("orders", 1, "7=x", "8=x")
+	const window = `The window: header:id, 24h0m0s, first; one record of each id in the topic.
+It was turned on, or hapax.mode=enforce was set, later than the topic was made: copies are dealt with from offset 0 of partition 0, 2 of partition 1 on.
+`
+	a.want(0, `orders: 7 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 0.
+2 copies came since. Copies are dropped, and their producers see success.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
+Copies that came before the offsets that are named below stand in the topic.
+It is remembered until 2026-03-02T12:11:15Z.
+`+window, "why", "orders", "7")
+	a.want(0, `orders: 8 was first seen at 2026-03-01T12:00:00Z, in partition 1 at offset 3.
+No copy came since. Copies are dropped, and their producers see success.
+Records with a known id and another value are dropped too: 0 in the topic since the node was started or the window began.
+It is remembered until 2026-03-02T12:11:15Z.
 `+window, "why", "orders", "8")
 }
 
@@ -264,7 +293,7 @@ It has failed, and the topic takes nothing until that is mended and the node is 
 2 open transactions have records with it, and it is remembered once one of them commits.
 No other came since 2026-03-01T13:00:00Z, when the window was turned on, and no record that was there then has it, back to 2026-03-01T12:00:00Z.
 The window: key, 1h0m0s, first; one record of each id in the topic.
-It was turned on later than the topic: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
+It was turned on, or hapax.mode=enforce was set, later than the topic was made: copies are dealt with from offset 7 of partition 0, 0 of partition 1 on.
 `},
 		{broker.IDView{Topic: "t", ID: []string{"7"}, Window: broker.WindowView{Identity: "key", Scope: "topic", Window: "5 ids, tumbling", State: "enforced", Began: at, Since: at, Refused: 3, Relief: "raise it", Missing: "accept", Records: broker.WindowRecords{Missing: 2}}}, `t: 7 is not remembered.
 It did not come since 2026-03-01T12:00:00Z, which is when the window began.
