@@ -39,7 +39,7 @@ func (ts *topics) configure(name string, only bool, edit func(own map[string]str
 	change := ts.change
 	if w == nil && fromShadow(t, ts.settings.rules(own).window) {
 		change = func(kind uint8, payload []byte, apply func()) (int64, error) {
-			return ts.windows.enforceFrom(t, kind, payload, apply)
+			return enforceFrom(ts.windows, t, kind, payload, apply)
 		}
 	}
 	end, err := change(frameTopicConfigured, set.encode(), func() { ts.takeSettings(set, w) })

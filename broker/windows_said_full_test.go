@@ -122,7 +122,7 @@ func TestEnforcedOutOfShadow(t *testing.T) {
 		t.Errorf("%q", state)
 	}
 	n.alter("orders", map[string]string{"hapax.mode": "enforce"})
-	if state := n.state(); state != "enforced from 7,0" {
+	if state := n.state(); state != "enforced from 8,1" {
 		t.Errorf("%q", state)
 	}
 }

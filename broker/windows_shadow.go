@@ -88,7 +88,7 @@ func fromShadow(t *topic, is *unique.Rules) bool {
 // enforceFrom changes a topic's settings as [topics.change] does, with which its window is
 // enforced that only counted: from where its partitions are then, for copies stand before
 // that. One that is still warming is enforced once it is warm.
-func (ws *windows) enforceFrom(t *topic, kind uint8, payload []byte, apply func()) (end int64, err error) {
+func enforceFrom(ws *windows, t *topic, kind uint8, payload []byte, apply func()) (end int64, err error) {
 	err = ws.topics.log.Hold(func() error {
 		if err := ws.files.follow(); err != nil { // what is not synced has no offset yet that is told
 			return err
