@@ -17,8 +17,9 @@ import (
 
 // coldFiles is the cold files of a ledger, guarded by its mu.
 type coldFiles struct {
-	o    *Options            // the ledger's
-	gens *window.Generations // the ledger's
+	o         *Options            // the ledger's
+	gens      *window.Generations // the ledger's
+	evictions *evictions          // the ledger's
 
 	files  []*cold.File // oldest first
 	heir   heir         // of two of them
@@ -305,7 +306,8 @@ func (c *coldFiles) endRead() {
 // retire closes and deletes files that nobody asks any more, once nobody reads
 // them: in the background, for the system takes its time over large ones. They go
 // one after another, as they were retired: a file that came back after a crash
-// when the one that replaced it was gone would count once more.
+// when the one that replaced it was gone would count once more. And they go when the log
+// has on disk what left early: else nothing would tell of it after a crash.
 func (c *coldFiles) retire(files ...*cold.File) {
 	for _, f := range files {
 		c.leaving.Add(f.Size())
@@ -315,12 +317,15 @@ func (c *coldFiles) retire(files ...*cold.File) {
 	if c.readers > 0 || len(c.retired) == 0 {
 		return
 	}
-	gone, before, removed := c.retired, c.removed, make(chan struct{})
+	gone, before, removed, durable := c.retired, c.removed, make(chan struct{}), c.evictions.durable()
 	c.retired, c.removed = nil, removed
 	c.removing.Go(func() {
 		defer close(removed)
 		if before != nil {
 			<-before
+		}
+		if err := durable(); err != nil {
+			c.failed.CompareAndSwap(nil, &err)
 		}
 		for _, f := range gone {
 			err := f.Close()

@@ -14,8 +14,16 @@ type evictions struct {
 	total int64             // identities
 	files map[uint64]uint64 // generations, of which the log may have something up to that file
 
+	last logged // of the frames that tell of them
+
 	untold int64 // identities
 	told   int64 // when others were, Unix nanoseconds
+}
+
+// logged is a place in a log: the end of a frame. The zero value is none.
+type logged struct {
+	j   *journal
+	end int64
 }
 
 // tellEvery is how often evictions are told of, if there are any.
@@ -42,7 +50,21 @@ func (e *evictions) log(j *journal, gen *window.Generation) error {
 	}
 	file := j.newestNumber()
 	e.add(gen.ID, file)
-	return j.append(frameEvicted, e.frame(gen.ID, file))
+	err := j.append(frameEvicted, e.frame(gen.ID, file))
+	e.last = logged{j, j.End()}
+	return err
+}
+
+// durable is called under mu, and what it returns is not: that returns once the log has on
+// disk what had left early by the first call. What else knew of it may go then.
+func (e *evictions) durable() func() error {
+	last := e.last
+	return func() error {
+		if last.j == nil {
+			return nil
+		}
+		return last.j.Sync(last.end)
+	}
 }
 
 func (e *evictions) add(id, file uint64) {

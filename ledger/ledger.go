@@ -110,7 +110,7 @@ func (l *Ledger) open() (err error) {
 	}
 	l.gens = window.NewGenerations(l.o.Window, grace)
 	l.hot = hot{sweptTable: sweptTable{gens: l.gens, stripes: l.stripes, nudge: l.nudge}, o: &l.o}
-	l.cold.o, l.cold.gens = &l.o, l.gens
+	l.cold.o, l.cold.gens, l.cold.evictions = &l.o, l.gens, &l.evictions
 	if l.o.exact() {
 		l.hot.recency = window.NewRecency()
 	}

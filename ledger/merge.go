@@ -47,6 +47,7 @@ type merge struct {
 	plan cold.Plan  // of what is made of them
 
 	renewal renewal
+	evicted func() error // returns when it is durable what the plan leaves out
 }
 
 // run tells whether there were two to merge.
@@ -102,7 +103,7 @@ func (m *merge) of(a, b *cold.File) {
 	}
 	p.Replaces = append(p.Replaces, b.Number)
 	l.cold.coming = cold.Length(p.Keys, p.Digests)
-	m.renewal = newRenewal(l, b)
+	m.renewal, m.evicted = newRenewal(l, b), l.evictions.durable()
 }
 
 // liveIn is what two files, one of which may be nil, have of generations that are
@@ -142,7 +143,7 @@ func (m *merge) write() (*cold.File, error) {
 		i, ok := index[f.Generations[e.Generation].ID]
 		return i, ok && !m.l.cold.hidden.hidesNow(e.Key.Fingerprint(), f.Number) && !m.renewal.has(e.Key)
 	})
-	if err = errors.Join(err, m.renewal.durable()); err != nil {
+	if err = errors.Join(err, m.renewal.durable(), m.evicted()); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w.Finish()
