@@ -111,13 +111,19 @@ func (h *hot) oldest(current *window.Generation, most int64) (gens []*window.Gen
 	}
 	list := h.gens.List()
 	for _, gen := range list[:max(len(list)-1, 0)] {
-		if gen.Number == 0 || gen.Count == 0 {
+		if gen.Number == 0 {
 			continue
+		}
+		if keys == 0 && len(gens) == cold.MaxGenerations {
+			gens = gens[:0] // more empty ones than a file takes
 		}
 		if gen == current || len(gens) == cold.MaxGenerations || keys > 0 && keys+gen.Count > most {
 			break
 		}
-		gens, keys = append(gens, gen), keys+gen.Count
+		gens, keys = append(gens, gen), keys+gen.Count // an empty one too: none in the table is older than one in a file
+	}
+	if keys == 0 {
+		return nil, 0
 	}
 	return gens, keys
 }
