@@ -135,8 +135,8 @@ func (c *cast) open(ctx context.Context, admin *kadm.Client) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, t := range ongoing.Sorted() {
-		return fmt.Sprintf("transaction %s is %s", t.TxnID, t.State), nil
+	if all := ongoing.Sorted(); len(all) > 0 {
+		return fmt.Sprintf("transaction %s is %s", all[0].TxnID, all[0].State), nil
 	}
 	var names []string
 	for topic := range topics() {
