@@ -43,11 +43,11 @@ func (r room) put(tb testing.TB, db *sql.DB, o *sqldb.Outbox, records ...outbox.
 	return r.transact(tb, db, func(ctx context.Context, tx *sql.Tx) error { return o.Put(ctx, tx, records...) })
 }
 
-// pending are the records of an outbox that no relay has, in the order of their positions.
+// pending are the records of an outbox, in the order of their positions.
 func (r room) pending(tb testing.TB, db *sql.DB) (records []outbox.Record) {
 	tb.Helper()
 	rows, err := db.QueryContext(tb.Context(), "SELECT id, topic, order_key, headers, payload FROM "+r.table("outbox")+
-		" WHERE batch IS NULL ORDER BY position")
+		" ORDER BY position")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -246,8 +246,7 @@ func TestOutboxRetention(t *testing.T) {
 				t.Fatal(err)
 			}
 			sweeps(0)
-			relay := relay{room: r, db: db}
-			relay.publish(t, 10)
+			newPublisher(t, o).publish(t, 10)
 			sweeps(0)
 			if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 0 {
 				t.Errorf("put inside of the retention: %v, %d records", err, len(r.pending(t, db)))

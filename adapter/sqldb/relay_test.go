@@ -8,98 +8,53 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/internal/putting"
 	"github.com/hapaxmq/hapax/outbox"
+	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
-// relay is what the tables of an outbox are made for: it seals the rows that it sees into a
-// batch, publishes the batch, and deletes it. All of it is SQL that each database knows,
-// and names rows by their positions: others it might have to wait for.
-type relay struct {
-	room
-
-	db        *sql.DB
-	batches   int
-	published []outbox.Record
+// publisher takes what is in an outbox, as relays do.
+type publisher struct {
+	from      relay.Source
+	published []relay.Record
 }
 
-// publish seals and publishes what it sees, so many records of a shard in a batch.
-func (l *relay) publish(t *testing.T, most int) {
+// publish seals what it sees, so many records of a shard in a batch, and deletes it. A row that comes
+// to light later, at whatever position, comes into a later batch.
+func (p *publisher) publish(t *testing.T, most int) {
 	t.Helper()
 	for shard := range putting.Shards {
-		for {
-			positions, batch := l.seal(t, shard, most)
-			if len(batch) == 0 {
+		h := relay.Hold{Relay: 1, Shard: shard, Lease: time.Minute}
+		had, err := p.from.Take(t.Context(), h)
+		if err != nil || !had {
+			t.Fatalf("take shard %d: %v, %v", shard, had, err)
+		}
+		for batch, last := (relay.Batch{}), int64(0); ; last = batch.Number {
+			batch, err = p.from.Next(t.Context(), h, batch, relay.Size{Records: most, Bytes: 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(batch.Records) == 0 {
 				break
 			}
-			l.published = append(l.published, batch...)
-			l.forget(t, positions)
+			if batch.Number <= last {
+				t.Errorf("batch %d follows batch %d", batch.Number, last)
+			}
+			p.published = append(p.published, batch.Records...)
 		}
 	}
 }
 
-// seal puts the first rows of a shard that are committed into a batch. A row that comes to
-// light later, at whatever position, comes into a later one.
-func (l *relay) seal(t *testing.T, shard, most int) (positions string, batch []outbox.Record) {
+func newPublisher(t *testing.T, o *sqldb.Outbox) *publisher {
 	t.Helper()
-	l.batches++
-	err := l.transact(t, l.db, func(ctx context.Context, tx *sql.Tx) (err error) {
-		positions, batch, err = l.visible(ctx, tx, shard, most)
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET batch = %d WHERE shard = %d AND position IN (%s)",
-			l.table("outbox"), l.batches, shard, positions))
-		return err
-	})
-	if err != nil {
+	p := &publisher{from: o.Records()}
+	if _, err := p.from.Shards(t.Context()); err != nil { // which makes them
 		t.Fatal(err)
 	}
-	return positions, batch
-}
-
-func (l *relay) visible(ctx context.Context, tx *sql.Tx, shard, most int) (positions string, batch []outbox.Record, err error) {
-	rows, err := tx.QueryContext(ctx, fmt.Sprintf("SELECT position, id, order_key, payload FROM %s"+
-		" WHERE shard = %d AND batch IS NULL ORDER BY position LIMIT %d", l.table("outbox"), shard, most))
-	if err != nil {
-		return "", nil, err
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var position string
-		var r outbox.Record
-		var key []byte
-		if err := rows.Scan(&position, &r.ID, &key, &r.Payload); err != nil {
-			return "", nil, err
-		}
-		r.OrderKey = string(key)
-		all, batch = append(all, position), append(batch, r)
-	}
-	return strings.Join(all, ","), batch, rows.Err()
-}
-
-// forget deletes a batch. From now on the retention of its ids counts.
-func (l *relay) forget(t *testing.T, positions string) {
-	t.Helper()
-	now := "CURRENT_TIMESTAMP"
-	if l.dialect == sqldb.SQLite {
-		now = "CAST(strftime('%s', 'now') AS INTEGER)"
-	}
-	err := l.transact(t, l.db, func(ctx context.Context, tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("UPDATE %s SET marked = %s WHERE id IN (SELECT named FROM %s WHERE position IN (%s))",
-			l.table("outbox_ids"), now, l.table("outbox"), positions))
-		if err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, fmt.Sprintf("DELETE FROM %s WHERE position IN (%s)", l.table("outbox"), positions))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	return p
 }
 
 // TestLateCommit: a transaction that commits behind others which put later is not
@@ -115,7 +70,7 @@ func TestLateCommit(t *testing.T) {
 			r := d.create(t)
 			db := r.open(t, "")
 			o := r.outbox(t, db)
-			relay := relay{room: r, db: db}
+			p := newPublisher(t, o)
 			late, err := db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -126,13 +81,13 @@ func TestLateCommit(t *testing.T) {
 			if err := r.put(t, db, o, outbox.Record{Topic: "t", OrderKey: "k", Payload: []byte("early")}); err != nil {
 				t.Fatal(err)
 			}
-			relay.publish(t, 10)
+			p.publish(t, 10)
 			if err := late.Commit(); err != nil {
 				t.Fatal(err)
 			}
-			relay.publish(t, 10)
-			if p := relay.published; len(p) != 2 || string(p[0].Payload) != "early" || string(p[1].Payload) != "late" {
-				t.Errorf("published %q, want the early one and then the late one", p)
+			p.publish(t, 10)
+			if got := p.published; len(got) != 2 || string(got[0].Payload) != "early" || string(got[1].Payload) != "late" {
+				t.Errorf("published %v, want the early one and then the late one", got)
 			}
 		})
 	}
@@ -169,23 +124,23 @@ func TestOrder(t *testing.T) {
 				wg.Wait()
 			}()
 			defer func() { <-written }()
-			relay := relay{room: r, db: db}
+			p := newPublisher(t, o)
 			for done := false; !done; {
 				select {
 				case <-written:
 					done = true // and once more
 				default:
 				}
-				relay.publish(t, 3)
+				p.publish(t, 3)
 			}
 			next := map[string]int{}
-			for _, p := range relay.published {
-				if next[p.OrderKey]++; fmt.Sprint(next[p.OrderKey]) != string(p.Payload) {
-					t.Fatalf("key %s: %s is published as number %d", p.OrderKey, p.Payload, next[p.OrderKey])
+			for _, r := range p.published {
+				if next[r.OrderKey]++; fmt.Sprint(next[r.OrderKey]) != string(r.Payload) {
+					t.Fatalf("key %s: %s is published as number %d", r.OrderKey, r.Payload, next[r.OrderKey])
 				}
 			}
-			if len(relay.published) != writers*turns {
-				t.Errorf("%d records are published, want %d", len(relay.published), writers*turns)
+			if len(p.published) != writers*turns {
+				t.Errorf("%d records are published, want %d", len(p.published), writers*turns)
 			}
 		})
 	}

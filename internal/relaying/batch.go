@@ -2,7 +2,10 @@ package relaying
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/hapaxmq/hapax/internal/marking"
 	"github.com/hapaxmq/hapax/internal/sqltext"
@@ -10,108 +13,123 @@ import (
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
+// shard is the row of one, which is held.
+type shard struct {
+	last   int64   // its last batch
+	faults int64   // rows that can't be published
+	sealed []int64 // the positions of the last batch; none: it is over
+}
+
 // holding runs a function in a transaction that has the row of a shard, which is the
-// relay's own. No batch will have a number up to last.
-func (r *Records) holding(ctx context.Context, h relay.Hold, last int64, f func(ctx context.Context, tx marking.Tx) error) error {
+// relay's own.
+func (r *Records) holding(ctx context.Context, h relay.Hold, f func(ctx context.Context, tx marking.Tx, s shard) error) error {
 	return r.transact(ctx, func(ctx context.Context, tx marking.Tx) error {
-		s := sqltext.HoldShard(r.dialect, r.table, h.Relay, h.Shard, h.Lease.Microseconds(), last)
-		done, err := tx.Exec(ctx, s.Text, s.Args...)
+		s, err := r.hold(ctx, tx, h)
+		if err != nil {
+			return err
+		}
+		return f(ctx, tx, s)
+	})
+}
+
+func (r *Records) hold(ctx context.Context, tx marking.Tx, h relay.Hold) (s shard, err error) {
+	hold := sqltext.HoldShard(r.dialect, r.table, h.Relay, h.Shard, h.Lease.Microseconds())
+	tell, has := hold, int64(0)
+	if !sqltext.Returns(r.dialect) {
+		done, err := tx.Exec(ctx, hold.Text, hold.Args...)
 		if err == nil && done.Rows != 1 {
 			err = relay.ErrLost
 		}
 		if err != nil {
-			return err
+			return s, err
 		}
-		return f(ctx, tx)
+		tell = sqltext.Shard(r.dialect, r.table, h.Shard)
+	}
+	var sealed string
+	err = look(ctx, tx, tell, func(scan func(...any) error) error {
+		has++
+		return scan(&s.last, &s.faults, &sealed)
 	})
+	if err == nil && has != 1 {
+		err = relay.ErrLost
+	}
+	if err == nil {
+		s.sealed, err = sqltext.ParsePositions(sealed)
+	}
+	return s, err
 }
 
 // Resume is the method of [relay.Source].
 func (r *Records) Resume(ctx context.Context, h relay.Hold, published int64) (next relay.Batch, err error) {
-	err = r.holding(ctx, h, published, func(ctx context.Context, tx marking.Tx) error {
+	err = r.holding(ctx, h, func(ctx context.Context, tx marking.Tx, s shard) (err error) {
 		next = relay.Batch{}
-		var old, positions []int64
-		named := false
-		err := look(ctx, tx, sqltext.Sealed(r.dialect, r.table, h.Shard), func(scan func(...any) error) error {
-			var position, batch int64
-			var has bool
-			if err := scan(&position, &batch, &has); err != nil {
-				return err
-			}
-			switch {
-			case batch <= published:
-				old, named = append(old, position), named || has
-			case next.Number == 0 || batch == next.Number:
-				next.Number, positions = batch, append(positions, position)
-			}
-			return nil
-		})
-		if err != nil {
+		switch {
+		case s.last > published && len(s.sealed) > 0:
+			next.Number = s.last
+			next.Records, err = r.read(ctx, tx, h.Shard, s.sealed)
 			return err
-		}
-		if len(old) > 0 {
-			if err := execute(ctx, tx, sqltext.Forget(r.dialect, r.table, h.Shard, named, old)...); err != nil {
+		case len(s.sealed) > 0:
+			if err := execute(ctx, tx, sqltext.Forget(r.dialect, r.table, h.Shard, true, s.sealed)...); err != nil {
 				return err
 			}
+		case s.last >= published:
+			return nil
 		}
-		if len(positions) > 0 {
-			next.Records, err = r.read(ctx, tx, h.Shard, positions)
-		}
-		return err
+		return execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, max(s.last, published)))
 	})
 	return next, wrap("resume a shard", err)
 }
 
 // Next is the method of [relay.Source].
 func (r *Records) Next(ctx context.Context, h relay.Hold, published relay.Batch, most relay.Size) (next relay.Batch, err error) {
-	var old []int64
-	named := false
-	for _, record := range published.Records {
-		old, named = append(old, record.Position), named || record.Named
-	}
-	err = r.holding(ctx, h, published.Number, func(ctx context.Context, tx marking.Tx) error {
+	err = r.holding(ctx, h, func(ctx context.Context, tx marking.Tx, s shard) error {
 		next = relay.Batch{}
-		if len(old) > 0 {
-			if err := execute(ctx, tx, sqltext.Forget(r.dialect, r.table, h.Shard, named, old)...); err != nil {
+		if len(s.sealed) > 0 {
+			if s.last != published.Number {
+				return fmt.Errorf("batch %d of shard %d is sealed, and batch %d was published", s.last, h.Shard, published.Number)
+			}
+			named := slices.ContainsFunc(published.Records, func(r relay.Record) bool { return r.Named })
+			if err := execute(ctx, tx, sqltext.Forget(r.dialect, r.table, h.Shard, named, s.sealed)...); err != nil {
 				return err
 			}
 		}
-		var last, faults int64
-		err := look(ctx, tx, sqltext.LastBatch(r.dialect, r.table, h.Shard), func(scan func(...any) error) error { return scan(&last, &faults) })
-		if err != nil {
+		positions, oldest, err := r.unsealed(ctx, tx, h.Shard, s.faults > 0, most)
+		switch {
+		case err != nil:
 			return err
-		}
-		positions, err := r.unsealed(ctx, tx, h.Shard, faults > 0, most)
-		if err != nil || len(positions) == 0 {
+		case len(positions) > 0:
+			next.Number, next.Age = s.last+1, oldest
+			if err := execute(ctx, tx, sqltext.Seal(r.dialect, r.table, h.Shard, next.Number, positions)); err != nil {
+				return err
+			}
+			next.Records, err = r.read(ctx, tx, h.Shard, positions)
 			return err
+		case len(s.sealed) > 0:
+			return execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, s.last))
 		}
-		if err := execute(ctx, tx, sqltext.Seal(r.dialect, r.table, h.Shard, last+1, positions)...); err != nil {
-			return err
-		}
-		next.Number = last + 1
-		next.Records, err = r.read(ctx, tx, h.Shard, positions)
-		return err
+		return nil
 	})
 	return next, wrap("seal a batch", err)
 }
 
-// unsealed are the positions of a new batch's rows.
-func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults bool, most relay.Size) (positions []int64, err error) {
+// unsealed are the positions of a new batch's rows, and the age of the oldest.
+func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults bool, most relay.Size) (positions []int64, oldest time.Duration, err error) {
 	size, full := 0, false
 	err = look(ctx, tx, sqltext.Unsealed(r.dialect, r.table, shard, faults, most.Records), func(scan func(...any) error) error {
-		var position int64
+		var position, age int64
 		var bytes int
-		if err := scan(&position, &bytes); err != nil {
+		if err := scan(&position, &bytes, &age); err != nil {
 			return err
 		}
 		size += bytes
 		full = full || len(positions) > 0 && size > most.Bytes
 		if !full {
 			positions = append(positions, position)
+			oldest = max(oldest, time.Duration(age)*time.Microsecond)
 		}
 		return nil
 	})
-	return positions, err
+	return positions, oldest, err
 }
 
 func (r *Records) read(ctx context.Context, tx marking.Tx, shard int, positions []int64) (records []relay.Record, err error) {
@@ -140,9 +158,9 @@ const maxFault = 1000
 
 // SetAside is the method of [relay.Source].
 func (r *Records) SetAside(ctx context.Context, h relay.Hold, b relay.Batch, faults map[int64]string) error {
-	err := r.holding(ctx, h, 0, func(ctx context.Context, tx marking.Tx) error {
+	err := r.holding(ctx, h, func(ctx context.Context, tx marking.Tx, _ shard) error {
 		blocked := map[string]bool{} // order keys
-		var behind []int64
+		var left []int64
 		for _, record := range b.Records {
 			fault, faulty := faults[record.Position]
 			switch {
@@ -152,14 +170,16 @@ func (r *Records) SetAside(ctx context.Context, h relay.Hold, b relay.Batch, fau
 					return err
 				}
 				blocked[record.OrderKey] = record.OrderKey != ""
-			case blocked[record.OrderKey]:
-				behind = append(behind, record.Position)
+			case !blocked[record.OrderKey]:
+				left = append(left, record.Position)
 			}
 		}
-		if len(behind) > 0 {
-			if err := execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, behind)); err != nil {
-				return err
-			}
+		seal := sqltext.Seal(r.dialect, r.table, h.Shard, b.Number, left)
+		if len(left) == 0 {
+			seal = sqltext.Unseal(r.dialect, r.table, h.Shard, b.Number)
+		}
+		if err := execute(ctx, tx, seal); err != nil {
+			return err
 		}
 		return r.recount(ctx, tx, h.Shard)
 	})

@@ -103,18 +103,33 @@ func GiveShard(d Dialect, outbox string, relay int64, shard int, lease int64) St
 		" + ? END, claimant = 0 WHERE shard = ? AND holder = ?", lease, shard, relay)
 }
 
-// WaitingShards tells which shards of a relay have rows for a new batch, or such that wait
-// behind one with a fault.
+// WaitingShards tells which shards of a relay have rows that are not set aside: such as wait
+// behind one that is, and those of a batch too.
 func WaitingShards(d Dialect, outbox string, relay int64) Statement {
 	return bind(d, "SELECT r.shard FROM "+Relays(outbox)+" AS r WHERE r.holder = ? AND (SELECT 1 FROM "+outbox+
-		" AS o WHERE o.shard = r.shard AND o.batch IS NULL AND o.fault IS NULL LIMIT 1) IS NOT NULL", relay)
+		" AS o WHERE o.shard = r.shard AND o.fault IS NULL LIMIT 1) IS NOT NULL", relay)
 }
 
 // HoldShard locks the row of a shard that a relay holds until the end of the transaction, and
-// prolongs its lease: the rows affected tell. No batch will have a number up to last.
-func HoldShard(d Dialect, outbox string, relay int64, shard int, lease, last int64) Statement {
-	return bind(d, "UPDATE "+Relays(outbox)+" SET ends = "+now(d)+" + ?, batch = CASE WHEN batch < ? THEN ? ELSE batch END"+
-		" WHERE shard = ? AND holder = ?", lease, last, last, shard, relay)
+// prolongs its lease. PostgreSQL and SQLite return the row as [Shard] does, if there is one; of
+// the others the rows affected tell.
+func HoldShard(d Dialect, outbox string, relay int64, shard int, lease int64) Statement {
+	text := "UPDATE " + Relays(outbox) + " SET ends = " + now(d) + " + ? WHERE shard = ? AND holder = ?"
+	if Returns(d) {
+		text += " RETURNING " + held
+	}
+	return bind(d, text, lease, shard, relay)
+}
+
+// Returns tells whether updates can return rows.
+func Returns(d Dialect) bool { return d == Postgres || d == SQLite }
+
+const held = "batch, faults, coalesce(sealed, '')"
+
+// Shard tells of a shard: its last batch, how many rows have faults, and the positions of the
+// batch if it is sealed.
+func Shard(d Dialect, outbox string, shard int) Statement {
+	return bind(d, "SELECT "+held+" FROM "+Relays(outbox)+" WHERE shard = ?", shard)
 }
 
 // LockShard locks the row of a shard until the end of the transaction, whoever holds it.
@@ -122,22 +137,11 @@ func LockShard(d Dialect, outbox string, shard int) Statement {
 	return bind(d, "UPDATE "+Relays(outbox)+" SET faults = faults WHERE shard = ?", shard)
 }
 
-// LastBatch tells the last batch of a shard and whether it has faults.
-func LastBatch(d Dialect, outbox string, shard int) Statement {
-	return bind(d, "SELECT batch, faults FROM "+Relays(outbox)+" WHERE shard = ?", shard)
-}
-
-// Sealed tells which rows are in batches: position, batch, whether the caller gave its id.
-func Sealed(d Dialect, outbox string, shard int) Statement {
-	return bind(d, "SELECT position, batch, named IS NOT NULL FROM "+outbox+
-		" WHERE shard = ? AND batch IS NOT NULL ORDER BY batch, position", shard)
-}
-
-// Unsealed tells of the first rows for a new batch: position, size. If there are faults,
-// it leaves out the order keys that have them.
+// Unsealed tells of the first rows of a shard that has no batch: position, size, age in
+// microseconds. If there are faults, it leaves out the order keys that have them.
 func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statement {
-	text := "SELECT position, length(order_key) + length(headers) + coalesce(length(payload), 0) FROM " + outbox +
-		" WHERE shard = ? AND batch IS NULL AND fault IS NULL"
+	text := "SELECT position, length(order_key) + length(headers) + coalesce(length(payload), 0), " + age(d, "put") + " FROM " + outbox +
+		" WHERE shard = ? AND fault IS NULL"
 	args := []any{shard}
 	if faults {
 		text += " AND (length(order_key) = 0 OR order_key NOT IN (SELECT order_key FROM " + outbox +
@@ -147,12 +151,32 @@ func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statem
 	return bind(d, text+" ORDER BY position LIMIT ?", append(args, most)...)
 }
 
-// Seal puts rows into a batch.
-func Seal(d Dialect, outbox string, shard int, batch int64, positions []int64) []Statement {
-	return []Statement{
-		bind(d, "UPDATE "+outbox+" SET batch = ? WHERE shard = ? AND position ?", batch, shard, positions),
-		bind(d, "UPDATE "+Relays(outbox)+" SET batch = ? WHERE shard = ?", batch, shard),
+// Seal makes a batch of the rows at some positions.
+func Seal(d Dialect, outbox string, shard int, batch int64, positions []int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET batch = ?, sealed = ? WHERE shard = ?", batch, Positions(positions), shard)
+}
+
+// Unseal ends a batch, or its rows are in none, and none will have a number up to it.
+func Unseal(d Dialect, outbox string, shard int, batch int64) Statement {
+	return bind(d, "UPDATE "+Relays(outbox)+" SET batch = ?, sealed = NULL WHERE shard = ?", batch, shard)
+}
+
+// Positions are those of a batch as it is sealed.
+func Positions(list []int64) string { return strings.Trim(numbers(list), "{}") }
+
+// ParsePositions reads what [Positions] wrote.
+func ParsePositions(sealed string) (list []int64, err error) {
+	for text := range strings.SplitSeq(sealed, ",") {
+		if text == "" {
+			continue
+		}
+		position, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("a sealed batch: %q is no position", text)
+		}
+		list = append(list, position)
 	}
+	return list, nil
 }
 
 // ReadOutgoing reads rows in the order of their positions: position, whether the caller
@@ -176,14 +200,9 @@ func Forget(d Dialect, outbox string, shard int, named bool, positions []int64) 
 	return append(all, bind(d, "DELETE FROM "+outbox+" WHERE shard = ? AND position ?", shard, positions))
 }
 
-// SetAside takes a row out of its batch, for it can't be published.
+// SetAside says of a row why it can't be published.
 func SetAside(d Dialect, outbox string, shard int, position int64, fault string) Statement {
-	return bind(d, "UPDATE "+outbox+" SET batch = NULL, fault = ? WHERE shard = ? AND position = ?", fault, shard, position)
-}
-
-// Unseal takes rows out of their batch.
-func Unseal(d Dialect, outbox string, shard int, positions []int64) Statement {
-	return bind(d, "UPDATE "+outbox+" SET batch = NULL WHERE shard = ? AND position ?", shard, positions)
+	return bind(d, "UPDATE "+outbox+" SET fault = ? WHERE shard = ? AND position = ?", fault, shard, position)
 }
 
 // Faulty tells of rows that can't be published: shard, position, id, topic, order key,
@@ -217,12 +236,17 @@ func KeepFaults(d Dialect, outbox string, shard int, faults int64) Statement {
 // Pending tells how many rows there are, how many of them can't be published, and the age
 // of the oldest in microseconds. It reads all of them.
 func Pending(d Dialect, outbox string) Statement {
-	age := map[Dialect]string{
-		Postgres: "(extract(epoch FROM now() - min(put)) * 1000000)::bigint",
-		SQLite:   "(CAST(strftime('%s', 'now') AS INTEGER) - min(put)) * 1000000",
-	}[d]
-	if age == "" {
-		age = "TIMESTAMPDIFF(MICROSECOND, min(put), CURRENT_TIMESTAMP(3))"
+	return Statement{Text: "SELECT count(*), count(fault), coalesce(" + age(d, "min(put)") + ", 0) FROM " + outbox}
+}
+
+// age is that of a time in microseconds.
+func age(d Dialect, time string) string {
+	switch d {
+	case Postgres:
+		return "(extract(epoch FROM clock_timestamp() - " + time + ") * 1000000)::bigint"
+	case SQLite:
+		return "(CAST(strftime('%s', 'now') AS INTEGER) - " + time + ") * 1000000"
+	default:
+		return "TIMESTAMPDIFF(MICROSECOND, " + time + ", CURRENT_TIMESTAMP(3))"
 	}
-	return Statement{Text: "SELECT count(*), count(fault), coalesce(" + age + ", 0) FROM " + outbox}
 }

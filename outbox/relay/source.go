@@ -63,6 +63,7 @@ type Size struct{ Records, Bytes int }
 type Batch struct {
 	Number  int64 // from 1; rises
 	Records []Record
+	Age     time.Duration // of the oldest record, when the batch was sealed; 0: not known any more
 }
 
 // Record is one of a batch.

@@ -59,6 +59,14 @@ func (w *worker) rouse() {
 	}
 }
 
+// drowse forgets that it was roused, for it is about to look.
+func (w *worker) drowse() {
+	select {
+	case <-w.awake:
+	default:
+	}
+}
+
 // over tells whether the worker is to end.
 func (w *worker) over() bool {
 	select {
@@ -133,6 +141,7 @@ func (w *worker) line() (published bool, err error) {
 			batch, err = w.source.Resume(w.ctx, h, batch.Number)
 			sealed = batch.Number > 0
 		default:
+			w.drowse()
 			batch, err = w.source.Next(w.ctx, h, batch, w.o.Batch)
 		}
 		if err == nil && !sealed && len(batch.Records) == 0 {

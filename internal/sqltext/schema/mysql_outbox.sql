@@ -3,6 +3,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    TINYINT  NOT NULL PRIMARY KEY,
 	name     CHAR(32) CHARACTER SET ascii NOT NULL, -- drawn once: the shard's among those of all outboxes
 	batch    BIGINT   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	sealed   MEDIUMTEXT CHARACTER SET ascii,    -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   BIGINT   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
 	holder   BIGINT   NOT NULL DEFAULT 0,       -- the relay; 0: none
 	claimant BIGINT   NOT NULL DEFAULT 0,       -- a relay that asks for the shard; 0: none
@@ -19,7 +20,6 @@ CREATE TABLE IF NOT EXISTS hapax_outbox (
 	headers   MEDIUMBLOB   NOT NULL,            -- names and values, each behind its length
 	payload   LONGBLOB,
 	put       TIMESTAMP(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
-	batch     BIGINT,                           -- a relay's, of what it publishes in one step; NULL: it is in none yet
 	fault     TEXT,                             -- why it can't be published: those of its order key behind it wait
 	KEY (shard, position)
 ) ENGINE = InnoDB;

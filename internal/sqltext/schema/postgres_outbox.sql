@@ -3,6 +3,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    smallint NOT NULL PRIMARY KEY,
 	name     text     NOT NULL,                 -- drawn once: the shard's among those of all outboxes
 	batch    bigint   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	sealed   text,                              -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   bigint   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
 	holder   bigint   NOT NULL DEFAULT 0,       -- the relay; 0: none
 	claimant bigint   NOT NULL DEFAULT 0,       -- a relay that asks for the shard; 0: none
@@ -19,7 +20,6 @@ CREATE TABLE IF NOT EXISTS hapax_outbox (
 	headers   bytea    NOT NULL,                -- names and values, each behind its length
 	payload   bytea,
 	put       timestamptz NOT NULL DEFAULT now(),
-	batch     bigint,                           -- a relay's, of what it publishes in one step; NULL: it is in none yet
 	fault     text,                             -- why it can't be published: those of its order key behind it wait
 	PRIMARY KEY (shard, position)
 );

@@ -3,6 +3,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    INTEGER NOT NULL PRIMARY KEY,
 	name     TEXT    NOT NULL,                  -- drawn once: the shard's among those of all outboxes
 	batch    INTEGER NOT NULL DEFAULT 0,        -- the last one that was sealed; numbers never come again
+	sealed   TEXT,                              -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   INTEGER NOT NULL DEFAULT 0,        -- above zero: there are rows with a fault
 	holder   INTEGER NOT NULL DEFAULT 0,        -- the relay; 0: none
 	claimant INTEGER NOT NULL DEFAULT 0,        -- a relay that asks for the shard; 0: none
@@ -19,7 +20,6 @@ CREATE TABLE IF NOT EXISTS hapax_outbox (
 	headers   BLOB    NOT NULL,                 -- names and values, each behind its length
 	payload   BLOB,
 	put       INTEGER NOT NULL DEFAULT (CAST(strftime('%s', 'now') AS INTEGER)), -- seconds since 1970
-	batch     INTEGER,                          -- a relay's, of what it publishes in one step; NULL: it is in none yet
 	fault     TEXT                              -- why it can't be published: those of its order key behind it wait
 );
 CREATE INDEX IF NOT EXISTS hapax_outbox_shard ON hapax_outbox (shard, position);
