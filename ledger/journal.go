@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"sync/atomic"
 
 	"github.com/hapaxmq/hapax"
@@ -94,12 +95,10 @@ func (j *journal) use(gen *window.Generation) error {
 	return j.append(frameGeneration, binary.AppendVarint(b, gen.End))
 }
 
-// ended notes that generations have left the window.
-func (j *journal) ended(gone []*window.Generation) {
+// leave notes that all generations but those that are live have left the window.
+func (j *journal) leave(live *window.Generations) {
 	for _, f := range j.files {
-		for _, gen := range gone {
-			delete(f.gens, gen.ID)
-		}
+		maps.DeleteFunc(f.gens, func(id uint64, _ struct{}) bool { return live.ByID(id) == nil })
 	}
 }
 

@@ -204,6 +204,7 @@ func (r *replay) run(left ending) error {
 	}
 	l.claims.SkipTo(l.claims.reserved)
 	l.claims.Expire(l.now(), l.hot.unclaim)
+	j.leave(l.gens)
 	l.journal = j
 	if l.o.ReadOnly {
 		return nil

@@ -116,7 +116,7 @@ func (l *Ledger) ended(gone []*window.Generation, early bool) {
 		}
 	}
 	if l.journal != nil {
-		l.journal.ended(gone)
+		l.journal.leave(l.gens)
 	}
 }
 
