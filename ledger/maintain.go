@@ -64,16 +64,24 @@ func (l *Ledger) tend() {
 	l.mu.Unlock()
 	l.back(lines)
 	l.fetchRest()
-	for l.scrubSome() {
+	for !chill && l.scrubSome() {
 		if l.rest() == 0 {
 			l.nudge() // and goes on then
 			break
 		}
 		time.Sleep(breath)
+		chill = l.roomWanted()
 	}
 	if chill {
 		l.chill()
 	}
+}
+
+// roomWanted tells whether maintain is to make room, for which a caller may wait.
+func (l *Ledger) roomWanted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cold.wanted
 }
 
 // breath is how long maintain lets callers go first between two steps: those who call
