@@ -40,7 +40,8 @@ type coldFiles struct {
 	tidied   tidied
 	stuck    map[uint64]int64 // identities, by file, that do not count and were not left out as it was merged
 
-	readers  int           // of whole files
+	readers  int           // of files, a batch's or All's
+	surveys  int           // those of them that are All's
 	retired  []*cold.File  // not asked any more, to be deleted when there are no readers
 	leaving  atomic.Int64  // bytes of these, and of those that are being deleted
 	removed  chan struct{} // closed when those that went before them are gone
@@ -301,6 +302,15 @@ func (c *coldFiles) clean() error {
 func (c *coldFiles) endRead() {
 	c.readers = max(c.readers-1, 0)
 	c.retire()
+	c.done.Broadcast() // whoever waits for what was held goes on
+}
+
+// held is the bytes of files that are to be deleted when who reads them has ended.
+func (c *coldFiles) held() (bytes int64) {
+	for _, f := range c.retired {
+		bytes += f.Size()
+	}
+	return bytes
 }
 
 // retire closes and deletes files that nobody asks any more, once nobody reads

@@ -149,8 +149,13 @@ func (r diskRoom) forFrames(frames int64, evict bool) error {
 		if err := errors.Join(l.sequences.dropLogs(l.journal), l.cold.clean()); err != nil {
 			return l.fail(err)
 		}
+		held := l.cold.held()
 		switch {
 		case tidying{l}.want():
+		case held > 0 && l.disk()-held <= most: // nothing has to leave for it
+			if err := r.awaitReaders(held); err != nil {
+				return err
+			}
 		case !tried: // what was dropped may be enough
 			tried = true
 		case !evict || len(l.gens.List()) < 2:
@@ -164,6 +169,17 @@ func (r diskRoom) forFrames(frames int64, evict bool) error {
 		}
 	}
 	return nil
+}
+
+// awaitReaders returns when a reader has ended of those who hold so many bytes of files
+// that are to be deleted. It does not wait for All, which may take as long as it wants, and
+// whose caller may be who asks.
+func (r diskRoom) awaitReaders(held int64) error {
+	if r.l.cold.surveys > 0 {
+		return fmt.Errorf("%w: %d bytes of the %d that MaxDisk allows are of files that All still reads: end it, or raise MaxDisk",
+			hapax.ErrFull, held, r.l.o.MaxDisk)
+	}
+	return awaitRoom(r.l)
 }
 
 // relief is what helps where a budget is used up.

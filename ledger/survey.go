@@ -88,10 +88,12 @@ func (v *survey) cold(yield func(Sighting, error) bool) {
 	l.mu.Lock()
 	files := slices.Clone(l.cold.files)
 	l.cold.readers++
+	l.cold.surveys++
 	l.mu.Unlock()
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		l.cold.surveys--
 		l.cold.endRead()
 	}()
 	for i, f := range files {
