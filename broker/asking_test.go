@@ -335,7 +335,8 @@ func TestWarmedWindowReaches(t *testing.T) {
 	want(at[2], 2, 1, 0)
 }
 
-// An id of open transactions is told of, and is remembered once one commits.
+// An id of open transactions is told of, and is remembered once one commits. From then on
+// the copies that come are counted, whatever becomes of their transactions.
 func TestAskAboutOpenID(t *testing.T) {
 	n, _ := windowed(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -356,6 +357,13 @@ func TestAskAboutOpenID(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(0, true)
+	three := n.transaction(ctx, "three", 7, 8)
+	if err := three.EndTransaction(ctx, kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	if got := getJSON[IDView](n, idPath("7")); got.Seen[0].Copies != 1 {
+		t.Errorf("%d copies came, want the one of a transaction that was aborted", got.Seen[0].Copies)
+	}
 }
 
 // An id that is not remembered may have been forgotten early as long as the window is

@@ -224,3 +224,47 @@ func TestFullDiskStaysWithinDisk(t *testing.T) {
 		}
 	}
 }
+
+// A window that is renewed and needs the order of arrival cannot move what is live to cold
+// files. Its files stay within the budget all the same: copies are refused at last, nothing
+// is forgotten, and a larger budget has it go on.
+func TestRenewedCountRefusesCopies(t *testing.T) {
+	if raced {
+		t.Skip("one goroutine, and long")
+	}
+	const ids, each = 200_000, 10_000
+	b := newBudgeted(t, Options{Window: hapax.Window{Count: 1 << 20, Kind: hapax.Renewed}, MaxDisk: minDisk, MaxMemory: 8 * minMemory})
+	var err error
+	stays := ids
+	for i := 0; err == nil && i < 1000; i++ {
+		keys := make([]int, each)
+		for k := range keys {
+			keys[k] = (i*each + k) % ids
+		}
+		for range each / 200 { // what stays in each file of the log
+			keys = append(keys, stays)
+			stays++
+		}
+		if err = b.admit(keys); err != nil {
+			stays -= each / 200
+			err = b.admit(keys[:each])
+		}
+		b.now = b.now.Add(time.Second)
+	}
+	if !errors.Is(err, hapax.ErrFull) {
+		t.Fatalf("copies: %v", err)
+	}
+	if peak := b.disk.peak.Load(); peak > b.most() {
+		t.Errorf("%d bytes were in use, and %d are allowed", peak, b.o.MaxDisk)
+	}
+	b.o.MaxDisk *= 2
+	b.crash()
+	for k := range stays {
+		if _, known, err := b.l.Lookup(t.Context(), b.l.hasher.Fingerprint(hapax.Identity(fmt.Sprint(k)))); err != nil || !known {
+			t.Fatalf("%d of %d: %v %v", k, stays, known, err)
+		}
+	}
+	if err := b.admit([]int{stays}); err != nil {
+		t.Error(err)
+	}
+}
