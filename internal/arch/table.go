@@ -80,6 +80,7 @@ func doors() []row {
 		// Floor 5: adapters to brokers, and to those who watch.
 		{path: "internal/intake", may: list(".", "inbox")},
 		{path: "adapter/kafka", may: list(".", "inbox")},
+		{path: "adapter/kafkaproducer", may: list(".", "identity", "inbox", "httpkey", "outbox")},
 		{path: "adapter/kafkarelay", may: list("outbox")},
 		{path: "adapter/mqtt", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
