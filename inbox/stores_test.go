@@ -37,6 +37,7 @@ func stores() []store {
 		}},
 		{"postgres", sqldb.Postgres, all, "pgx", servertest.Postgres},
 		{"mariadb", sqldb.MariaDB, all, "mysql", servertest.MariaDB},
+		{"mysql", sqldb.MySQL, all, "mysql", servertest.MySQL},
 	}
 }
 

@@ -48,6 +48,10 @@ func databases() []database {
 			source: servertest.MariaDB, clash: "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213", bytes: "VARBINARY(200)",
 		},
 		{
+			name: "mysql", driver: "mysql", dialect: sqldb.MySQL, levels: levels, address: "127.0.0.1:33079",
+			source: servertest.MySQL, clash: "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213", bytes: "VARBINARY(200)",
+		},
+		{
 			name: "sqlite", driver: "sqlite", dialect: sqldb.SQLite, levels: []sql.IsolationLevel{sql.LevelSerializable}, bytes: "BLOB",
 			source: func(tb testing.TB) string { return "" },
 		},
@@ -152,7 +156,12 @@ func (r room) count(ctx context.Context, db *sql.DB) (map[string]int, error) {
 	return counts, rows.Err()
 }
 
-func execute(tb testing.TB, db *sql.DB, statement string, args ...any) {
+// executor is a database or a transaction.
+type executor interface {
+	Exec(statement string, args ...any) (sql.Result, error)
+}
+
+func execute(tb testing.TB, db executor, statement string, args ...any) {
 	tb.Helper()
 	if _, err := db.Exec(statement, args...); err != nil {
 		tb.Fatalf("%s: %v", statement, err)

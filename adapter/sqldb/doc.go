@@ -7,8 +7,7 @@
 //
 //   - [Postgres]: PostgreSQL 14 and later, through pgx's stdlib or lib/pq.
 //   - [MariaDB] 10.5 and [MySQL] 8 and later, through go-sql-driver/mysql. The tables
-//     must be of InnoDB. MySQL has no limit of waiting for one statement: set
-//     innodb_lock_wait_timeout in the data source's name, or its 50 s count.
+//     must be of InnoDB.
 //   - [SQLite] 3.35 and later, through modernc.org/sqlite or mattn/go-sqlite3.
 //
 // # What is a mark

@@ -44,7 +44,7 @@ func forms() []form {
 			},
 		},
 		{
-			name: "position", table: "numbers", only: []string{"pgx", "mariadb", "sqlite"},
+			name: "position", table: "numbers", only: []string{"pgx", "mariadb", "mysql", "sqlite"},
 			make: func(r room, db *sql.DB, o sqldb.Options) (*sqldb.Marks, error) {
 				return sqldb.ByPosition(db, r.dialect, o)
 			},
@@ -53,7 +53,7 @@ func forms() []form {
 			},
 		},
 		{
-			name: "sequence", table: "numbers", only: []string{"pgx", "mariadb", "sqlite"}, levels: 1, // as positions
+			name: "sequence", table: "numbers", only: []string{"pgx", "mariadb", "mysql", "sqlite"}, levels: 1, // as positions
 			make: func(r room, db *sql.DB, o sqldb.Options) (*sqldb.Marks, error) {
 				return sqldb.BySequence(db, r.dialect, o)
 			},
@@ -102,7 +102,8 @@ func byID(r room, db *sql.DB, o sqldb.Options) (*sqldb.Marks, error) {
 func (r room) order(ctx context.Context, tx *sql.Tx, m *hapax.Mark) (bool, error) {
 	statement := map[sqldb.Dialect]string{
 		sqldb.Postgres: "INSERT INTO %s VALUES ($1) ON CONFLICT DO NOTHING",
-		sqldb.MariaDB:  "SET STATEMENT innodb_lock_wait_timeout=1 FOR INSERT IGNORE INTO %s VALUES (?)",
+		sqldb.MariaDB:  "INSERT IGNORE INTO %s VALUES (?)",
+		sqldb.MySQL:    "INSERT IGNORE INTO %s VALUES (?)",
 		sqldb.SQLite:   "INSERT INTO %s VALUES (?) ON CONFLICT DO NOTHING",
 	}[r.dialect]
 	done, err := tx.ExecContext(ctx, fmt.Sprintf(statement, r.table("orders")), []byte(string(m.Scope)+"/"+string(m.Identity)))
@@ -193,6 +194,7 @@ func open(tb testing.TB, r room, f form, c inboxtest.Connection) *inboxtest.Inst
 			_, err := db.ExecContext(ctx, fmt.Sprintf(map[sqldb.Dialect]string{
 				sqldb.Postgres: "UPDATE %s SET marked = marked - make_interval(secs => %v)",
 				sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL %v SECOND",
+				sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL %v SECOND",
 				sqldb.SQLite:   "UPDATE %s SET marked = marked - %v",
 			}[r.dialect], r.table("inbox"), d.Seconds()))
 			return err

@@ -17,19 +17,6 @@ import (
 
 const maxReceipt = 4096
 
-// claimed are the databases that keep claims: beside those that keep marks, the
-// statements of MySQL, which MariaDB understands as well.
-func claimed() []database {
-	all := databases()
-	for _, d := range all {
-		if d.dialect == sqldb.MariaDB {
-			d.name, d.dialect = "mysql", sqldb.MySQL
-			return append(all, d)
-		}
-	}
-	return all
-}
-
 func (r room) ledger(tb testing.TB, db *sql.DB, o sqldb.LedgerOptions) *sqldb.Ledger {
 	tb.Helper()
 	o.Table = r.table("claims")
@@ -48,7 +35,7 @@ func (r room) ledger(tb testing.TB, db *sql.DB, o sqldb.LedgerOptions) *sqldb.Le
 
 func TestLedger(t *testing.T) {
 	t.Parallel()
-	for _, d := range claimed() {
+	for _, d := range databases() {
 		if d.name == "pq" || raced && d.name == "sqlite" { // [TestLedgerCrowd] has them, and the rest is the same
 			continue
 		}
@@ -87,7 +74,7 @@ func examined(tb testing.TB, d database, db *sql.DB, window time.Duration) *ledg
 // that is held or remembered does (statement 39).
 func TestLedgerSweep(t *testing.T) {
 	t.Parallel()
-	for _, d := range claimed() {
+	for _, d := range databases() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			r := d.create(t)
@@ -144,7 +131,7 @@ func (r room) age(t *testing.T, db *sql.DB, d time.Duration) {
 // (statement 55).
 func TestLedgerOperator(t *testing.T) {
 	t.Parallel()
-	for _, d := range claimed() {
+	for _, d := range databases() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			r := d.create(t)

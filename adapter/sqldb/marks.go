@@ -83,9 +83,6 @@ type Insert func(ctx context.Context, tx *sql.Tx, m *hapax.Mark) (fresh bool, er
 // ByOwn returns marks in a unique column of the user's own. They keep no receipts. A
 // mark that has waited for others for [Options.Wait] gives up its connection, for the
 // statement is the user's.
-// In MySQL and MariaDB, in a transaction that Transact did not begin,
-// how long it waits is up to the statement: SET STATEMENT innodb_lock_wait_timeout=0 FOR
-// makes MariaDB's not wait.
 func ByOwn(db *sql.DB, d Dialect, insert Insert, o Options) (*Marks, error) {
 	common, err := o.common().WithDefaults(d, sqltext.Inbox)
 	if err != nil {

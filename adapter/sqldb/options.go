@@ -25,9 +25,9 @@ type Options struct {
 	// hapax_inbox, and hapax_numbers of positions and sequences). ByOwn needs none.
 	Table string
 	// Wait is how long [Marks.Mark] waits for another transaction that marks a copy
-	// (default: 5 s; MariaDB: whole seconds). A single mark in PostgreSQL that waits
-	// longer gives up its connection. In transactions of others it waits for a
-	// hundredth of a second at most.
+	// (default: 5 s; MariaDB: whole seconds). A single mark in PostgreSQL, and any in
+	// MySQL, that waits longer gives up its connection. In transactions of others it waits
+	// for a hundredth of a second at most, in MySQL for one.
 	Wait time.Duration
 	// Isolation is that of the transactions that [Marks.Transact] begins (default:
 	// the database's own).

@@ -52,7 +52,7 @@ func perform() (done bool) {
 }
 
 func (of task) run() error {
-	all := claimed()
+	all := databases()
 	d := all[slices.IndexFunc(all, func(d database) bool { return d.name == of.Database })]
 	r := room{d, of.Room}
 	db, err := r.connect(of.Source)
@@ -164,7 +164,7 @@ func (w worker) crowd() (map[string]int, error) {
 // (statements 8 and 9).
 func TestLedgerCrowd(t *testing.T) {
 	t.Parallel()
-	for _, d := range claimed() {
+	for _, d := range databases() {
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
 			r := d.create(t)

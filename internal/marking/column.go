@@ -18,18 +18,11 @@ type Column[T any] struct {
 }
 
 // Mark is the method of [Form]. The statement is the user's and knows no limit of
-// waiting. PostgreSQL is told one if the transaction must outlive it; else the context
+// waiting. The database is told one if the transaction must outlive it; else the context
 // has it, which costs nothing but, where it ends, the connection.
 func (f *Column[T]) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error {
-	if f.Dialect == sqltext.Postgres && wait <= noWait {
-		if _, err := tx.Exec(ctx, sqltext.Hasten(), timeout(wait)); err != nil {
-			return err
-		}
-		if err := f.mark(ctx, tx, marks, patience); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, sqltext.Calm())
-		return err
+	if f.Dialect != sqltext.SQLite && wait <= noWait {
+		return hastened(ctx, tx, f.Dialect, wait, func() error { return f.mark(ctx, tx, marks, patience) })
 	}
 	return f.mark(ctx, tx, marks, wait)
 }
@@ -63,9 +56,6 @@ func (f *Column[T]) insert(ctx context.Context, tx Tx, m *hapax.Mark, wait time.
 			return err
 		})
 		return fresh, err
-	}
-	if f.Dialect != sqltext.Postgres && wait <= noWait {
-		wait = patience // the transaction must outlive it
 	}
 	err = limited(ctx, wait, func(ctx context.Context) (err error) {
 		fresh, err = f.Insert(ctx, f.Raw(tx), m)

@@ -281,7 +281,11 @@ func (f *IDs) insertMany(ctx context.Context, tx Tx, left []*entry, wait time.Du
 		}
 		statement = appendRow(statement, e.key(), int64(e.mark.Digest), run)
 	}
-	done, err := tx.Exec(ctx, string(statement))
+	var done Done
+	err := atMost(ctx, tx, f.Dialect, wait, func(ctx context.Context) (err error) {
+		done, err = tx.Exec(ctx, string(statement))
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, err

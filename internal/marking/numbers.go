@@ -181,7 +181,11 @@ func (f *Numbers) raiseAll(ctx context.Context, tx Tx, round []numbering, wait t
 func (f *Numbers) raiseOne(ctx context.Context, tx Tx, to number, wait time.Duration) (moved bool, previous int64, err error) {
 	if f.Dialect != sqltext.SQLite {
 		row := string(appendRow(nil, to.id[:], to.epoch, to.next))
-		done, err := tx.Exec(ctx, sqltext.Raise(f.Dialect, f.Table, wait, row))
+		var done Done
+		err := atMost(ctx, tx, f.Dialect, wait, func(ctx context.Context) (err error) {
+			done, err = tx.Exec(ctx, sqltext.Raise(f.Dialect, f.Table, wait, row))
+			return err
+		})
 		if done.Last == math.MaxInt64 { // of a higher epoch
 			return false, unknown, err
 		}

@@ -54,6 +54,35 @@ func limited(ctx context.Context, wait time.Duration, try func(context.Context) 
 	return err
 }
 
+// atMost runs a statement that waits for so long at most. All but those of MySQL say so
+// themselves.
+func atMost(ctx context.Context, tx Tx, d sqltext.Dialect, wait time.Duration, try func(context.Context) error) error {
+	switch {
+	case d != sqltext.MySQL:
+		return try(ctx)
+	case wait <= noWait:
+		return hastened(ctx, tx, d, wait, func() error { return try(ctx) })
+	default:
+		return limited(ctx, wait, try)
+	}
+}
+
+// hastened runs statements of a transaction that must outlive them, which wait for so
+// long at most. What failed in PostgreSQL is undone to a savepoint, the limit with it.
+func hastened(ctx context.Context, tx Tx, d sqltext.Dialect, wait time.Duration, try func() error) error {
+	if _, err := tx.Exec(ctx, sqltext.Hasten(d, wait)); err != nil {
+		return err
+	}
+	err := try()
+	if err != nil && d == sqltext.Postgres {
+		return err
+	}
+	if _, e := tx.Exec(ctx, sqltext.Calm(d)); err == nil {
+		err = e
+	}
+	return err
+}
+
 const savepoint = "hapax_mark"
 
 // Mark makes marks in tx, which the driver knows as own.

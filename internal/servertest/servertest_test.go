@@ -10,7 +10,7 @@ import (
 // TestShared asks each server that tests share.
 func TestShared(t *testing.T) {
 	servers := map[string]func(testing.TB) string{
-		"PostgreSQL": Postgres, "MariaDB": MariaDB, "Redis": Redis, "evicting Redis": EvictingRedis, "Valkey": Valkey,
+		"PostgreSQL": Postgres, "MariaDB": MariaDB, "MySQL": MySQL, "Redis": Redis, "evicting Redis": EvictingRedis, "Valkey": Valkey,
 		"Memcached":     Memcached,
 		"RabbitMQ":      RabbitMQ,
 		"NATS":          NATS,
@@ -52,7 +52,7 @@ func TestMissing(t *testing.T) {
 	}()
 	for _, address := range []string{other.Addr().String(), nobody(t)} {
 		for name, answers := range map[string]func(net.Conn) error{
-			"PostgreSQL": postgresAnswers, "MariaDB": mariadbAnswers, "Redis": redisAnswers,
+			"PostgreSQL": postgresAnswers, "MySQL": mysqlAnswers, "Redis": redisAnswers,
 			"Redis Cluster": clusterAnswers, "Memcached": memcachedAnswers,
 			"RabbitMQ": rabbitAnswers, "NATS": natsAnswers, "Mosquitto": mqttAnswers,
 		} {

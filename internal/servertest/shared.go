@@ -26,8 +26,16 @@ func Postgres(tb testing.TB) string {
 // user may do everything.
 func MariaDB(tb testing.TB) string {
 	tb.Helper()
-	need(tb, "MariaDB", "127.0.0.1:33069", mariadbAnswers)
+	need(tb, "MariaDB", "127.0.0.1:33069", mysqlAnswers)
 	return "hapax@tcp(127.0.0.1:33069)/hapax"
+}
+
+// MySQL is the address of a MySQL database in the form of go-sql-driver/mysql. Its user
+// may do everything.
+func MySQL(tb testing.TB) string {
+	tb.Helper()
+	need(tb, "MySQL", "127.0.0.1:33079", mysqlAnswers)
+	return "hapax@tcp(127.0.0.1:33079)/hapax"
 }
 
 // Redis is the address of a Redis that syncs before it answers and evicts nothing.
@@ -135,14 +143,15 @@ func postgresAnswers(conn net.Conn) error {
 	return nil
 }
 
-// mariadbAnswers reads the greeting: a length of three bytes, a number, version 10.
-func mariadbAnswers(conn net.Conn) error {
+// mysqlAnswers reads the greeting of MySQL or MariaDB: a length of three bytes, a number,
+// version 10.
+func mysqlAnswers(conn net.Conn) error {
 	greeting := make([]byte, 5)
 	if err := exchange(conn, "", greeting); err != nil {
 		return err
 	}
 	if greeting[4] != 10 {
-		return fmt.Errorf("greeted by %q, which MariaDB does not", greeting)
+		return fmt.Errorf("greeted by %q, which MySQL does not", greeting)
 	}
 	return nil
 }

@@ -205,16 +205,30 @@ func hasten(parameter string) string {
 // calm is an expression of PostgreSQL that makes statements wait as before hasten.
 const calm = "set_config('lock_timeout', current_setting('hapax.lock_timeout'), true)"
 
-// Hasten makes the statements of a transaction of PostgreSQL wait for locks as long as
-// its parameter says, until [Calm].
-func Hasten() string { return "SELECT FROM " + hasten("$1") }
+// Hasten makes the statements of a transaction wait for locks at most so long, until
+// [Calm]. MariaDB counts whole seconds, MySQL no less than one.
+func Hasten(d Dialect, wait time.Duration) string {
+	seconds := wait.Round(time.Second) / time.Second
+	switch d {
+	case Postgres:
+		return "SELECT FROM " + hasten(fmt.Sprintf("'%dms'", max(wait.Milliseconds(), 1)))
+	case MySQL:
+		seconds = max(seconds, 1)
+	}
+	return fmt.Sprintf("SET @hapax_lock_wait = @@SESSION.innodb_lock_wait_timeout, SESSION innodb_lock_wait_timeout = %d", seconds)
+}
 
 // Calm makes statements wait as they did before [Hasten].
-func Calm() string { return "SELECT " + calm }
+func Calm(d Dialect) string {
+	if d == Postgres {
+		return "SELECT " + calm
+	}
+	return "SET SESSION innodb_lock_wait_timeout = @hapax_lock_wait"
+}
 
 // forWait makes the statement behind it wait for locks at most so long, which
 // MariaDB counts in seconds: below half of one it does not wait. MySQL has no such
-// thing for one statement.
+// thing for one statement, and [Hasten] for several.
 func forWait(d Dialect, wait time.Duration) string {
 	if d != MariaDB {
 		return ""
