@@ -1,6 +1,7 @@
 package kafkarelay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,11 @@ import (
 type Options struct {
 	// IDHeader is the header that has a record's id (default: "id").
 	IDHeader string
-	// Progress is the compacted topic of what was published, which any number of outboxes
-	// can share (default: hapax-outbox-progress); but who takes a shard over then waits for
-	// the dead relays of others too, up to Transaction. It is made if it is not there; if it
-	// is, it needs 16 partitions at least, and cleanup.policy=compact.
+	// Progress is the compacted topic of what was published (default: one of the outbox's own,
+	// whose name is hapax-outbox-progress- and that which the outbox has drawn). Any number of
+	// outboxes can share one; but who takes a shard over then waits for the dead relays of
+	// others too, up to Transaction. It is made if it is not there; if it is, it needs 16
+	// partitions at least, and cleanup.policy=compact.
 	Progress string
 	// Replicas of that topic, if it is made (default: the broker's own default, which
 	// those before Kafka 2.4 do not have).
@@ -35,7 +37,7 @@ type Options struct {
 	Partitioner kgo.Partitioner
 }
 
-const defaultProgress = "hapax-outbox-progress"
+const ownProgress = "hapax-outbox-progress-"
 
 // partitions of the progress topic: one for each shard of an outbox.
 const partitions = 16
@@ -46,7 +48,7 @@ type Destination struct {
 	opts []kgo.Opt
 
 	mu   sync.Mutex
-	made bool // the progress topic is there
+	made map[string]bool // progress topics that are there
 }
 
 // New returns a destination, and asks nothing of the brokers yet. Options of franz-go say
@@ -55,9 +57,6 @@ type Destination struct {
 func New(o Options, opts ...kgo.Opt) (*Destination, error) {
 	if o.IDHeader == "" {
 		o.IDHeader = "id"
-	}
-	if o.Progress == "" {
-		o.Progress = defaultProgress
 	}
 	if o.Replicas == 0 {
 		o.Replicas = -1
@@ -71,17 +70,17 @@ func New(o Options, opts ...kgo.Opt) (*Destination, error) {
 	if o.Transaction < time.Second {
 		return nil, fmt.Errorf("kafka relay: transaction of %v: want 1s at least", o.Transaction)
 	}
-	d := &Destination{o: o, opts: opts}
-	if err := kgo.ValidateOpts(d.producer("x")...); err != nil {
+	d := &Destination{o: o, opts: opts, made: map[string]bool{}}
+	if err := kgo.ValidateOpts(d.producer("x", "x")...); err != nil {
 		return nil, fmt.Errorf("kafka relay: %w", err)
 	}
 	return d, nil
 }
 
-func (d *Destination) producer(shard string) []kgo.Opt {
+func (d *Destination) producer(shard, progress string) []kgo.Opt {
 	return append([]kgo.Opt{kgo.ProducerLinger(0)}, append(d.opts[:len(d.opts):len(d.opts)],
 		kgo.TransactionalID("hapax-outbox-"+shard), kgo.TransactionTimeout(d.o.Transaction), kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.RecordPartitioner(&partitioner{d.o.Partitioner, d.o.Progress}))...)
+		kgo.RecordPartitioner(&partitioner{d.o.Partitioner, progress}))...)
 }
 
 // partitioner lets the records of the progress topic say their partitions themselves.
@@ -100,11 +99,12 @@ func (p *partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 // Open is the method of [relay.Destination]. It is four round trips and the reading of a
 // partition of the progress topic.
 func (d *Destination) Open(ctx context.Context, s relay.Shard) (relay.Line, int64, error) {
-	client, err := kgo.NewClient(d.producer(s.Name)...)
+	progress := cmp.Or(d.o.Progress, ownProgress+s.Outbox)
+	client, err := kgo.NewClient(d.producer(s.Name, progress)...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("kafka relay: %w", err)
 	}
-	l := &line{client: client, o: d.o, shard: s}
+	l := &line{client: client, o: d.o, shard: s, progress: progress}
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
 	published, err := d.open(ctx, l)
@@ -116,14 +116,14 @@ func (d *Destination) Open(ctx context.Context, s relay.Shard) (relay.Line, int6
 }
 
 func (d *Destination) open(ctx context.Context, l *line) (published int64, err error) {
-	if err := d.make(ctx, l.client); err != nil {
+	if err := d.make(ctx, l.client, l.progress); err != nil {
 		return 0, err
 	}
 	// Whoever held the shard before can do nothing more, and what it began has ended.
 	if _, _, err := l.client.ProducerID(ctx); err != nil {
 		return 0, err
 	}
-	fence := &kgo.Record{Topic: d.o.Progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below 16
+	fence := &kgo.Record{Topic: l.progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below 16
 	if err := l.client.BeginTransaction(); err != nil {
 		return 0, err
 	}
@@ -137,29 +137,48 @@ func (d *Destination) open(ctx context.Context, l *line) (published int64, err e
 }
 
 // make makes the progress topic, unless it is there.
-func (d *Destination) make(ctx context.Context, client *kgo.Client) error {
+func (d *Destination) make(ctx context.Context, client *kgo.Client, progress string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.made {
+	if d.made[progress] {
 		return nil
 	}
 	admin := kadm.NewClient(client)
 	_, err := admin.CreateTopic(ctx, partitions, d.o.Replicas, map[string]*string{
 		"cleanup.policy": kadm.StringPtr("compact"), "segment.bytes": kadm.StringPtr("16777216"),
-	}, d.o.Progress)
+	}, progress)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("make topic %s: %w", d.o.Progress, err)
+		return fmt.Errorf("make topic %s: %w", progress, err)
 	}
 	if err != nil {
-		topics, err := admin.ListTopics(ctx, d.o.Progress)
-		if err != nil {
+		if err := check(ctx, admin, progress); err != nil {
 			return err
 		}
-		if n := len(topics[d.o.Progress].Partitions); n < partitions {
-			return fmt.Errorf("topic %s has %d partitions: want %d", d.o.Progress, n, partitions)
+	}
+	d.made[progress] = true
+	return nil
+}
+
+// check refuses a progress topic that could lose what it says.
+func check(ctx context.Context, admin *kadm.Client, progress string) error {
+	topics, err := admin.ListTopics(ctx, progress)
+	if err != nil {
+		return err
+	}
+	if n := len(topics[progress].Partitions); n < partitions {
+		return fmt.Errorf("topic %s has %d partitions: want %d", progress, n, partitions)
+	}
+	configs, err := admin.DescribeTopicConfigs(ctx, progress)
+	if err != nil {
+		return err
+	}
+	for _, c := range configs {
+		for _, o := range c.Configs { // none if this client may not read them
+			if o.Key == "cleanup.policy" && o.MaybeValue() != "compact" {
+				return fmt.Errorf("topic %s has cleanup.policy=%s: want compact, for else it forgets what was published", progress, o.MaybeValue())
+			}
 		}
 	}
-	d.made = true
 	return nil
 }
 
@@ -167,7 +186,7 @@ func (d *Destination) make(ctx context.Context, client *kgo.Client) error {
 // committed before stands before it.
 func (d *Destination) progress(ctx context.Context, s relay.Shard, fence *kgo.Record) (published int64, err error) {
 	reader, err := kgo.NewClient(append(d.opts[:len(d.opts):len(d.opts)], kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{d.o.Progress: {fence.Partition: kgo.NewOffset().AtStart()}}))...)
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{fence.Topic: {fence.Partition: kgo.NewOffset().AtStart()}}))...)
 	if err != nil {
 		return 0, err
 	}
@@ -175,7 +194,7 @@ func (d *Destination) progress(ctx context.Context, s relay.Shard, fence *kgo.Re
 	for {
 		fetches := reader.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return 0, fmt.Errorf("read topic %s: %w", d.o.Progress, err)
+			return 0, fmt.Errorf("read topic %s: %w", fence.Topic, err)
 		}
 		for r := range fetches.RecordsAll() {
 			if r.Offset > fence.Offset {
@@ -183,7 +202,7 @@ func (d *Destination) progress(ctx context.Context, s relay.Shard, fence *kgo.Re
 			}
 			if string(r.Key) == s.Name {
 				if published, err = strconv.ParseInt(string(r.Value), 10, 64); err != nil {
-					return 0, fmt.Errorf("topic %s, partition %d, offset %d: %q is no number of a batch", d.o.Progress, r.Partition, r.Offset, r.Value)
+					return 0, fmt.Errorf("topic %s, partition %d, offset %d: %q is no number of a batch", fence.Topic, r.Partition, r.Offset, r.Value)
 				}
 			}
 			if r.Offset == fence.Offset {

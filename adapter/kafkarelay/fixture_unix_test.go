@@ -107,25 +107,42 @@ type node struct {
 
 func startNode(t *testing.T) *node {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	n := &node{T: t, dir: t.TempDir()}
+	var err error
+	for range 10 { // another may have taken the port meanwhile
+		if n.addr, err = freeAddress(); err == nil {
+			err = n.launch()
+		}
+		if err == nil {
+			t.Cleanup(n.kill)
+			return n
+		}
 	}
-	n := &node{T: t, addr: l.Addr().String(), dir: t.TempDir()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	n.start()
-	t.Cleanup(n.kill)
-	return n
+	t.Fatalf("start a broker: %v", err)
+	return nil
 }
 
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// start starts the broker again, where it was.
 func (n *node) start() {
 	n.Helper()
+	if err := n.launch(); err != nil {
+		n.Fatalf("start a broker: %v", err)
+	}
+}
+
+func (n *node) launch() error {
 	n.process = task{Serve: n.addr, Dir: n.dir}.command(context.WithoutCancel(n.Context()), n.T) // [node.kill] ends it
 	n.process.Stderr = n.Output()
 	if _, err := n.process.StdinPipe(); err != nil {
-		n.Fatal(err)
+		return err
 	}
 	out, err := n.process.StdoutPipe()
 	if err == nil {
@@ -135,7 +152,8 @@ func (n *node) start() {
 		_, err = bufio.NewReader(out).ReadString('\n')
 	}
 	if err != nil {
-		n.Fatalf("start a broker: %v", err)
+		_ = n.process.Wait() // it said why
+		return err
 	}
 	n.killed.Store(false)
 	n.ended = make(chan struct{})
@@ -145,6 +163,7 @@ func (n *node) start() {
 			n.Errorf("the broker ended by itself: %v", err)
 		}
 	}()
+	return nil
 }
 
 func (n *node) kill() {
@@ -286,7 +305,7 @@ func (b *box) put(t *testing.T, records ...outbox.Record) {
 
 // relay makes a relay into a node.
 func (b *box) relay(addr string, o relay.Options, opts ...kgo.Opt) (*relay.Relay, error) {
-	to, err := kafkarelay.New(kafkarelay.Options{Progress: "progress-" + b.Table}, append(connection(addr), opts...)...)
+	to, err := kafkarelay.New(kafkarelay.Options{}, append(connection(addr), opts...)...)
 	if err != nil {
 		return nil, err
 	}

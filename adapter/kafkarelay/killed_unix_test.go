@@ -45,7 +45,7 @@ func (of task) relay(ctx context.Context) error {
 		return err
 	}
 	m := &mortal{Source: b.Records(), step: of.Step}
-	to, err := kafkarelay.New(kafkarelay.Options{Progress: "progress-" + b.Table}, append(connection(of.Broker), kgo.WithHooks(m))...)
+	to, err := kafkarelay.New(kafkarelay.Options{}, append(connection(of.Broker), kgo.WithHooks(m))...)
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,11 @@ import (
 
 // line is a [relay.Line]: a client with the transactional id of a shard.
 type line struct {
-	client *kgo.Client
-	o      Options
-	shard  relay.Shard
-	close  sync.Once
+	client   *kgo.Client
+	o        Options
+	shard    relay.Shard
+	progress string // the topic
+	close    sync.Once
 }
 
 // Publish is one transaction. After an error nothing ends it but the fence of the next
@@ -40,13 +41,13 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 	}
 	records := make([]*kgo.Record, len(b.Records), len(b.Records)+1)
 	for i := range b.Records {
-		if b.Records[i].Topic == l.o.Progress {
+		if b.Records[i].Topic == l.progress {
 			return &relay.RefusedError{Faults: map[int64]string{b.Records[i].Position: "the topic is that of the relays' progress"}, Certain: true}
 		}
 		records[i] = l.record(&b.Records[i])
 	}
 	done := &kgo.Record{
-		Topic: l.o.Progress, Partition: int32(l.shard.Number), //nolint:gosec // below 16
+		Topic: l.progress, Partition: int32(l.shard.Number), //nolint:gosec // below 16
 		Key: []byte(l.shard.Name), Value: strconv.AppendInt(nil, b.Number, 10),
 	}
 	var results kgo.ProduceResults
@@ -83,7 +84,7 @@ func (l *line) record(r *relay.Record) *kgo.Record {
 func (l *line) refused(b relay.Batch, records []*kgo.Record, results kgo.ProduceResults, alone bool, first error) error {
 	certain, suspect := map[int64]string{}, map[int64]string{}
 	for _, result := range results {
-		if result.Err == nil || result.Record.Topic == l.o.Progress {
+		if result.Err == nil || result.Record.Topic == l.progress {
 			continue
 		}
 		at := slices.Index(records, result.Record)

@@ -22,11 +22,13 @@ type OutboxOptions struct {
 }
 
 // Outbox puts records into the transactions of the database, to be published after their
-// commit. It starts nothing and holds nothing but the *pgxpool.Pool, which stays the caller's.
+// commit. It starts nothing, but for a moment after [Outbox.Wake], and holds nothing but the *pgxpool.Pool, which stays the caller's.
 // All methods may be called from several goroutines at once, but not with one transaction.
 type Outbox struct {
 	table   *putting.Outbox
 	records *relaying.Records
+	pool    *pgxpool.Pool
+	bell    *relaying.Bell
 }
 
 // NewOutbox returns an outbox. It asks nothing of the database: the tables must be
@@ -36,7 +38,13 @@ func NewOutbox(pool *pgxpool.Pool, o OutboxOptions) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbox{table, records(pool, o.Table)}, nil
+	r := records(pool, o.Table)
+	notify := sqltext.Notify(r.Table())
+	bell := relaying.NewBell(func(ctx context.Context) error {
+		_, err := pool.Exec(ctx, notify.Text, notify.Args...)
+		return err
+	})
+	return &Outbox{table, r, pool, bell}, nil
 }
 
 // Put puts records into a transaction: they are published if it commits, and not if it

@@ -7,13 +7,17 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/pgxdb"
+	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/outbox"
+	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
 // TestOutbox: an id is put once, by many at once, with another payload never, and not if
@@ -74,4 +78,43 @@ func topics(t *testing.T, pool *pgxpool.Pool, table string) []string {
 		t.Fatal(err)
 	}
 	return got
+}
+
+// TestWake: relays hear of what was put, whichever driver it was put by.
+func TestWake(t *testing.T) {
+	t.Parallel()
+	pool, table := connect(t, ""), create(t)+".outbox"
+	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	t.Cleanup(func() { _ = db.Close() })
+	other, err := sqldb.NewOutbox(db, sqldb.Postgres, sqldb.OutboxOptions{Table: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan struct{}, 1)
+	hears := func(why string) {
+		t.Helper()
+		select {
+		case <-heard:
+		case <-time.After(3 * time.Minute):
+			t.Fatalf("heard nothing of %s", why)
+		}
+	}
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- out.Records().(relay.Waker).Listen(ctx, func() { heard <- struct{}{} })
+	}()
+	hears("what was there before")
+	for name, wake := range map[string]func(){"pgxdb": out.Wake, "sqldb": other.Wake} {
+		wake()
+		hears(name)
+	}
+	end()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("listening ended with %v", err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hapaxmq/hapax/internal/putting"
 	"github.com/hapaxmq/hapax/internal/relaying"
+	"github.com/hapaxmq/hapax/internal/sqltext"
 	"github.com/hapaxmq/hapax/outbox"
 )
 
@@ -19,11 +20,12 @@ type OutboxOptions struct {
 }
 
 // Outbox puts records into the transactions of the database, to be published after their
-// commit. It starts nothing and holds nothing but the *sql.DB, which stays the caller's.
+// commit. It starts nothing, but for a moment after [Outbox.Wake], and holds nothing but the *sql.DB, which stays the caller's.
 // All methods may be called from several goroutines at once, but not with one transaction.
 type Outbox struct {
 	table   *putting.Outbox
 	records *relaying.Records
+	bell    *relaying.Bell // nil where nobody can listen
 }
 
 // NewOutbox returns an outbox. It asks nothing of the database: the tables must be
@@ -33,7 +35,15 @@ func NewOutbox(db *sql.DB, d Dialect, o OutboxOptions) (*Outbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outbox{table, records(db, d, o.Table)}, nil
+	out := &Outbox{table: table, records: records(db, d, o.Table)}
+	if d == Postgres {
+		notify := sqltext.Notify(out.records.Table())
+		out.bell = relaying.NewBell(func(ctx context.Context) error {
+			_, err := db.ExecContext(ctx, notify.Text, notify.Args...)
+			return err
+		})
+	}
+	return out, nil
 }
 
 // Put puts records into a transaction: they are published if it commits, and not if it

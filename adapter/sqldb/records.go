@@ -12,6 +12,17 @@ import (
 // Records are those of the outbox as relays see them: see package relay.
 func (o *Outbox) Records() relay.Source { return o.records }
 
+// Wake tells relays of this outbox, wherever they run, to look for records now: call it after
+// the commit of what was put. It returns at once; many calls are one statement, every 5 ms at
+// most. Without it, relays find records at their next look ([relay.Options]). It is no part of
+// the transaction because that would make all commits of the database wait for each other.
+// Relays of package pgxdb listen to it; elsewhere than in PostgreSQL it does nothing.
+func (o *Outbox) Wake() {
+	if o.bell != nil {
+		o.bell.Ring()
+	}
+}
+
 // Pending tells what the outbox holds. It reads the whole table.
 func (o *Outbox) Pending(ctx context.Context) (relay.Pending, error) { return o.records.Pending(ctx) }
 

@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -85,13 +84,9 @@ func (o *operator) base() (string, error) {
 func (o *operator) client() (*http.Client, error) {
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if o.CA != "" {
-		pem, err := os.ReadFile(o.CA)
+		pool, err := certificates(o.CA)
 		if err != nil {
-			return nil, fmt.Errorf("--ca: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, usage("--ca %s: there is no certificate of PEM in it", o.CA)
+			return nil, err
 		}
 		transport.TLSClientConfig.RootCAs = pool
 	}

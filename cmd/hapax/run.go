@@ -22,7 +22,7 @@ const (
 	exitError    = 1 // an input, an output or a ledger
 	exitUsage    = 2 // the command line
 	exitConflict = 3 // a conflict, with --conflicts error
-	exitAbsent   = 4 // the ledger knows nothing of an id
+	exitAbsent   = 4 // the ledger knows nothing of an id, or no such record is set aside
 
 	exitUnseen  = 1 // why: the topic does not remember the id
 	exitUnasked = 2 // why: nobody could be asked
@@ -34,6 +34,7 @@ var (
 	errUsage  = errors.New("usage")
 	errAbsent = errors.New("not remembered")
 	errUnseen = errors.New("not remembered by the topic") // which was said
+	errAside  = errors.New("not set aside")
 )
 
 // unasked is an error of a command whose exit codes say what it was asked.
@@ -53,6 +54,7 @@ type commands struct {
 	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`
 	Serve   serveCommand   `cmd:"" help:"Be a Kafka broker that keeps what it acknowledged."`
 	Topics  topicsCommand  `cmd:"" help:"List the topics of a node, and how they keep each message once."`
+	Outbox  outboxCommand  `cmd:"" help:"Publish what the outbox of a database holds, and see to what can't be."`
 	Why     whyCommand     `cmd:"" help:"Ask a node what a topic knows of an id."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 
@@ -76,7 +78,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		kong.Name("hapax"),
 		kong.Description("Messages may arrive twice. Hapax lets each take effect once.\n\n"+
 			"Exit codes: 0 done; 1 an input, an output or a ledger is not as it should be; 2 the command line; "+
-			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered; of why 0 known, 1 not known, 2 an error; 130 interrupted, by SIGINT, SIGTERM or SIGHUP."),
+			"3 a conflict, with uniq --conflicts error; 4 ledger lookup or forget of an id that is not remembered, outbox retry or discard of what is not set aside; of why 0 known, 1 not known, 2 an error; 130 interrupted, by SIGINT, SIGTERM or SIGHUP."),
 		kong.Vars{"version": version()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(int) { helped = true }),
@@ -173,7 +175,7 @@ func (w *world) fail(err error) int {
 		return exitUsage
 	case errors.Is(err, errUnseen):
 		return exitUnseen
-	case errors.Is(err, errAbsent):
+	case errors.Is(err, errAbsent), errors.Is(err, errAside):
 		w.stderr.say("%s", text)
 		return exitAbsent
 	case errors.Is(err, context.Canceled):

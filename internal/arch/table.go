@@ -87,12 +87,13 @@ func doors() []row {
 		{path: "adapter/otelinbox", may: list(".", "inbox")},
 		{path: "adapter/prominbox", may: list(".", "inbox")},
 		{path: "adapter/promledger", may: list(".", "ledger")},
+		{path: "adapter/promrelay", may: list("outbox")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/redisstreams", may: list(".", "inbox", "internal/intake", "adapter/redisdb")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
 		// Floor 6: the binary, and programs to copy.
-		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker"), files: true},
+		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb"), files: true},
 		{path: "examples", may: list(".", "ledger", "inbox", "adapter/kafka", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
 	}
 }

@@ -93,16 +93,19 @@ func (r *Records) Next(ctx context.Context, h relay.Hold, published relay.Batch,
 				return err
 			}
 		}
-		positions, oldest, err := r.unsealed(ctx, tx, h.Shard, s.faults > 0, most)
+		positions, ages, err := r.unsealed(ctx, tx, h.Shard, s.faults > 0, most)
 		switch {
 		case err != nil:
 			return err
 		case len(positions) > 0:
-			next.Number, next.Age = s.last+1, oldest
+			next.Number = s.last + 1
 			if err := execute(ctx, tx, sqltext.Seal(r.dialect, r.table, h.Shard, next.Number, positions)); err != nil {
 				return err
 			}
 			next.Records, err = r.read(ctx, tx, h.Shard, positions)
+			for i := range next.Records {
+				next.Records[i].Age = ages[i]
+			}
 			return err
 		case len(s.sealed) > 0:
 			return execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, s.last))
@@ -112,8 +115,8 @@ func (r *Records) Next(ctx context.Context, h relay.Hold, published relay.Batch,
 	return next, wrap("seal a batch", err)
 }
 
-// unsealed are the positions of a new batch's rows, and the age of the oldest.
-func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults bool, most relay.Size) (positions []int64, oldest time.Duration, err error) {
+// unsealed are the positions of a new batch's rows, and their ages.
+func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults bool, most relay.Size) (positions []int64, ages []time.Duration, err error) {
 	size, full := 0, false
 	err = look(ctx, tx, sqltext.Unsealed(r.dialect, r.table, shard, faults, most.Records), func(scan func(...any) error) error {
 		var position, age int64
@@ -125,11 +128,11 @@ func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults
 		full = full || len(positions) > 0 && size > most.Bytes
 		if !full {
 			positions = append(positions, position)
-			oldest = max(oldest, time.Duration(age)*time.Microsecond)
+			ages = append(ages, time.Duration(age)*time.Microsecond)
 		}
 		return nil
 	})
-	return positions, oldest, err
+	return positions, ages, err
 }
 
 func (r *Records) read(ctx context.Context, tx marking.Tx, shard int, positions []int64) (records []relay.Record, err error) {

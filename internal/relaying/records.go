@@ -29,6 +29,9 @@ type Transact func(ctx context.Context, f func(ctx context.Context, tx marking.T
 // Runs is how often a transaction is run at most, with pauses of up to a twentieth of a second.
 const Runs = 200
 
+// outboxName is how much of the name of its first shard is that of an outbox.
+const outboxName = 12
+
 // Settle bounds a commit or rollback.
 const Settle = 30 * time.Second
 
@@ -39,6 +42,9 @@ func New(d sqltext.Dialect, table string, anywhere marking.Tx, run Transact) *Re
 	}
 	return &Records{dialect: d, table: table, any: anywhere, run: run}
 }
+
+// Table is the name of the table.
+func (r *Records) Table() string { return r.table }
 
 // transact runs a function in a transaction. Those of one process take turns in SQLite.
 func (r *Records) transact(ctx context.Context, f func(ctx context.Context, tx marking.Tx) error) error {
@@ -104,6 +110,9 @@ func (r *Records) shards(ctx context.Context) (all []relay.Shard, err error) {
 		all = append(all, s)
 		return err
 	})
+	for i := range all {
+		all[i].Outbox = all[0].Name[:min(len(all[0].Name), outboxName)]
+	}
 	return all, err
 }
 

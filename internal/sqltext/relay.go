@@ -15,6 +15,15 @@ type Statement struct {
 	Args []any
 }
 
+// Notify tells who listens to an outbox of PostgreSQL that there are records: see [Listen].
+func Notify(outbox string) Statement {
+	return Statement{Text: "SELECT pg_notify($1::text, '')", Args: []any{Bare(outbox)}}
+}
+
+// Listen is what hears [Notify]. Outboxes of one name in several schemas wake each other's
+// relays, which does no harm.
+func Listen(outbox string) string { return `LISTEN "` + Bare(outbox) + `"` }
+
 // bind puts arguments where a text has question marks: numbers, texts, and lists of
 // numbers, each of which becomes the comparison that a value is among them. PostgreSQL
 // keeps the plan of a text, so it gets them beside it; the others get them as part of it,

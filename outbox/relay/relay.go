@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,19 +71,44 @@ type Relay struct {
 
 	mu      sync.Mutex
 	workers map[int]*worker
-	busy    atomic.Bool // records were published since the last poll
+	busy    atomic.Bool   // records were published since the last poll
+	woken   chan struct{} // there may be records
 	counts  counts
 }
 
-type counts struct{ records, batches, faults, failures atomic.Int64 }
+type counts struct {
+	records, batches, faults, takeovers, failures atomic.Int64
+
+	lags [lags + 1]atomic.Int64
+	lag  atomic.Int64 // all of them, in nanoseconds
+}
+
+// lags is how many bounds there are.
+const lags = 12
+
+// LagBounds are the bounds by which lags are told apart: each counts those up to it, and
+// above the one before.
+func LagBounds() [lags]time.Duration {
+	const ms = time.Millisecond
+	return [...]time.Duration{
+		5 * ms, 10 * ms, 20 * ms, 50 * ms, 100 * ms, 200 * ms, 500 * ms,
+		time.Second, 5 * time.Second, 30 * time.Second, 5 * time.Minute, time.Hour,
+	}
+}
 
 // Stats counts what a relay did since it was made.
 type Stats struct {
-	Shards   int   // that it holds
-	Records  int64 // published
-	Batches  int64 // that they were in
-	Faulty   int64 // records set aside
-	Failures int64 // errors, after each of which it tries again
+	Shards    int   // that it holds
+	Records   int64 // published
+	Batches   int64 // that they were in
+	Faulty    int64 // records set aside
+	Takeovers int64 // shards taken from relays whose leases had ended
+	Failures  int64 // errors, after each of which it tries again
+
+	// Lags counts the published records by how long before they had been put, by
+	// [LagBounds] and beyond. What another relay had sealed is not among them. Lag is their sum.
+	Lags [lags + 1]int64
+	Lag  time.Duration
 }
 
 // New makes a relay, which does nothing until [Relay.Run].
@@ -94,7 +120,10 @@ func New(s Source, d Destination, o Options) (*Relay, error) {
 	if err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
-	return &Relay{source: s, destination: d, o: o, id: 1 + rand.Int64N(1<<62), workers: map[int]*worker{}}, nil
+	return &Relay{
+		source: s, destination: d, o: o, id: 1 + rand.Int64N(1<<62),
+		workers: map[int]*worker{}, woken: make(chan struct{}, 1),
+	}, nil
 }
 
 // Stats may be called at any time.
@@ -103,7 +132,27 @@ func (r *Relay) Stats() Stats {
 	shards := len(r.workers)
 	r.mu.Unlock()
 	c := &r.counts
-	return Stats{shards, c.records.Load(), c.batches.Load(), c.faults.Load(), c.failures.Load()}
+	s := Stats{
+		Shards: shards, Records: c.records.Load(), Batches: c.batches.Load(), Faulty: c.faults.Load(),
+		Takeovers: c.takeovers.Load(), Failures: c.failures.Load(), Lag: time.Duration(c.lag.Load()),
+	}
+	for i := range s.Lags {
+		s.Lags[i] = c.lags[i].Load()
+	}
+	return s
+}
+
+// Wake has the relay look for records now, and not only at its next turn. It is for
+// programs that put records themselves, after their commit; it returns at once, and may be called
+// however often.
+func (r *Relay) Wake() { signal(r.woken) }
+
+// signal leaves word for one goroutine, which may have it already.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 // Run publishes until ctx ends. Then it ends the batches it is at, within
@@ -113,8 +162,32 @@ func (r *Relay) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() { r.share(ctx, &all) })
 	all.Go(func() { r.poll(ctx) })
+	if from, ok := r.source.(Waker); ok {
+		all.Go(func() { r.listen(ctx, from) })
+	}
 	all.Wait()
 	return nil
+}
+
+// listen has the source wake the relay, which polls all the same.
+func (r *Relay) listen(ctx context.Context, from Waker) {
+	pause := r.o.Pause
+	for {
+		began := time.Now()
+		err := from.Listen(ctx, r.Wake)
+		if ctx.Err() != nil {
+			return
+		}
+		r.failed("listen for records", err)
+		if time.Since(began) > r.o.MaxPause {
+			pause = r.o.Pause
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+			pause = min(2*pause, r.o.MaxPause)
+		}
+	}
 }
 
 // share keeps leases, and workers for the shards that it holds.
@@ -165,6 +238,10 @@ func (r *Relay) distribute(run, ctx context.Context, all *sync.WaitGroup) error 
 			return err
 		}
 		if had {
+			if s.Ended && s.Holder != 0 {
+				r.counts.takeovers.Add(1)
+				r.o.Logger.Warn("outbox relay: took a shard over, the lease of whose relay had ended", "shard", s.Number)
+			}
 			r.start(run, s, all)
 		}
 	}
@@ -214,12 +291,7 @@ func part(shards []Shard, id int64) (take, ask []Shard) {
 // poll wakes the workers that might have something to do.
 func (r *Relay) poll(ctx context.Context) {
 	wait := r.o.Poll
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+	for r.rest(ctx, wait) {
 		bounded, end := context.WithTimeout(ctx, r.o.Lease)
 		shards, err := r.source.Waiting(bounded, r.id)
 		end()
@@ -240,6 +312,40 @@ func (r *Relay) poll(ctx context.Context) {
 		wait = min(2*wait, r.o.MaxPoll)
 		if r.busy.Swap(false) {
 			wait = r.o.Poll
+		}
+	}
+}
+
+// rest waits until it is time to look for records: until the relay is woken, but a Poll at
+// least, so that what comes meanwhile is published together. After an error nothing wakes it.
+func (r *Relay) rest(ctx context.Context, wait time.Duration) bool {
+	woken := r.woken
+	if wait > r.o.MaxPoll {
+		woken = nil
+	}
+	least := time.After(r.o.Poll)
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	case <-woken:
+		select {
+		case <-ctx.Done():
+		case <-least:
+		}
+	}
+	return ctx.Err() == nil
+}
+
+// published counts a batch that took so long since it was sealed.
+func (r *Relay) published(b Batch, took time.Duration) {
+	r.counts.records.Add(int64(len(b.Records)))
+	r.counts.batches.Add(1)
+	bounds := LagBounds()
+	for i := range b.Records {
+		if age := b.Records[i].Age; age > 0 {
+			at, _ := slices.BinarySearch(bounds[:], age+took)
+			r.counts.lags[at].Add(1)
+			r.counts.lag.Add(int64(age + took))
 		}
 	}
 }

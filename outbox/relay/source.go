@@ -37,6 +37,12 @@ type Source interface {
 	SetAside(ctx context.Context, h Hold, b Batch, faults map[int64]string) error
 }
 
+// Waker is a [Source] that tells when there may be records.
+type Waker interface {
+	// Listen calls wake when records may have been committed, until ctx ends or it can't go on.
+	Listen(ctx context.Context, wake func()) error
+}
+
 // ErrLost says that another relay holds the shard.
 var ErrLost = errors.New("relay: the shard is another's")
 
@@ -44,6 +50,7 @@ var ErrLost = errors.New("relay: the shard is another's")
 type Shard struct {
 	Number   int
 	Name     string // drawn once: its own among the shards of all outboxes
+	Outbox   string // the same for all shards of an outbox, and its own among all outboxes
 	Holder   int64  // a relay; 0: none
 	Ended    bool   // the holder's lease has
 	Claimant int64  // a relay that asks for it; 0: none
@@ -63,15 +70,15 @@ type Size struct{ Records, Bytes int }
 type Batch struct {
 	Number  int64 // from 1; rises
 	Records []Record
-	Age     time.Duration // of the oldest record, when the batch was sealed; 0: not known any more
 }
 
 // Record is one of a batch.
 type Record struct {
 	outbox.Record
 
-	Position int64 // rises within a batch, and within an order key
-	Named    bool  // the caller gave its id
+	Position int64         // rises within a batch, and within an order key
+	Named    bool          // the caller gave its id
+	Age      time.Duration // since it was put, when its batch was sealed; 0: not known any more
 }
 
 // Destination is where records go. Its method may be called from several goroutines

@@ -52,12 +52,7 @@ func (r *Relay) start(run context.Context, s Shard, all *sync.WaitGroup) {
 }
 
 // rouse makes a worker look for records.
-func (w *worker) rouse() {
-	select {
-	case w.awake <- struct{}{}:
-	default: // it will anyway
-	}
-}
+func (w *worker) rouse() { signal(w.awake) }
 
 // drowse forgets that it was roused, for it is about to look.
 func (w *worker) drowse() {
@@ -162,10 +157,10 @@ func (w *worker) sleep() {
 
 // publish publishes a batch, and keeps what was refused of it for the next line.
 func (w *worker) publish(line Line, b Batch, alone bool) error {
+	began := time.Now()
 	err := line.Publish(w.ctx, b, alone)
 	if err == nil {
-		w.counts.records.Add(int64(len(b.Records)))
-		w.counts.batches.Add(1)
+		w.published(b, time.Since(began))
 		w.busy.Store(true)
 		return nil
 	}
