@@ -21,7 +21,7 @@ func (ws *windows) readPending(t *topic) error {
 	for _, r.marked = range []bool{false, true} {
 		for index, p := range t.partitions {
 			if err := r.read(int32(index), partition.Old{Partition: p}); err != nil {
-				return fmt.Errorf("topic %q, partition %d: %w", t.name, index, err)
+				return fmt.Errorf("read the ids of open transactions: topic %q, partition %d: %w", t.name, index, err)
 			}
 		}
 		if !r.more {

@@ -131,17 +131,34 @@ func (w *window) now(node *clock) time.Time {
 	return time.Unix(0, w.reached.Load())
 }
 
-// openAgain opens the ledger that there must be. The node's time, which stands, goes on
-// from the ledger's, which may have come further than the log's when it was closed.
+// openAgain opens the ledger that there must be. If it is enforced it has the bounds that it
+// was left with, until it has arrived where the log is: what came before they changed was
+// judged by them, and a copy that was left out is not to be a first record now. The node's
+// time, which stands, goes on from the ledger's, which may have come further than the log's
+// when it was closed.
 func (w *window) openAgain(in windowFiles, rules *unique.Rules) error {
-	if _, err := ledger.Inspect(in.fs, w.dir); err != nil {
+	info, err := ledger.Inspect(in.fs, w.dir)
+	if err != nil {
 		return fmt.Errorf("%s, which holds the ids: restore it from a backup: %w", w.dir, err)
 	}
-	if err := w.open(in, rules); err != nil {
+	asLeft := *rules
+	if w.enforced.Load() && ledger.Continues(info.Window, rules.Window) {
+		asLeft.Window = info.Window
+	}
+	if err := w.open(in, &asLeft); err != nil {
 		return err
 	}
 	in.clock.stored(w.ledger.Stats().Time.UnixMilli())
 	return nil
+}
+
+// arrived gives a ledger that is where the log is the bounds that it is to have.
+func (w *window) arrived(in windowFiles, rules *unique.Rules) error {
+	info, err := ledger.Inspect(in.fs, w.dir)
+	if err != nil || info.Window == rules.Window {
+		return err
+	}
+	return w.reopen(in, rules)
 }
 
 // works tells whether there is a window that is open.

@@ -205,8 +205,12 @@ func (ws *windows) open() error {
 	}
 	for _, t := range ws.topics.list() {
 		if t.window.enforces() {
-			if err := ws.readPending(t); err != nil {
-				ws.failed(t, fmt.Errorf("read the ids of open transactions: %w", err))
+			err := t.window.arrived(ws.files.of(t.name), t.rules.window)
+			if err == nil {
+				err = ws.readPending(t)
+			}
+			if err != nil {
+				ws.failed(t, err)
 			}
 		}
 		if t.window != nil && t.window.enforced.Load() && !t.window.works() && !t.rules.window.Shadow {
