@@ -237,9 +237,9 @@ func TestRenewedCountRefusesCopies(t *testing.T) {
 	var err error
 	stays := ids
 	for i := 0; err == nil && i < 1000; i++ {
-		keys := make([]int, each)
-		for k := range keys {
-			keys[k] = (i*each + k) % ids
+		var keys []int
+		for k := range each {
+			keys = append(keys, (i*each+k)%ids)
 		}
 		for range each / 200 { // what stays in each file of the log
 			keys = append(keys, stays)
