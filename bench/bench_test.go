@@ -26,7 +26,7 @@ func TestRowsAreMeasured(t *testing.T) {
 	}
 	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := run([]string{"-quick", "-rounds", "1", "-json", "-dir", dir, "-rows", "latency|cores|disk|opening|sequences"}, &out); err != nil {
+	if err := suite().Run([]string{"-quick", "-rounds", "1", "-json", "-dir", dir, "-rows", "latency|cores|disk|opening|sequences"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	var got report.Report

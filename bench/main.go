@@ -19,78 +19,61 @@ import (
 	"io"
 	"math"
 	"os"
-	"os/signal"
-	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
 )
 
-// config is what the command line says, and all that a row's process is told.
+// config is what the command line says, and all that a row's process is told. Each row has a
+// folder of its own in the run's.
 type config struct {
-	Quick  bool
-	Rounds int
-	Dir    string // for files; each row has a folder of its own in it
-	Hapax  string // the binary to measure; empty: build it
+	report.Config
+
+	Hapax string // the binary to measure; empty: build it
 }
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
+	if len(os.Args) == 4 && (os.Args[1] == "-child" || os.Args[1] == "-victim") {
+		if err := child(os.Args[1:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
 	}
+	suite().Main()
 }
 
-func run(args []string, out io.Writer) error {
-	if len(args) == 3 && (args[0] == "-child" || args[0] == "-victim") {
-		if err := serve(args[1], json.RawMessage(args[2]), out); err != nil || args[0] == "-child" {
-			return err
-		}
-		time.Sleep(time.Hour) // to be killed
-		return nil
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	var c config
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	flags.BoolVar(&c.Quick, "quick", false, "a hundredth of the sizes: to see that everything works")
-	flags.IntVar(&c.Rounds, "rounds", 5, "interleaved rounds; figures are medians")
-	flags.StringVar(&c.Dir, "dir", os.TempDir(), "folder for files, removed at the end; up to 15 GB")
-	flags.StringVar(&c.Hapax, "hapax", "", "hapax binary to measure (default: build it)")
-	pattern := flags.String("rows", "", "measure only rows whose name matches this regular expression")
-	asJSON := flags.Bool("json", false, "print JSON instead of a table")
-	list := flags.Bool("list", false, "list the rows")
-	if err := flags.Parse(args); err != nil {
+// child does a task of another process of this program.
+func child(args []string, out io.Writer) error {
+	if err := serve(args[1], json.RawMessage(args[2]), out); err != nil || args[0] == "-child" {
 		return err
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	if c.Rounds < 1 {
-		return errors.New("-rounds must be at least 1")
-	}
-	selected, err := regexp.Compile(*pattern)
-	if err != nil {
-		return fmt.Errorf("-rows: %w", err)
-	}
-	if *list {
-		for _, r := range rows() {
-			if _, err := fmt.Fprintf(out, "%-12s %s\n", r.name, r.about); err != nil {
-				return err
+	time.Sleep(time.Hour) // to be killed
+	return nil
+}
+
+func suite() *report.Suite {
+	c := &config{}
+	s := &report.Suite{
+		Name: "bench", Quick: "a hundredth of the sizes", Files: "; up to 15 GB", Peers: peers,
+		Flags: func(f *flag.FlagSet) {
+			f.StringVar(&c.Hapax, "hapax", "", "hapax binary to measure (default: build it)")
+		},
+		Open: func(_ context.Context, given report.Config) error {
+			c.Config = given
+			if c.Quick {
+				return nil
 			}
-		}
-		return nil
+			return measure.Warm(math.MaxInt64)
+		},
 	}
-	result, err := measureAll(ctx, c, selected)
-	if err != nil {
-		return err
+	for _, r := range rows() {
+		s.Rows = append(s.Rows, report.Row{Name: r.name, About: r.about, Measure: func(ctx context.Context) ([]report.Line, error) {
+			return measureRow(ctx, *c, r)
+		}})
 	}
-	if *asJSON {
-		return result.JSON(out)
-	}
-	return result.Markdown(out)
+	return s
 }
 
 func peers() report.Peers {
@@ -110,78 +93,39 @@ func peers() report.Peers {
 	}
 }
 
-// measureAll measures every selected row in a process of its own, so that
-// none inherits memory, garbage or a fault from another.
-func measureAll(ctx context.Context, c config, selected *regexp.Regexp) (result *report.Report, err error) {
-	dir, err := os.MkdirTemp(c.Dir, "hapax-bench-")
-	if err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if !c.Quick {
-		if err := measure.Warm(math.MaxInt64); err != nil {
-			return nil, err
-		}
-	}
-	result = &report.Report{Machine: report.Machine(ctx, dir, peers())}
-	for _, r := range rows() {
-		if !selected.MatchString(r.name) {
-			continue
-		}
-		start := time.Now()
-		fmt.Fprintf(os.Stderr, "%s …", r.name)
-		result.Lines = append(result.Lines, measureRow(ctx, c, dir, r)...)
-		fmt.Fprintf(os.Stderr, " %v\n", time.Since(start).Round(time.Second))
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("stopped: %w", err)
-		}
-	}
-	return result, nil
-}
-
-// measureRow returns the lines of one row. Those made before an error are kept.
-func measureRow(ctx context.Context, c config, dir string, r row) []report.Line {
+// measureRow measures a row in a process of its own, so that none inherits memory, garbage
+// or a fault from another, and returns its lines. Those made before an error are kept.
+func measureRow(ctx context.Context, c config, r row) (lines []report.Line, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.limit, fmt.Errorf("took longer than %v", r.limit))
 	defer cancel()
-	var lines []report.Line
-	err := func() (err error) {
-		dir, err := os.MkdirTemp(dir, r.name+"-")
-		if err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-		c.Dir = dir
-		args, err := json.Marshal(rowArgs{r.name, c})
-		if err != nil {
-			return err
-		}
-		child, err := measure.Self(ctx, "-child", "row", string(args))
-		if err != nil {
-			return err
-		}
-		stdout, err := child.StdoutPipe()
-		if err != nil {
-			return err
-		}
-		if err := child.Start(); err != nil {
-			return err
-		}
-		decoder := json.NewDecoder(stdout)
-		for {
-			var l report.Line
-			if err := decoder.Decode(&l); err != nil {
-				break // the end, or the child died: Wait tells which
-			}
-			l.Row = r.name
-			lines = append(lines, l)
-		}
-		if err := child.Wait(); err != nil {
-			return errors.Join(err, context.Cause(ctx))
-		}
-		return nil
-	}()
-	if err != nil {
-		lines = append(lines, report.Line{Row: r.name, Work: r.about, Error: err.Error()})
+	if c.Dir, err = os.MkdirTemp(c.Dir, r.name+"-"); err != nil {
+		return nil, err
 	}
-	return lines
+	defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
+	args, err := json.Marshal(rowArgs{r.name, c})
+	if err != nil {
+		return nil, err
+	}
+	process, err := measure.Self(ctx, "-child", "row", string(args))
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := process.Start(); err != nil {
+		return nil, err
+	}
+	for decoder := json.NewDecoder(stdout); ; {
+		var l report.Line
+		if err := decoder.Decode(&l); err != nil {
+			break // the end, or the child died: Wait tells which
+		}
+		lines = append(lines, l)
+	}
+	if err := process.Wait(); err != nil {
+		return lines, errors.Join(err, context.Cause(ctx))
+	}
+	return lines, nil
 }

@@ -15,7 +15,7 @@ import (
 // kgo is but for compression, and without waiting for more records.
 func (n *node) client(options ...kgo.Opt) (*kgo.Client, error) {
 	return kgo.NewClient(append([]kgo.Opt{
-		kgo.SeedBrokers(n.address),
+		kgo.SeedBrokers(n.Address),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 		kgo.ProducerLinger(0),
 		kgo.MaxBufferedRecords(200_000),

@@ -16,119 +16,77 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"regexp"
-	"syscall"
 	"time"
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
+	"github.com/hapaxmq/hapax/bench/server"
 )
 
-func main() {
-	if err := run(os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "broker:", err)
-		os.Exit(1)
-	}
-}
+func main() { suite().Main() }
 
-// bench is a run: its settings, and the brokers.
+// bench is a run: its settings, the brokers, and what the row has measured.
 type bench struct {
 	ctx    context.Context
 	quick  bool
 	rounds int
 	dir    string // for files
+	binary string // that is measured; empty: it is built
 	nodes  []*node
 	lines  []report.Line
 }
 
-// row is one piece of work.
-type row struct {
-	name    string
-	about   string
-	measure func(*bench) error
-	alone   bool // it starts its own brokers, and all others are ended first
+func suite() *report.Suite {
+	b := &bench{}
+	return &report.Suite{
+		Name: "broker", Quick: "a fiftieth of the sizes", Files: "; up to 20 GB", Rows: b.rows(), Peers: b.peers,
+		Flags: func(f *flag.FlagSet) {
+			f.StringVar(&b.binary, "hapax", "", "hapax binary to measure (default: build it)")
+		},
+		Open: func(ctx context.Context, c report.Config) error {
+			b.ctx, b.quick, b.rounds, b.dir = ctx, c.Quick, c.Rounds, c.Dir
+			return b.open()
+		},
+		Close: b.close,
+	}
 }
 
 // rows are all of them. Those that start their own brokers come last.
-func rows() []row {
-	return []row{
-		{"rest", "memory at rest", (*bench).rest, false},
-		{"through", "produce and consume at full speed", (*bench).through, false},
-		{"single", "produce one record at a time", (*bench).single, false},
-		{"transactions", "transactions back to back", (*bench).transactions, false},
-		{"latency", "from send to poll", (*bench).latency, false},
-		{"partitions", "200 partitions, small batches", (*bench).partitions, false},
-		{"cold", "consume what only the disk has", (*bench).cold, false},
-		{"after", "memory after all this", (*bench).after, false},
-		{"start", "from start to the first acknowledged record", (*bench).start, true},
-		{"window-through", "produce to a topic with a window", (*bench).windowThrough, true},
-		{"window-codecs", "the same, compressed", (*bench).windowCodecs, true},
-		{"window-single", "produce one record at a time to a topic with a window", (*bench).windowSingle, true},
-		{"window-memory", "memory a live id", (*bench).windowMemory, true},
-		{"window-start", "from start to the first acknowledged record, behind live ids", (*bench).windowStart, true},
-		{"window-nats", "windows of an hour beside NATS JetStream", (*bench).windowNATS, true},
-		{"window-cold", "a window much larger than memory", (*bench).windowCold, true},
-	}
-}
-
-func run(args []string, out io.Writer) (err error) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	b := &bench{ctx: ctx}
-	flags := flag.NewFlagSet("broker", flag.ContinueOnError)
-	flags.BoolVar(&b.quick, "quick", false, "a fiftieth of the sizes: to see that everything works")
-	flags.IntVar(&b.rounds, "rounds", 5, "interleaved rounds; figures are medians")
-	flags.StringVar(&b.dir, "dir", os.TempDir(), "folder for files, removed at the end; up to 20 GB")
-	hapax := flags.String("hapax", "", "hapax binary to measure (default: build it)")
-	pattern := flags.String("rows", "", "measure only rows whose name matches this regular expression")
-	asJSON := flags.Bool("json", false, "print JSON instead of a table")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	selected, err := regexp.Compile(*pattern)
-	if err != nil {
-		return fmt.Errorf("-rows: %w", err)
-	}
-	if b.dir, err = os.MkdirTemp(b.dir, "hapax-bench-"); err != nil {
-		return fmt.Errorf("make folder: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	if err := b.open(*hapax); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	for _, r := range rows() {
-		if !selected.MatchString(r.name) {
-			continue
-		}
-		ready := b.startAll
-		if r.alone {
-			ready = b.close
-		}
-		if err := ready(); err != nil {
-			return err
-		}
-		began := time.Now()
-		fmt.Fprintf(os.Stderr, "%s …", r.name)
-		if err := r.measure(b); err != nil {
-			b.add(report.Line{Row: r.name, Work: r.about, Error: err.Error()})
-		}
-		fmt.Fprintf(os.Stderr, " %v\n", time.Since(began).Round(time.Second))
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped: %w", err)
+func (b *bench) rows() []report.Row {
+	row := func(ready func() error) func(name, about string, measure func(*bench) error) report.Row {
+		return func(name, about string, measure func(*bench) error) report.Row {
+			return report.Row{Name: name, About: about, Measure: func(context.Context) ([]report.Line, error) {
+				if err := ready(); err != nil {
+					return nil, err
+				}
+				b.lines = nil
+				err := measure(b)
+				return b.lines, err
+			}}
 		}
 	}
-	result := &report.Report{Machine: report.Machine(ctx, b.dir, b.peers()), Lines: b.lines}
-	if *asJSON {
-		return result.JSON(out)
+	beside, alone := row(b.startAll), row(b.close)
+	return []report.Row{
+		beside("rest", "memory at rest", (*bench).rest),
+		beside("through", "produce and consume at full speed", (*bench).through),
+		beside("single", "produce one record at a time", (*bench).single),
+		beside("transactions", "transactions back to back", (*bench).transactions),
+		beside("latency", "from send to poll", (*bench).latency),
+		beside("partitions", "200 partitions, small batches", (*bench).partitions),
+		beside("cold", "consume what only the disk has", (*bench).cold),
+		beside("after", "memory after all this", (*bench).after),
+		alone("start", "from start to the first acknowledged record", (*bench).start),
+		alone("window-through", "produce to a topic with a window", (*bench).windowThrough),
+		alone("window-codecs", "the same, compressed", (*bench).windowCodecs),
+		alone("window-single", "produce one record at a time to a topic with a window", (*bench).windowSingle),
+		alone("window-memory", "memory a live id", (*bench).windowMemory),
+		alone("window-start", "from start to the first acknowledged record, behind live ids", (*bench).windowStart),
+		alone("window-nats", "windows of an hour beside NATS JetStream", (*bench).windowNATS),
+		alone("window-cold", "a window much larger than memory", (*bench).windowCold),
 	}
-	return result.Markdown(out)
 }
 
 func (b *bench) peers() report.Peers {
@@ -139,7 +97,7 @@ func (b *bench) peers() report.Peers {
 			"github.com/synadia-io/orbit.go/jetstreamext": "its fast publisher: jetstreamext",
 		},
 		Programs: []report.Program{{Name: "Java", Command: []string{"java", "-version"}}},
-		Others:   []report.Fact{{Name: "Apache Kafka", Value: kafkaVersion + ", 1 GiB heap"}},
+		Others:   []report.Fact{{Name: "Apache Kafka", Value: server.KafkaVersion + ", 1 GiB heap"}},
 	}
 	if _, err := os.Stat(b.natsServer()); err == nil { // it was built
 		peers.Programs = append(peers.Programs, report.Program{Name: "NATS", Command: []string{b.natsServer(), "--version"}})
@@ -173,7 +131,7 @@ func (b *bench) each(turn func(*node) (float64, error)) ([][]float64, error) {
 		passes[i] = func(int) (float64, error) {
 			figure, err := turn(n)
 			if err != nil {
-				return 0, fmt.Errorf("%s: %w", n.name, err)
+				return 0, fmt.Errorf("%s: %w", n.Name, err)
 			}
 			return figure, nil
 		}
@@ -194,7 +152,7 @@ func (b *bench) compare(work, unit string, figures [][]float64, bounds ...*repor
 	}
 	for i, bound := range bounds {
 		l := ours
-		l.Peer, l.Their = b.nodes[i+1].name, report.Of(measure.Median(figures[i+1]), unit)
+		l.Peer, l.Their = b.nodes[i+1].Name, report.Of(measure.Median(figures[i+1]), unit)
 		l.Ratio, l.Bound = measure.Ratio(figures[0], figures[i+1]), bound
 		b.add(l)
 	}

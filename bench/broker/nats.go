@@ -15,6 +15,7 @@ import (
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
+	"github.com/hapaxmq/hapax/bench/server"
 	"github.com/hapaxmq/hapax/bench/stream"
 )
 
@@ -32,7 +33,7 @@ func (b *bench) buildNATS() error {
 
 // nats is a server with JetStream, as it comes but for what settings say.
 func (b *bench) nats(name, settings string) (*node, error) {
-	address, err := freeAddress()
+	address, err := server.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
@@ -42,11 +43,11 @@ func (b *bench) nats(name, settings string) (*node, error) {
 	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
-	n := &node{
-		name: name, address: address, output: dir + ".log",
-		command: func() *exec.Cmd { return exec.Command(b.natsServer(), "-c", config) },
-	}
-	if err := n.start(b.ctx); err != nil {
+	n := &node{&server.Node{
+		Name: name, Address: address, Output: dir + ".log",
+		Command: func() *exec.Cmd { return exec.Command(b.natsServer(), "-c", config) },
+	}}
+	if err := n.Start(b.ctx); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -63,7 +64,7 @@ const subject = "ids"
 
 // connect runs f with a client of a server.
 func (n *node) connect(f func(jetstream.JetStream) error) error {
-	nc, err := nats.Connect("nats://" + n.address)
+	nc, err := nats.Connect("nats://" + n.Address)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -180,7 +181,7 @@ func (b *bench) natsRate() error {
 		var peers []jet
 		defer func() {
 			for _, j := range peers {
-				_ = j.server.end(syscall.SIGKILL) // its files go with all others
+				_ = j.server.End(syscall.SIGKILL) // its files go with all others
 			}
 		}()
 		for _, sync := range []struct{ name, settings string }{
@@ -287,7 +288,7 @@ func (b *bench) natsGrowth(s shape, records int, named bool) (grown float64, err
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, server.end(syscall.SIGKILL)) }()
+	defer func() { err = errors.Join(err, server.End(syscall.SIGKILL)) }()
 	j := jet{"NATS JetStream", server, true}
 	for _, part := range []struct {
 		records int

@@ -105,15 +105,15 @@ func (b *bench) tripAndSync(ours float64) error {
 		return fmt.Errorf("make a directory in memory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // it is gone with the machine at last
-	n, err := b.hapax(b.nodes[0].command().Path, filepath.Join(dir, "data"))
+	n, err := hapax(b.nodes[0].Command().Path, filepath.Join(dir, "data"))
 	if err != nil {
 		return err
 	}
-	if err := n.start(b.ctx); err != nil {
+	if err := n.Start(b.ctx); err != nil {
 		return err
 	}
 	trips, err := b.singleOnce(n, 1)
-	if err := errors.Join(err, n.end(syscall.SIGKILL)); err != nil {
+	if err := errors.Join(err, n.End(syscall.SIGKILL)); err != nil {
 		return err
 	}
 	sync, err := b.syncOnce()

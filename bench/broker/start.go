@@ -25,7 +25,7 @@ func (b *bench) after() error { return b.memory("memory after all this", 6) }
 func (b *bench) memory(work string, parts float64) error {
 	figures := make([][]float64, len(b.nodes))
 	for i, n := range b.nodes {
-		used, err := measure.MemoryOf(n.process.Process.Pid)
+		used, err := measure.MemoryOf(n.Process.Process.Pid)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (b *bench) memory(work string, parts float64) error {
 // start measures from the start of our process to the first record that it
 // acknowledges: on no directory, and behind 1 GB, left cleanly and killed.
 func (b *bench) start() error {
-	binary, data := b.nodes[0].command().Path, filepath.Join(b.dir, "started")
+	binary, data := b.nodes[0].Command().Path, filepath.Join(b.dir, "started")
 	for _, c := range []struct {
 		work  string
 		bytes int
@@ -72,27 +72,27 @@ func (b *bench) start() error {
 }
 
 func (b *bench) startOnce(binary, data string) (seconds float64, err error) {
-	n, err := b.hapax(binary, data)
+	n, err := hapax(binary, data)
 	if err != nil {
 		return 0, err
 	}
 	began := time.Now()
-	if err := n.start(b.ctx); err != nil {
+	if err := n.Start(b.ctx); err != nil {
 		return 0, err
 	}
 	err = n.firstRecord(b.ctx, "first", kgo.StringRecord("first"))
 	took := time.Since(began)
-	return took.Seconds(), errors.Join(err, n.end(syscall.SIGKILL))
+	return took.Seconds(), errors.Join(err, n.End(syscall.SIGKILL))
 }
 
 // fill makes a directory with so many bytes of records, which a node leaves by a
 // signal.
 func (b *bench) fill(binary, data string, bytes int, end syscall.Signal) error {
-	n, err := b.hapax(binary, data)
+	n, err := hapax(binary, data)
 	if err != nil {
 		return err
 	}
-	if err := n.start(b.ctx); err != nil {
+	if err := n.Start(b.ctx); err != nil {
 		return err
 	}
 	c, err := n.client()
@@ -106,7 +106,7 @@ func (b *bench) fill(binary, data string, bytes int, end syscall.Signal) error {
 	if _, _, err := n.produce(b.ctx, "full", bytes/1000, 1000, time.Hour); err != nil {
 		return err
 	}
-	return n.end(end)
+	return n.End(end)
 }
 
 // firstRecord produces a record to a topic that it makes if there is none.

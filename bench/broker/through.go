@@ -66,7 +66,7 @@ func (b *bench) throughOnce(n *node, partitions, records, size int) (figures []f
 	millions := float64(records) / 1e6
 	err = n.topic(b.ctx, partitions, func(topic string) error {
 		var d time.Duration
-		in, err := n.spent(func() (err error) {
+		in, err := n.Spent(func() (err error) {
 			_, d, err = n.produce(b.ctx, topic, records, size, time.Hour)
 			return err
 		})
@@ -74,7 +74,7 @@ func (b *bench) throughOnce(n *node, partitions, records, size int) (figures []f
 			return err
 		}
 		figures = append(figures, millions/d.Seconds(), in/millions)
-		out, err := n.spent(func() (err error) {
+		out, err := n.Spent(func() (err error) {
 			d, err = n.consume(b.ctx, topic, records)
 			return err
 		})

@@ -133,7 +133,7 @@ func (b *bench) windowTurn(n *node, topic string, w windowed, from int64, window
 		if err := measure.Warm(turnMemory); err != nil {
 			return err
 		}
-		spent, err := n.spent(func() (err error) {
+		spent, err := n.Spent(func() (err error) {
 			_, d, err = n.send(b.ctx, topic, w.shape, once(slab), time.Hour, kgo.ProducerBatchCompression(w.codec))
 			return err
 		})

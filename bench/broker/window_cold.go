@@ -15,6 +15,7 @@ import (
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
+	"github.com/hapaxmq/hapax/bench/server"
 	"github.com/hapaxmq/hapax/bench/stream"
 )
 
@@ -43,25 +44,25 @@ func (b *bench) windowCold() error {
 }
 
 func (b *bench) coldOnce(group *measure.Cgroup, memory int, line *report.Line) error {
-	status, err := freeAddress()
+	status, err := server.FreeAddress()
 	if err != nil {
 		return err
 	}
 	data := filepath.Join(b.dir, "cold")
-	n, err := b.hapax(b.nodes[0].command().Path, data, "--http", status, "--set", "log.retention.check.interval.ms=1000")
+	n, err := hapax(b.nodes[0].Command().Path, data, "--http", status, "--set", "log.retention.check.interval.ms=1000")
 	if err != nil {
 		return err
 	}
-	command := n.command
-	n.command = func() *exec.Cmd { return within(group, command()) }
-	if err := n.start(b.ctx); err != nil {
+	command := n.Command
+	n.Command = func() *exec.Cmd { return within(group, command()) }
+	if err := n.Start(b.ctx); err != nil {
 		return err
 	}
 	err = b.coldTake(n, memory, line)
 	line.Note += saidOf(b.ctx, status)
 	disk, diskErr := measure.Disk(data)
 	line.Note += fmt.Sprintf(" Files: %d MiB.", disk>>20)
-	return errors.Join(err, diskErr, n.end(os.Kill), os.RemoveAll(data))
+	return errors.Join(err, diskErr, n.End(os.Kill), os.RemoveAll(data))
 }
 
 // within is a command that enters a group before it becomes the other.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hapaxmq/hapax/bench/measure"
 	"github.com/hapaxmq/hapax/bench/report"
+	"github.com/hapaxmq/hapax/bench/server"
 )
 
 const liveIDs = 10_000_000
@@ -46,7 +47,7 @@ func (b *bench) windowMemory() error {
 // after it has taken a quarter as many for another topic. It notes what the node says
 // of its windows.
 func (b *bench) growth(settings map[string]string, s shape, records int, said *string) (grown float64, err error) {
-	status, err := freeAddress()
+	status, err := server.FreeAddress()
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +78,7 @@ func (b *bench) growth(settings map[string]string, s shape, records int, said *s
 // settled is the least memory that a node has in some seconds of rest.
 func (b *bench) settled(n *node) (least float64, err error) {
 	for began := time.Now(); time.Since(began) < 5*b.span(); time.Sleep(100 * time.Millisecond) {
-		used, err := measure.MemoryOf(n.process.Process.Pid)
+		used, err := measure.MemoryOf(n.Process.Process.Pid)
 		if err != nil {
 			return 0, err
 		}
@@ -130,14 +131,14 @@ func saidOf(ctx context.Context, status string) string {
 // took records.
 func (b *bench) windowStart() error {
 	s, live, more := byHeader(), b.size(liveIDs), b.size(200_000)
-	n, err := b.hapax(b.nodes[0].command().Path, filepath.Join(b.dir, "restarted"))
+	n, err := hapax(b.nodes[0].Command().Path, filepath.Join(b.dir, "restarted"))
 	if err != nil {
 		return err
 	}
-	if err := n.start(b.ctx); err != nil {
+	if err := n.Start(b.ctx); err != nil {
 		return err
 	}
-	defer func() { _ = n.end(syscall.SIGKILL) }() // the folder goes with all others
+	defer func() { _ = n.End(syscall.SIGKILL) }() // the folder goes with all others
 	topic, err := n.create(b.ctx, 1, windowOf(s.identity, 4<<30))
 	if err != nil {
 		return err
@@ -150,13 +151,13 @@ func (b *bench) windowStart() error {
 	}
 	restart := func(end syscall.Signal) measure.Pass {
 		return func(int) (float64, error) {
-			if err := errors.Join(take(more), n.end(end)); err != nil {
+			if err := errors.Join(take(more), n.End(end)); err != nil {
 				return 0, err
 			}
 			record := s.one(allNew(), int64(at))
 			at++
 			began := time.Now()
-			if err := n.start(b.ctx); err != nil {
+			if err := n.Start(b.ctx); err != nil {
 				return 0, err
 			}
 			err := n.firstRecord(b.ctx, topic, record)

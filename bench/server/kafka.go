@@ -1,4 +1,4 @@
-package main
+package server
 
 import (
 	"context"
@@ -10,16 +10,20 @@ import (
 	"strings"
 )
 
-const kafkaVersion = "4.1.1"
+// KafkaVersion is that of Apache Kafka which is measured.
+const KafkaVersion = "4.1.1"
 
-// kafkaJars fetches Apache Kafka's jars into the user's cache, unless they are
-// there, and returns their folder.
-func kafkaJars(ctx context.Context) (string, error) {
+// KafkaJars fetches Apache Kafka's jars into the user's cache, unless they are
+// there, and returns their folder; or it is HAPAX_KAFKA.
+func KafkaJars(ctx context.Context) (string, error) {
+	if dir := os.Getenv("HAPAX_KAFKA"); dir != "" {
+		return dir, nil
+	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "hapax-bench", "kafka-"+kafkaVersion)
+	dir := filepath.Join(cache, "hapax-bench", "kafka-"+KafkaVersion)
 	if _, err := exec.LookPath("java"); err != nil {
 		return "", fmt.Errorf("it needs Java 17: %w", err)
 	}
@@ -33,7 +37,7 @@ func kafkaJars(ctx context.Context) (string, error) {
 		return fmt.Sprintf("<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>", group, name, version)
 	}
 	pom := `<project><modelVersion>4.0.0</modelVersion><groupId>bench</groupId><artifactId>kafka</artifactId><version>1</version><dependencies>` +
-		dependency("org.apache.kafka", "kafka_2.13", kafkaVersion) + dependency("org.apache.kafka", "kafka-tools", kafkaVersion) +
+		dependency("org.apache.kafka", "kafka_2.13", KafkaVersion) + dependency("org.apache.kafka", "kafka-tools", KafkaVersion) +
 		dependency("org.slf4j", "slf4j-nop", "1.7.36") + `</dependencies></project>`
 	file := filepath.Join(dir, "pom.xml")
 	if err := os.WriteFile(file, []byte(pom), 0o644); err != nil {
@@ -46,18 +50,18 @@ func kafkaJars(ctx context.Context) (string, error) {
 	return dir, os.WriteFile(filepath.Join(dir, "complete"), nil, 0o644)
 }
 
-// kafka is one node of Apache Kafka, formatted, with a heap as its own script
-// gives it.
-func (b *bench) kafka(jars, name, settings string) (*node, error) {
-	address, err := freeAddress()
+// Kafka is one node of Apache Kafka with its files in a folder, formatted, with a heap as its own
+// script gives it.
+func Kafka(ctx context.Context, folder, jars, name, settings string) (*Node, error) {
+	address, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	controller, err := freeAddress()
+	controller, err := FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(b.dir, strings.ReplaceAll(name, " ", "-"))
+	dir := filepath.Join(folder, strings.ReplaceAll(name, " ", "-"))
 	config := dir + ".properties"
 	_, port, _ := net.SplitHostPort(controller)
 	settings += strings.Join([]string{
@@ -76,13 +80,13 @@ func (b *bench) kafka(jars, name, settings string) (*node, error) {
 		return nil, err
 	}
 	classes := filepath.Join(jars, "*")
-	format := exec.CommandContext(b.ctx, "java", "-cp", classes, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", config)
+	format := exec.CommandContext(ctx, "java", "-cp", classes, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", config)
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format %s: %w: %s", name, err, out)
 	}
-	return &node{
-		name: name, address: address, output: dir + ".log",
-		command: func() *exec.Cmd {
+	return &Node{
+		Name: name, Address: address, Output: dir + ".log",
+		Command: func() *exec.Cmd {
 			return exec.Command("java", "-Xmx1G", "-Xms1G", "-server", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
 				"-XX:InitiatingHeapOccupancyPercent=35", "-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true",
 				"-cp", classes, "kafka.Kafka", config)
