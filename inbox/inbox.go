@@ -29,7 +29,7 @@ type Inbox struct {
 	// isMarked asks the store about a mark, of marks that are one a source.
 	isMarked func(ctx context.Context, m hapax.Mark) bool
 
-	operator hapax.Operator // the ledger, if it is one
+	operator hapax.Operator // the store, if it is one
 
 	committed *committed
 	lanes     lanes

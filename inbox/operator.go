@@ -16,10 +16,9 @@ type Act struct {
 	By, Reason string
 }
 
-// Look tells what the ledger of an inbox knows of m: see [hapax.Operator]. It is for
-// [Lease] and [AtMostOnce] over a ledger that is one; the marks of [Transaction] are rows
-// beside the user's own, and SQL tells of them. Else the error is
-// [errors.ErrUnsupported].
+// Look tells what the store of an inbox knows of m: see [hapax.Operator], which all ledgers
+// of this module are, and marks by id. Of other marks, which are a column of the user's or a
+// number for many messages, the error is [errors.ErrUnsupported].
 func Look(ctx context.Context, in *Inbox, m *hapax.Message, a Act) (hapax.Claim, error) {
 	d, err := a.begin(ctx, in, m)
 	if err != nil {
@@ -30,10 +29,10 @@ func Look(ctx context.Context, in *Inbox, m *hapax.Message, a Act) (hapax.Claim,
 	return c, err
 }
 
-// Expire lets m go in the ledger and in the memory of this process, and tells whether the
-// ledger knew of it: the next copy runs, once for all copies again. A handler that has it
-// now loses its lease. Other processes may know of it by [Options].Committed. See [Look]
-// of the ledgers that can.
+// Expire lets m go in the store and in the memory of this process, and tells whether the
+// store knew of it: the next copy runs, once for all copies again. A handler that has it
+// now loses its lease; one in a transaction goes on. Other processes may know of it by
+// [Options].Committed. See [Look] of the stores that can.
 func Expire(ctx context.Context, in *Inbox, m *hapax.Message, a Act) (was bool, err error) {
 	d, err := a.begin(ctx, in, m)
 	if err != nil {

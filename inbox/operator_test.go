@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/redisdb"
+	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/inbox"
 	"github.com/hapaxmq/hapax/internal/servertest"
 )
@@ -34,7 +36,12 @@ var act = inbox.Act{By: "ann", Reason: "ticket 7"}
 // An operator can look at a message, let it go, and have it run again; each act is in the
 // log.
 func TestS55AnOperatorLooksExpiresAndRunsAgain(t *testing.T) {
-	log, o, l := &lines{}, options(), openRedis(t)
+	t.Run("embedded", func(t *testing.T) { operate(t, openLedger(t)) })
+	t.Run("Redis", func(t *testing.T) { operate(t, openRedis(t)) })
+}
+
+func operate(t *testing.T, l hapax.Ledger) {
+	log, o := &lines{}, options()
 	o.Logger, o.Committed, o.Duplicates = log.logger(), 100, inbox.Replay()
 	var runs counter
 	in := leased(t, l, o, func(context.Context, hapax.Claim, *hapax.Message) (hapax.Receipt, error) {
@@ -89,6 +96,56 @@ func TestS55AnOperatorLooksExpiresAndRunsAgain(t *testing.T) {
 	}
 }
 
+// Marks by id in a database are looked at and let go as well, in the same words.
+func TestS55AnOperatorOfMarks(t *testing.T) {
+	each(t, func(t *testing.T, db opened) {
+		m, err := sqldb.ByID(db.DB, db.dialect, db.marks)
+		log, o := &lines{}, options()
+		o.Logger, o.Committed, o.Duplicates = log.logger(), 100, inbox.Replay()
+		runs := 0
+		in, err := inbox.Transaction(migrated(t, m, err), o, func(ctx context.Context, tx *sql.Tx, m *hapax.Message) (hapax.Receipt, error) {
+			runs++
+			return fmt.Appendf(nil, "run %d", runs), db.insert(ctx, tx, string(m.Value))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := message("1", "a")
+		look := func(want hapax.Verdict, receipt string) {
+			t.Helper()
+			c, err := inbox.Look(t.Context(), in.Inbox, one, act)
+			if err != nil || c.Verdict != want || string(c.Receipt) != receipt {
+				t.Errorf("found %v, %q, %v; want %v, %q", c.Verdict, c.Receipt, err, want, receipt)
+			}
+		}
+		look(hapax.Fresh, "")
+		wantOutcome(t, in.Inbox, one, hapax.Executed, nil)
+		wantOutcome(t, in.Inbox, message("2", "b"), hapax.Executed, nil)
+		look(hapax.Duplicate, "run 1")
+		for _, want := range []bool{true, false} {
+			if was, err := inbox.Expire(t.Context(), in.Inbox, one, act); was != want || err != nil {
+				t.Errorf("expired: %t, %v; want %t", was, err, want)
+			}
+		}
+		look(hapax.Fresh, "")
+		for _, run := range []string{"run 3", "run 4"} {
+			if r, err := inbox.Rerun(t.Context(), in.Inbox, one, act); r.Outcome != hapax.Executed || string(r.Receipt) != run || err != nil {
+				t.Errorf("run again: %v, %q, %v", r.Outcome, r.Receipt, err)
+			}
+		}
+		wantOutcome(t, in.Inbox, message("2", "b"), hapax.Replayed, nil)
+		if got := fmt.Sprint(db.values(t)); got != "[a b a a]" {
+			t.Errorf("effects %v", got)
+		}
+		for _, want := range []string{"look: fresh", "look: duplicate", "expire: was known: true", "expire: was known: false", "run again: executed"} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("%s is not in the log:\n%s", want, log)
+			}
+		}
+		closed(t, in.Inbox)
+	})
+}
+
 // Nobody acts without a name and a reason, nor on what can't be acted on.
 func TestS55WhatAnOperatorCannotDo(t *testing.T) {
 	in := leased(t, openRedis(t), options(), nothing)
@@ -102,6 +159,28 @@ func TestS55WhatAnOperatorCannotDo(t *testing.T) {
 	}
 	other := transaction(t, newDatabase(), options(), effect)
 	if r, err := inbox.Rerun(t.Context(), other.Inbox, message("1", "a"), act); !errors.Is(err, errors.ErrUnsupported) {
-		t.Errorf("marks in a database: %v, %v", r.Outcome, err)
+		t.Errorf("marks that are for no operators: %v, %v", r.Outcome, err)
 	}
+	each(t, func(t *testing.T, db opened) {
+		for name, open := range map[string]func() (*sqldb.Marks, error){
+			"by position": func() (*sqldb.Marks, error) { return sqldb.ByPosition(db.DB, db.dialect, db.marks) },
+			"in a column": func() (*sqldb.Marks, error) { return sqldb.ByOwn(db.DB, db.dialect, nil, db.marks) },
+		} {
+			marks, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := options()
+			if marks.Ordered() {
+				o.Identity = inbox.ByPosition
+			}
+			in, err := inbox.Transaction(marks, o, func(context.Context, *sql.Tx, *hapax.Message) (hapax.Receipt, error) { return nil, nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if was, err := inbox.Expire(t.Context(), in.Inbox, &hapax.Message{Headers: message("1", "a").Headers, Position: at("t", 1).Position}, act); was || !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("marks %s: %t, %v", name, was, err)
+			}
+		}
+	})
 }

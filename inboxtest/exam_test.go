@@ -18,7 +18,7 @@ import (
 // store is one that passes, but for what plant does to its marks.
 func store(plant func(m *sqldb.Marks) hapax.Marks[*sql.Tx]) Store[*sql.Tx] {
 	return Store[*sql.Tx]{
-		Capabilities: Capabilities{Receipts: true, Digests: true},
+		Capabilities: Capabilities{Receipts: true, Digests: true, Operator: true},
 		Message:      func(n int) hapax.Mark { return hapax.Mark{Scope: "exam", Identity: hapax.Identity(fmt.Sprint(n))} },
 		TooLarge:     64<<10 + 1,
 		Create: func(tb testing.TB) string {
@@ -105,6 +105,14 @@ func (f faulty) Transact(ctx context.Context, g func(context.Context, *sql.Tx) e
 	return f.transact(ctx, g)
 }
 
+// stubborn lets no mark go.
+type stubborn struct{ *sqldb.Marks }
+
+func (s stubborn) Expire(ctx context.Context, scope hapax.Scope, id hapax.Identity) (bool, error) {
+	c, err := s.Look(ctx, scope, id)
+	return c.Verdict == hapax.Duplicate, err
+}
+
 // planted is a fault, and the check that must find it.
 type planted struct {
 	fault string
@@ -158,6 +166,7 @@ func marking() []planted {
 				return err
 			}, nil}
 		}},
+		{"lets no mark go", operated[*sql.Tx], func(m *sqldb.Marks) hapax.Marks[*sql.Tx] { return stubborn{m} }},
 		{"ends the transaction on a copy in flight", join[*sql.Tx], func(m *sqldb.Marks) hapax.Marks[*sql.Tx] {
 			return faulty{m, func(ctx context.Context, tx *sql.Tx, marks []hapax.Mark) error {
 				err := m.Mark(ctx, tx, marks)

@@ -16,6 +16,7 @@ import (
 type Capabilities struct {
 	Receipts bool // duplicates are given the first run's receipt
 	Digests  bool // another payload under the same identity is a Conflict
+	Operator bool // it is a hapax.Operator
 }
 
 // Store makes the marks that [RunMarks] examines.
@@ -119,6 +120,7 @@ func judge[T any](t *testing.T, s Store[T], c check[T], level sql.IsolationLevel
 func contract[T any]() []check[T] {
 	receipts := func(c Capabilities) bool { return c.Receipts }
 	digests := func(c Capabilities) bool { return c.Digests }
+	operators := func(c Capabilities) bool { return c.Operator }
 	return []check[T]{
 		{name: "two scopes with one id both run", run: scopes[T]},
 		{name: "a batch with copies inside runs each once", run: copies[T]},
@@ -136,6 +138,7 @@ func contract[T any]() []check[T] {
 		{name: "who joins meets a duplicate, and goes on", run: joinDuplicate[T]},
 		{name: "a connection cut in COMMIT is unknown, and the mark tells", run: cuts[T]},
 		{name: "a sweep forgets what is old, whoever sweeps beside it", run: sweep[T]},
+		{name: "an operator looks at a mark, and lets it go", needs: operators, run: operated[T]},
 	}
 }
 

@@ -52,7 +52,7 @@ const maxReceipt = 4096
 func contract(disk func(testing.TB) ledgertest.Disk, as func(*ledger.Ledger) hapax.Ledger) ledgertest.Factory {
 	return ledgertest.Factory{
 		Capabilities: ledgertest.Capabilities{Durable: disk != nil, ServerClock: true,
-			FencedWrites: true, Receipts: true, Digests: true, Batches: true},
+			FencedWrites: true, Receipts: true, Digests: true, Batches: true, Operator: true},
 		New: func(tb testing.TB, window time.Duration) *ledgertest.Instance {
 			var clock atomic.Int64
 			clock.Store(1_700_000_000_000_000_000)

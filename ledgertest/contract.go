@@ -20,6 +20,7 @@ type Capabilities struct {
 	Digests      bool // another payload under the same identity is a Conflict
 	Retries      bool // repeating a Commit that passed is nil, for callers who lost the answer; else ErrLeaseLost
 	Batches      bool // it is a hapax.BatchLedger
+	Operator     bool // it is a hapax.Operator
 }
 
 // Factory makes the ledgers that [RunLedger] examines.
@@ -74,7 +75,7 @@ type check struct {
 
 // contract lists what RunLedger asks, in the order of the statements.
 func contract() []check {
-	return slices.Concat(claimChecks(), fenceChecks(), memoryChecks(), claimBatchChecks())
+	return slices.Concat(claimChecks(), fenceChecks(), memoryChecks(), claimBatchChecks(), operatorChecks())
 }
 
 // RunLedger examines the ledgers that f makes against the contract of

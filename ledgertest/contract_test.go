@@ -253,6 +253,42 @@ func (s *shelf) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts 
 	return errs
 }
 
+// alive returns the record of what is committed or claimed.
+func (s *shelf) alive(fp hapax.Fingerprint) (record, bool) {
+	r, ok := s.state.records[fp]
+	return r, ok && (r.committed && s.now.Before(r.expires) || !r.committed && s.now.Before(r.deadline))
+}
+
+func (s *shelf) Look(_ context.Context, scope hapax.Scope, id hapax.Identity) (hapax.Claim, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := hapax.Claim{Fingerprint: s.fingerprint(hapax.Request{Scope: scope, Identity: id}), Verdict: hapax.Fresh}
+	r, ok := s.alive(c.Fingerprint)
+	if !ok {
+		return c, nil
+	}
+	c.Digest, c.Token, c.Deadline, c.Receipt = r.digest, r.token, r.deadline, r.receipt
+	if c.Verdict = hapax.InFlight; r.committed {
+		c.Verdict = hapax.Duplicate
+	}
+	if s.bug == "looking changes" {
+		delete(s.state.records, c.Fingerprint)
+	}
+	return c, nil
+}
+
+func (s *shelf) Expire(_ context.Context, scope hapax.Scope, id hapax.Identity) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fp := s.fingerprint(hapax.Request{Scope: scope, Identity: id})
+	r, ok := s.alive(fp)
+	if !ok || s.bug == "claims do not expire" && !r.committed {
+		return ok, nil
+	}
+	delete(s.state.records, fp)
+	return true, nil
+}
+
 // again is the ledger that opens on what this one left.
 func (s *shelf) again() (hapax.Ledger, error) {
 	next := s.copy()
@@ -282,7 +318,7 @@ func (s *shelf) copy() *shelf {
 // shelves makes ledgers with one bug, or with none.
 func shelves(bug string) Factory {
 	return Factory{
-		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true},
+		Capabilities: Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true, Operator: true},
 		New: func(_ testing.TB, window time.Duration) *Instance {
 			s := &shelf{now: time.Unix(1_700_000_000, 0), window: window, bug: bug,
 				state: shelfState{records: map[hapax.Fingerprint]record{}}}
@@ -364,6 +400,8 @@ func TestContractCatches(t *testing.T) {
 		"batch leaves out the last":     "a batch may be large",
 		"batch loses receipts":          "a batch keeps each receipt",
 		"batch commits up to an error":  "one of a batch that fails",
+		"looking changes":               "an operator looks",
+		"claims do not expire":          "an operator lets go",
 	}
 	for bug, name := range bugs {
 		t.Run(bug, func(t *testing.T) {

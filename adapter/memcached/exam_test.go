@@ -37,7 +37,7 @@ func prefix() string { return fmt.Sprintf("hapaxtest:%x:", rand.Uint64()) }
 func TestMemcached(t *testing.T) {
 	server := servertest.StartMemcached(t, "-m", "2")
 	ledgertest.RunLedger(t, ledgertest.Factory{
-		Capabilities: ledgertest.Capabilities{Evicts: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true},
+		Capabilities: ledgertest.Capabilities{Evicts: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Operator: true},
 		New: func(tb testing.TB, window time.Duration) *ledgertest.Instance {
 			o := memcached.Options{Window: window, BestEffort: true, Prefix: prefix(), MaxReceipt: maxReceipt}
 			current, err := connect(server.Addr, o, 0)

@@ -229,16 +229,26 @@ func (l *Ledger) Release(ctx context.Context, c hapax.Claim) error {
 	})
 }
 
-// change reads the record of a claim that is still c's, lets f change it, and writes it
-// if nobody wrote meanwhile; else it begins again. f says for how long the new record is
-// kept; zero writes nothing.
+// change lets f change the record of a claim that is still c's, as rewrite does.
 func (l *Ledger) change(ctx context.Context, c hapax.Claim, f func(*claimrecord.Record) (time.Duration, error)) error {
+	return l.rewrite(ctx, c.Key, func(r *claimrecord.Record) (time.Duration, error) {
+		if r.Token != c.Token {
+			return 0, hapax.ErrLeaseLost
+		}
+		return f(r)
+	})
+}
+
+// rewrite reads a record, lets f change it, and writes it if nobody wrote meanwhile; else
+// it begins again. f says for how long the new record is kept; zero writes nothing. Without
+// a record it is an [hapax.ErrLeaseLost].
+func (l *Ledger) rewrite(ctx context.Context, key [32]byte, f func(*claimrecord.Record) (time.Duration, error)) error {
 	for range maxContention {
 		if err := l.refuse(ctx); err != nil {
 			return err
 		}
-		item, r, err := l.get(claimrecord.Key(l.o.Prefix, c.Key))
-		if contended(err) || err == nil && r.Token != c.Token {
+		item, r, err := l.get(claimrecord.Key(l.o.Prefix, key))
+		if contended(err) {
 			return hapax.ErrLeaseLost
 		}
 		if err != nil {

@@ -26,7 +26,7 @@ func TestMarks(t *testing.T) {
 	t.Run("id", func(t *testing.T) {
 		t.Parallel()
 		inboxtest.RunMarks(t, inboxtest.Store[pgx.Tx]{
-			Capabilities: inboxtest.Capabilities{Receipts: true, Digests: true},
+			Capabilities: inboxtest.Capabilities{Receipts: true, Digests: true, Operator: true},
 			Create:       create, Open: byID, Isolations: levels, Address: address, TooLarge: 64<<10 + 1,
 		})
 	})

@@ -21,7 +21,7 @@ func TestLedger(t *testing.T) {
 	pool := connect(t, "")
 	ledgertest.RunLedger(t, ledgertest.Factory{
 		Capabilities: ledgertest.Capabilities{
-			Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true,
+			Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true, Operator: true,
 		},
 		New: func(tb testing.TB, window time.Duration) *ledgertest.Instance { return examined(tb, pool, window) },
 	})

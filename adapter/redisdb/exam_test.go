@@ -52,7 +52,7 @@ func open(tb testing.TB, client redis.UniversalClient, o redisdb.Options) *redis
 
 // promised are the capabilities of a ledger on a server that syncs and evicts nothing.
 func promised() ledgertest.Capabilities {
-	return ledgertest.Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true}
+	return ledgertest.Capabilities{Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true, Operator: true}
 }
 
 // desk is where one ledger sits the exam: its server, and what may be done to it.

@@ -29,7 +29,7 @@ type form struct {
 func (f form) on(d database) bool { return f.only == nil || slices.Contains(f.only, d.name) }
 
 func forms() []form {
-	all := inboxtest.Capabilities{Receipts: true, Digests: true}
+	all := inboxtest.Capabilities{Receipts: true, Digests: true, Operator: true}
 	return []form{
 		{name: "id", capabilities: all, table: "inbox", make: byID},
 		{
@@ -53,7 +53,7 @@ func forms() []form {
 			},
 		},
 		{
-			name: "sequence", table: "numbers", only: []string{"pgx", "mariadb", "mysql", "sqlite"}, levels: 1, // as positions
+			name: "sequence", table: "numbers", only: []string{"pgx", "mariadb", "sqlite"}, levels: 1, // as positions
 			make: func(r room, db *sql.DB, o sqldb.Options) (*sqldb.Marks, error) {
 				return sqldb.BySequence(db, r.dialect, o)
 			},

@@ -3,10 +3,8 @@ package sqldb_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"reflect"
 	"testing"
 	"time"
 
@@ -44,7 +42,7 @@ func TestLedger(t *testing.T) {
 			db := d.create(t).open(t, "")
 			ledgertest.RunLedger(t, ledgertest.Factory{
 				Capabilities: ledgertest.Capabilities{
-					Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true,
+					Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true, Operator: true,
 				},
 				New: func(tb testing.TB, window time.Duration) *ledgertest.Instance { return examined(tb, d, db, window) },
 			})
@@ -124,60 +122,5 @@ func (r room) age(t *testing.T, db *sql.DB, d time.Duration) {
 	_, err := db.ExecContext(context.Background(), "UPDATE "+r.table("claims")+" SET ends = ends - "+r.placeholder(), d.Microseconds())
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestLedgerOperator: an operator looks at a message and lets it go, whatever became of it
-// (statement 55).
-func TestLedgerOperator(t *testing.T) {
-	t.Parallel()
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			l := r.ledger(t, r.open(t, ""), sqldb.LedgerOptions{})
-			r.looks(t, l, hapax.Claim{Verdict: hapax.Fresh})
-			r.expires(t, l, false)
-
-			c, err := l.Claim(t.Context(), hapax.Request{Scope: "test", Identity: hapax.Identity("a"), Digest: 7, Lease: time.Hour})
-			if err != nil {
-				t.Fatal(err)
-			}
-			held := hapax.Claim{Verdict: hapax.InFlight, Digest: 7, Token: c.Token, Deadline: c.Deadline}
-			r.looks(t, l, held)
-			r.expires(t, l, true)
-			if err := l.Commit(t.Context(), c, nil); !errors.Is(err, hapax.ErrLeaseLost) {
-				t.Errorf("commit what was let go: %v, want ErrLeaseLost", err)
-			}
-
-			next := r.claim(t, l, "a")
-			if next.Token <= c.Token {
-				t.Errorf("token %d after %d", next.Token, c.Token)
-			}
-			if err := l.Commit(t.Context(), next, hapax.Receipt{}); err != nil {
-				t.Fatal(err)
-			}
-			r.looks(t, l, hapax.Claim{Verdict: hapax.Duplicate, Token: next.Token, Receipt: hapax.Receipt{}})
-			r.expires(t, l, true)
-			r.expires(t, l, false)
-			r.looks(t, l, hapax.Claim{Verdict: hapax.Fresh})
-			r.claim(t, l, "a")
-		})
-	}
-}
-
-func (r room) looks(t *testing.T, l *sqldb.Ledger, want hapax.Claim) {
-	t.Helper()
-	got, err := l.Look(t.Context(), "test", hapax.Identity("a"))
-	want.Key, want.Fingerprint = got.Key, got.Fingerprint
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("look: %+v, %v, want %+v", got, err, want)
-	}
-}
-
-func (r room) expires(t *testing.T, l *sqldb.Ledger, want bool) {
-	t.Helper()
-	if was, err := l.Expire(t.Context(), "test", hapax.Identity("a")); err != nil || was != want {
-		t.Errorf("expire: %t, %v, want %t", was, err, want)
 	}
 }

@@ -19,9 +19,13 @@ type Marks struct {
 	transactor marking.Transactor[*sql.Tx]
 	waiter     marking.Waiter
 	table      *marking.Table // nil of ByOwn
+	operator   marking.Operator
 }
 
-var _ hapax.Marks[*sql.Tx] = (*Marks)(nil)
+var (
+	_ hapax.Marks[*sql.Tx] = (*Marks)(nil)
+	_ hapax.Operator       = (*Marks)(nil)
+)
 
 // Swept is what a sweep did.
 type Swept = marking.Swept
@@ -103,7 +107,8 @@ func newMarks(db *sql.DB, d Dialect, isolation sql.IsolationLevel, o marking.Opt
 		transactor: marking.Transactor[*sql.Tx]{
 			Begin: beginner(db, d, isolation), Fault: fault, Runs: o.Runs, Settle: o.Settle,
 		},
-		waiter: marking.Waiter{Form: form, Wait: o.Wait, Fault: fault},
+		waiter:   marking.Waiter{Form: form, Wait: o.Wait, Fault: fault},
+		operator: marking.Operator{Form: form, Session: session(db)},
 		table: &marking.Table{
 			Dialect: d, Kind: k, Name: o.Table, Span: o.Span, Ahead: o.Ahead, Fault: fault, Session: session(db),
 		},
@@ -157,4 +162,16 @@ func (m *Marks) Sweep(ctx context.Context, window time.Duration) (Swept, error) 
 		return Swept{}, nil
 	}
 	return m.table.Sweep(ctx, window)
+}
+
+// Look is [hapax.Operator] for marks by id: a Duplicate with its receipt, or Fresh. A
+// transaction under way is not seen. Of other marks it is an [errors.ErrUnsupported].
+func (m *Marks) Look(ctx context.Context, s hapax.Scope, id hapax.Identity) (hapax.Claim, error) {
+	return m.operator.Look(ctx, s, id)
+}
+
+// Expire is [hapax.Operator] for marks by id: it deletes the mark, so that the next copy
+// runs. A transaction under way goes on, and marks when it commits.
+func (m *Marks) Expire(ctx context.Context, s hapax.Scope, id hapax.Identity) (was bool, err error) {
+	return m.operator.Expire(ctx, s, id)
 }

@@ -73,6 +73,24 @@ func Look(d Dialect, table string, n int) string {
 	}
 }
 
+// LookAtMark reads the digest of a mark, its receipt and whether there is one, in whatever
+// partition it is: id.
+func LookAtMark(d Dialect, table string) string {
+	return "SELECT digest, receipt, receipt IS NOT NULL FROM " + table + " WHERE id = " + placeholder(d)
+}
+
+// DropMark forgets a mark: id.
+func DropMark(d Dialect, table string) string {
+	return "DELETE FROM " + table + " WHERE id = " + placeholder(d)
+}
+
+func placeholder(d Dialect) string {
+	if d == Postgres {
+		return "$1::bytea"
+	}
+	return "?"
+}
+
 // periodName names a row in partitions: its id and the microseconds of its period,
 // as eight big-endian bytes.
 const periodName = "id || int8send((extract(epoch FROM period) * 1000000)::bigint)"
@@ -142,10 +160,7 @@ func Raise(d Dialect, table string, wait time.Duration, row string) string {
 
 // Epoch reads the epoch of a numbering: id.
 func Epoch(d Dialect, table string) string {
-	if d == Postgres {
-		return "SELECT epoch FROM " + table + " WHERE id = $1::bytea"
-	}
-	return "SELECT epoch FROM " + table + " WHERE id = ?"
+	return "SELECT epoch FROM " + table + " WHERE id = " + placeholder(d)
 }
 
 // Delete forgets at most n rows that were marked more than some seconds ago; of claims
