@@ -325,6 +325,34 @@ func ExampleReplay() {
 	// replayed: ticket 1, <nil>
 }
 
+// An operator looks at a message that was handled, and has it handled again. Both acts are
+// in the log, with who did them and why.
+func ExampleRerun() {
+	ctx := context.Background()
+	db, marks, remove := openShop()
+	defer remove()
+	in, err := inbox.Transaction(marks, inbox.Options{Name: "credits", Identity: "header:message-id", Window: inbox.Forever}, credit)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer in.Close()
+	first := delivered()[0]
+	if _, err := in.Handle(ctx, first); err != nil {
+		log.Fatal(err)
+	}
+
+	ann := inbox.Act{By: "ann", Reason: "the credit was booked back by hand"}
+	known, err := inbox.Look(ctx, in.Inbox, first, ann)
+	fmt.Println(known.Verdict, err)
+	result, err := inbox.Rerun(ctx, in.Inbox, first, ann)
+	fmt.Println(result.Outcome, err)
+	fmt.Println("balance", balance(db))
+	// Output:
+	// duplicate <nil>
+	// executed <nil>
+	// balance 60
+}
+
 // A consumer's loop has no policy of its own.
 func ExampleSettle() {
 	handler := func(_ context.Context, m *hapax.Message) error {
