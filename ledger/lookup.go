@@ -41,7 +41,8 @@ func (l *Ledger) Lookup(ctx context.Context, f hapax.Fingerprint) (Sighting, boo
 	if err != nil || !ok || s.Verdict != hapax.Duplicate || l.journal == nil {
 		return s, ok, err
 	}
-	err = l.explain(ctx, &s, id)
+	x := explainer{&s}
+	err = x.read(ctx, l, id)
 	return s, err == nil, err
 }
 
@@ -93,8 +94,8 @@ func (s *Sighting) remember(g *window.Generation, gens *window.Generations) {
 	}
 }
 
-// explain reads the log for the frame that first held the identity.
-func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
+// read reads l's log for the frame that first held the identity, of generation id.
+func (x *explainer) read(ctx context.Context, l *Ledger, id uint64) error {
 	if !l.o.ReadOnly {
 		if err := l.settled(l.journal.Flush(l.journal.End())); err != nil {
 			return err
@@ -109,7 +110,6 @@ func (l *Ledger) explain(ctx context.Context, s *Sighting, id uint64) error {
 		}
 	}
 	l.mu.Unlock()
-	x := explainer{s}
 	for _, f := range files {
 		if err := ctx.Err(); err != nil {
 			return err

@@ -13,7 +13,7 @@ var _ hapax.Operator = (*Ledger)(nil)
 // Look is [hapax.Operator]. It reads no log, as [Ledger.Lookup] does; of a Duplicate there
 // is no token. What it finds is as durable as a Duplicate of Claim is.
 func (l *Ledger) Look(ctx context.Context, s hapax.Scope, id hapax.Identity) (hapax.Claim, error) {
-	f, err := l.operated(ctx, s, id)
+	f, err := operated(ctx, l, s, id)
 	if err != nil {
 		return hapax.Claim{}, err
 	}
@@ -38,7 +38,7 @@ func (l *Ledger) Look(ctx context.Context, s hapax.Scope, id hapax.Identity) (ha
 
 // Expire is [hapax.Operator], and [Ledger.Forget] by scope and identity.
 func (l *Ledger) Expire(ctx context.Context, s hapax.Scope, id hapax.Identity) (bool, error) {
-	f, err := l.operated(ctx, s, id)
+	f, err := operated(ctx, l, s, id)
 	if err != nil {
 		return false, err
 	}
@@ -46,7 +46,7 @@ func (l *Ledger) Expire(ctx context.Context, s hapax.Scope, id hapax.Identity) (
 }
 
 // operated names what an operator asks for.
-func (l *Ledger) operated(ctx context.Context, s hapax.Scope, id hapax.Identity) (hapax.Fingerprint, error) {
+func operated(ctx context.Context, l *Ledger, s hapax.Scope, id hapax.Identity) (hapax.Fingerprint, error) {
 	switch {
 	case ctx.Err() != nil:
 		return hapax.Fingerprint{}, ctx.Err()
