@@ -118,8 +118,8 @@ type Limits struct {
 // unless the release failed too. The [Outcome] tells more than the error: a
 // handler that uses a ledger itself can return any of these errors.
 //
-// Do may be called from several goroutines at once. It starts one goroutine per
-// handler, which has ended when Do returns.
+// Do may be called from several goroutines at once. It starts one where a handler works
+// for longer than a third of the lease, which has ended when Do returns.
 func Do(ctx context.Context, l Ledger, r Request, run Handler) (Result, error) {
 	return Limits{}.Do(ctx, l, r, run)
 }
@@ -191,8 +191,8 @@ func (t Limits) withDefaults(lease time.Duration) (Limits, error) {
 // the question, so it never seems to last longer than it does, whatever either
 // wall clock shows.
 //
-// While the handler runs, claim and until belong to the goroutine in keep;
-// before and after, to the caller.
+// While the handler runs, claim and until belong to the keeper's beats; before and
+// after, to the caller.
 type hold struct {
 	ledger Ledger
 	limits Limits
@@ -272,54 +272,76 @@ func (h *hold) work(ctx context.Context, run Handler) (receipt Receipt, failure,
 // guard extends the lease until stop is called, which tells why it was lost if it was.
 // The context is ctx, ended if it is lost.
 func (h *hold) guard(ctx context.Context) (working context.Context, stop func() (lost error)) {
-	lease, end := context.WithCancelCause(context.WithoutCancel(ctx)) // ends when lost, or stopped
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		h.keep(lease, end)
-	}()
+	k := &keeper{hold: h, every: max(h.lease/3, 1), last: h.until.Add(h.limits.Run - h.lease), turn: make(chan struct{}, 1)}
+	k.lease, k.end = context.WithCancelCause(context.WithoutCancel(ctx))
 	working, cancel := context.WithCancelCause(ctx)
-	context.AfterFunc(lease, func() { cancel(context.Cause(lease)) })
+	unhook := context.AfterFunc(k.lease, func() { cancel(context.Cause(k.lease)) })
+	k.ring(ErrLeaseLost)
+	k.beats = time.AfterFunc(k.every, k.beat)
+	k.turn <- struct{}{}
 	return working, func() error {
-		end(nil)
-		<-kept
-		if cause := context.Cause(lease); errors.Is(cause, ErrLeaseLost) {
-			return cause
-		}
-		return nil
+		unhook()
+		defer cancel(nil)
+		return k.leave()
 	}
 }
 
-// keep extends the lease every third of its length until ctx ends, or ends it
-// itself by lose. The alarm rings in a goroutine of its own: an Extend that
+// keeper extends the lease of a handler that works, every third of its length, and ends
+// the handler's context where that fails for too long. It is two timers, so that a handler
+// which is quicker waits for no goroutine. The alarm rings beside a beat: an Extend that
 // hangs does not delay it.
-func (h *hold) keep(ctx context.Context, lose context.CancelCauseFunc) {
-	ring := func(why error) *time.Timer {
-		return time.AfterFunc(time.Until(h.until)-h.limits.Margin, func() { lose(why) })
-	}
-	alarm := ring(ErrLeaseLost)
-	defer func() { alarm.Stop() }()
+type keeper struct {
+	hold  *hold
+	every time.Duration
+	last  time.Time       // nothing is extended from then on
+	lease context.Context // ends when it is lost, or the handler was left
+	end   context.CancelCauseFunc
 
-	beat := time.NewTicker(max(h.lease/3, 1))
-	defer beat.Stop()
-	for stop := h.until.Add(h.limits.Run - h.lease); ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-beat.C:
-		}
-		err := h.extend(ctx, stop)
-		if errors.Is(err, ErrLeaseLost) {
-			lose(fmt.Errorf("extend: %w", err))
-			return
-		}
-		alarm.Stop()
-		if err == nil {
-			alarm = ring(ErrLeaseLost)
-		} else {
-			alarm = ring(fmt.Errorf("%w: not extended: %w", ErrLeaseLost, err))
-		}
+	turn         chan struct{} // of a beat, or leave: who took it may use hold, and what follows
+	beats, alarm *time.Timer
+}
+
+// leave ends all of it, and tells why the lease was lost if it was.
+func (k *keeper) leave() (lost error) {
+	k.end(nil)
+	<-k.turn
+	k.beats.Stop()
+	k.alarm.Stop()
+	k.turn <- struct{}{}
+	if cause := context.Cause(k.lease); errors.Is(cause, ErrLeaseLost) {
+		return cause
 	}
+	return nil
+}
+
+// ring loses the lease when it is about to end.
+func (k *keeper) ring(why error) {
+	k.alarm = time.AfterFunc(time.Until(k.hold.until)-k.hold.limits.Margin, func() { k.end(why) })
+}
+
+// beat extends the lease, and sees to the next beat.
+func (k *keeper) beat() {
+	next := time.Now().Add(k.every)
+	<-k.turn
+	defer func() { k.turn <- struct{}{} }()
+	if k.lease.Err() != nil {
+		return
+	}
+	err := k.hold.extend(k.lease, k.last)
+	switch {
+	case errors.Is(err, ErrLeaseLost):
+		k.end(fmt.Errorf("extend: %w", err))
+		return
+	case k.lease.Err() != nil:
+		return
+	case err != nil:
+		err = fmt.Errorf("%w: not extended: %w", ErrLeaseLost, err)
+	default:
+		err = ErrLeaseLost
+	}
+	k.alarm.Stop()
+	k.ring(err)
+	k.beats.Reset(time.Until(next))
 }
 
 // extend asks for another lease from now, unless the handler had its time.

@@ -22,7 +22,7 @@ type shelf struct {
 }
 
 func (s shelf) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]hapax.Claim, []error) {
-	defer s.once(len(s.calls), "claims")
+	defer s.once(s.made(), "claims")
 	claims, errs := make([]hapax.Claim, len(requests)), make([]error, len(requests))
 	for i, r := range requests {
 		claims[i], errs[i] = s.Claim(ctx, r)
@@ -31,7 +31,7 @@ func (s shelf) ClaimBatch(ctx context.Context, requests []hapax.Request) ([]hapa
 }
 
 func (s shelf) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts []hapax.Receipt) []error {
-	defer s.once(len(s.calls), "commits")
+	defer s.once(s.made(), "commits")
 	errs := make([]error, len(claims))
 	for i, c := range claims {
 		errs[i] = s.Commit(ctx, c, receipts[i])
@@ -40,6 +40,13 @@ func (s shelf) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts [
 		}
 	}
 	return errs
+}
+
+// made is how many calls there were.
+func (s shelf) made() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls)
 }
 
 // once makes one call of those since n.

@@ -1,11 +1,14 @@
 package httpkey_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -20,7 +23,8 @@ import (
 
 // BenchmarkMiddleware posts charges of 1 KB one by one over a connection, to the bare
 // handler and to the same behind keys, in turns. What keys add is the median of one
-// less that of the other, in "added-µs-p50"; "trips" are round trips to the store.
+// less that of the other, in "added-µs-p50"; "trips" are round trips to the store, and
+// "sync-µs-p50" is what the disk takes to write and sync as much as a receipt.
 func BenchmarkMiddleware(b *testing.B) {
 	var count trips
 	for _, store := range []struct {
@@ -46,16 +50,9 @@ func BenchmarkMiddleware(b *testing.B) {
 			defer bare.Close()
 			once := httptest.NewServer(wrap(b, store.open(), options()).Wrap(reading(&c)))
 			defer once.Close()
-			body := `{"card":"` + strings.Repeat("x", 1000) + `"}`
 			var key atomic.Int64
 			post := func(s *httptest.Server) time.Duration {
-				r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, s.URL+"/charges", strings.NewReader(body))
-				if err != nil {
-					b.Fatal(err)
-				}
-				r.Header.Set(tenantHeader, "ann")
-				r.Header.Set("Content-Type", "application/json")
-				r.Header.Set(httpkey.Header, fmt.Sprintf(`"%d"`, key.Add(1)))
+				r := charging(b, s.URL+"/charges", key.Add(1))
 				began := time.Now()
 				w, err := s.Client().Do(r)
 				if err != nil {
@@ -72,17 +69,63 @@ func BenchmarkMiddleware(b *testing.B) {
 				post(bare)
 				post(once)
 			}
+			sync := syncing(b)
 			count.n.Store(0)
-			var without, with []time.Duration
+			var without, with, synced []time.Duration
 			for b.Loop() {
 				without = append(without, post(bare))
 				with = append(with, post(once))
+				if store.name == "durable" {
+					synced = append(synced, sync())
+				}
+			}
+			if len(synced) > 0 {
+				b.ReportMetric(micros(median(synced)), "sync-µs-p50")
 			}
 			b.ReportMetric(micros(median(without)), "bare-µs-p50")
 			b.ReportMetric(micros(median(with)), "keyed-µs-p50")
 			b.ReportMetric(micros(median(with)-median(without)), "added-µs-p50")
 			b.ReportMetric(float64(count.n.Load())/float64(len(with)), "trips")
 		})
+	}
+}
+
+// charging is a request with a body of 1 KB.
+func charging(b *testing.B, url string, key int64) *http.Request {
+	body := `{"card":"` + strings.Repeat("x", 1000) + `"}`
+	r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r.Header.Set(tenantHeader, "ann")
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set(httpkey.Header, fmt.Sprintf(`"%d"`, key))
+	return r
+}
+
+// syncing makes what writes a page into a file that is written already, over and over, and
+// syncs it.
+func syncing(b *testing.B) func() time.Duration {
+	f, err := os.Create(filepath.Join(b.TempDir(), "file"))
+	if err == nil {
+		_, err = f.Write(make([]byte, 1<<20))
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = f.Close() })
+	at := int64(0)
+	return func() time.Duration {
+		began := time.Now()
+		_, err := f.WriteAt(make([]byte, 256), at%(1<<20))
+		if err := errors.Join(err, f.Sync()); err != nil {
+			b.Fatal(err)
+		}
+		at += 256
+		return time.Since(began)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Middleware lets the requests of handlers take effect once for each key. All methods
-// may be called from several goroutines at once. It starts none of its own but the
-// one that extends a lease while its handler runs, so that there is nothing to close.
+// may be called from several goroutines at once. It starts none of its own but those
+// that extend a lease while its handler runs, so that there is nothing to close.
 type Middleware struct {
 	o      Options
 	ledger hapax.Ledger
