@@ -49,6 +49,8 @@ func usage(format string, args ...any) error {
 
 // commands is the command line.
 type commands struct {
+	Demo    demoCommand    `cmd:"" help:"Play a payment gateway by hand and by Hapax, side by side, while things fail."`
+	Part    demoPart       `cmd:"" name:"demo-part" hidden:"" help:"Be a process of the demo."`
 	Uniq    uniqCommand    `cmd:"" help:"Let each line through once."`
 	Audit   auditCommand   `cmd:"" help:"Report what duplicates there are, and what it takes to catch them. Changes nothing."`
 	Ledger  ledgerCommand  `cmd:"" help:"Look into a ledger."`

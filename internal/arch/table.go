@@ -92,8 +92,12 @@ func doors() []row {
 		{path: "adapter/redisstreams", may: list(".", "inbox", "internal/intake", "adapter/redisdb")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
 
-		// Floor 6: the binary, and programs to copy.
-		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb"), files: true},
+		// Floor 6: a play of all of them. Its auditor knows nobody.
+		{path: "demo/auditor", pure: true},
+		{path: "demo", may: list(".", "ledger", "broker", "inbox", "outbox", "outbox/relay", "httpkey", "adapter/kafka", "adapter/kafkarelay", "adapter/redisdb", "adapter/sqldb", "demo/auditor"), files: true},
+
+		// Floor 7: the binary, and programs to copy.
+		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb", "demo"), files: true},
 		{path: "examples", may: list(".", "ledger", "inbox", "adapter/kafka", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
 	}
 }

@@ -1,0 +1,229 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options say what is played, and on what.
+type Options struct {
+	Seed uint64 // of the payments and the faults: the same ones again
+	Fast bool   // few of them, one after the other
+	Keep string // the directory that the books and logs are left in; empty: none are
+
+	Postgres string // URL of a database for the services, instead of SQLite
+	Kafka    string // address of a broker, instead of our own
+	Redis    string // address of a server for claims, instead of directories
+
+	// Program is the command that runs [Part] with the conductor's pipes.
+	Program []string
+	// Watch sees how far it is, after each wave. The report is its own.
+	Watch func(Progress)
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Waves, Of int
+	Took      time.Duration
+	Report    Report // of what happened so far
+	Fault     string // that struck in the last wave; empty: none
+}
+
+// paceFull is how long a wave takes at least, for those who watch.
+const paceFull = 500 * time.Millisecond
+
+// Run plays the demo, and reports what the auditor found. An error says that it could not
+// be played to its end; what it found wrong is in the report.
+func Run(ctx context.Context, o Options) (r Report, err error) {
+	dir, remove, err := directory(o.Keep)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, remove()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c := &conductor{o: o, dir: dir, run: fmt.Sprintf("%08x", rand.Uint32()), tally: newTally()}
+	c.ground = &ground{own: o.Kafka == "", kafka: []string{o.Kafka}, postgres: o.Postgres, redis: o.Redis, dir: dir, run: c.run}
+	defer func() { err = errors.Join(err, c.close()) }()
+	began := time.Now()
+	if err := c.open(ctx); err != nil {
+		return r, fmt.Errorf("start: %w", err)
+	}
+	waves := schedule(o.Seed, c.size())
+	for i, w := range waves {
+		pace := time.After(c.pace())
+		if err := c.play(ctx, w); err != nil {
+			return r, err
+		}
+		if r, err = c.report(ctx, waves[:i+1]); err != nil {
+			return r, err
+		}
+		r.Took = time.Since(began)
+		c.watch(Progress{Waves: i + 1, Of: len(waves), Took: r.Took, Report: r, Fault: w.faultName()})
+		select {
+		case <-pace:
+		case <-ctx.Done():
+			return r, context.Cause(ctx)
+		}
+	}
+	r.judge()
+	return r, nil
+}
+
+func (w wave) faultName() string {
+	if w.fault == nil {
+		return ""
+	}
+	return w.fault.name
+}
+
+func (c *conductor) size() size {
+	if c.o.Fast {
+		return fast()
+	}
+	return full()
+}
+
+func (c *conductor) pace() time.Duration {
+	if c.o.Fast {
+		return 0
+	}
+	return paceFull
+}
+
+func (c *conductor) watch(p Progress) {
+	if c.o.Watch != nil {
+		c.o.Watch(p)
+	}
+}
+
+// directory is where all files are, and what removes it.
+func directory(keep string) (dir string, remove func() error, err error) {
+	if keep == "" {
+		dir, err = os.MkdirTemp("", "hapax-demo-")
+		return dir, func() error { return os.RemoveAll(dir) }, err
+	}
+	if dir, err = filepath.Abs(keep); err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	left, err := os.ReadDir(dir)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("%s is not empty: name another directory", dir)
+	}
+	return dir, func() error { return nil }, err
+}
+
+// open starts all parts, and returns when they are ready.
+func (c *conductor) open(ctx context.Context) (err error) {
+	if c.offices, err = newOffices(); err != nil {
+		return err
+	}
+	if c.wires, err = newWires(); err != nil {
+		return err
+	}
+	if c.ground.own {
+		c.broker = c.newProcess(config{Part: partBroker, Dir: filepath.Join(c.dir, "broker")})
+		if err := c.broker.start(); err != nil {
+			return err
+		}
+		address, err := c.broker.at(ctx)
+		if err != nil {
+			return err
+		}
+		c.ground.kafka = []string{address}
+	}
+	if c.kafka, err = kgo.NewClient(kgo.SeedBrokers(c.ground.kafka...), kgo.DisableClientMetrics()); err != nil {
+		return err
+	}
+	for _, name := range columnNames() {
+		if err := c.openColumn(ctx, name); err != nil {
+			return err
+		}
+	}
+	for _, col := range c.columns {
+		for _, p := range col.parts {
+			if _, err := p.at(ctx); err != nil {
+				return err
+			}
+		}
+		if err := col.openBooks(c.ground); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *conductor) openColumn(ctx context.Context, name string) error {
+	col := &column{name: name, prefix: fmt.Sprintf("demo-%s-%s-", c.run, name), parts: map[string]*process{}}
+	c.columns = append(c.columns, col)
+	if err := c.ground.makeTopics(ctx, c.kafka, col); err != nil {
+		return err
+	}
+	parts := []string{partGateway}
+	for _, consumer := range consumers() {
+		parts = append(parts, consumer.name)
+	}
+	for _, part := range parts {
+		p, err := c.newPart(ctx, col, part)
+		if err != nil {
+			return err
+		}
+		col.parts[part] = p
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	col.client = newClient(col.parts[partGateway].at)
+	return nil
+}
+
+func (c *conductor) newPart(ctx context.Context, col *column, part string) (*process, error) {
+	of := config{
+		Column: col.name, Part: part, Dir: c.dir, Kafka: c.ground.kafka, Prefix: col.prefix, Redis: c.ground.redis,
+		URL: c.offices.url + "/" + col.name + "/" + effectOf(part),
+	}
+	if part == partGateway {
+		of.Wire = c.wires.address()
+	}
+	var err error
+	if of.Driver, of.Database, of.Dialect, err = c.ground.database(col.name, part); err != nil {
+		return nil, err
+	}
+	return c.newProcess(of), c.ground.makeSchema(ctx, col.name, part)
+}
+
+// close ends all that open started, as far as it came.
+func (c *conductor) close() (err error) {
+	for _, col := range c.columns {
+		for _, p := range col.parts {
+			err = errors.Join(err, p.kill())
+		}
+		err = errors.Join(err, col.closeBooks())
+	}
+	if c.kafka != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		err = errors.Join(err, c.ground.clear(ctx, c.kafka, c.columns))
+		c.kafka.Close()
+	}
+	if c.broker != nil {
+		err = errors.Join(err, c.broker.kill())
+	}
+	if c.wires != nil {
+		c.wires.close()
+	}
+	if c.offices != nil {
+		c.offices.close()
+	}
+	return err
+}
