@@ -6,15 +6,17 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/hapaxmq/hapax"
 )
 
-// Observer sees what a middleware does, for metrics and traces. The zero value sees
-// nothing. Its functions are called by the goroutine that serves the request, and
-// from several at once; they must be quick.
+// Observer sees what a middleware does, for metrics and traces, as packages
+// adapter/promhttpkey and adapter/otelhttpkey make them. The zero value sees nothing. Its
+// functions are called by the goroutine that serves the request, and from several at
+// once; they must be quick.
 type Observer struct {
 	// Begin sees a request of [Options.Methods] come in. The handler is given the
 	// context that it returns, or one made of it.
@@ -22,6 +24,28 @@ type Observer struct {
 	// End sees what became of it: once for each call of Begin, also if the handler
 	// panics, and with the context that Begin returned.
 	End func(ctx context.Context, e Exchange)
+}
+
+// Observers are several as one: each sees all, the contexts that they return one inside
+// of the other, and the ends in the opposite order.
+func Observers(all ...Observer) Observer {
+	return Observer{
+		Begin: func(ctx context.Context, m *Middleware, r *http.Request) context.Context {
+			for _, o := range all {
+				if o.Begin != nil {
+					ctx = o.Begin(ctx, m, r)
+				}
+			}
+			return ctx
+		},
+		End: func(ctx context.Context, e Exchange) {
+			for _, o := range slices.Backward(all) {
+				if o.End != nil {
+					o.End(ctx, e)
+				}
+			}
+		},
+	}
 }
 
 // Exchange is what became of one request.

@@ -70,6 +70,28 @@ func TestObserver(t *testing.T) {
 	}
 }
 
+// TestObservers: the contexts are one inside of the other, and the ends the other way
+// round.
+func TestObservers(t *testing.T) {
+	var seen []string
+	note := func(name string) httpkey.Observer {
+		return httpkey.Observer{
+			Begin: func(ctx context.Context, _ *httpkey.Middleware, _ *http.Request) context.Context {
+				within, _ := ctx.Value(tracedKey{}).(string)
+				seen = append(seen, "begin "+name+" in "+within)
+				return context.WithValue(ctx, tracedKey{}, name)
+			},
+			End: func(context.Context, httpkey.Exchange) { seen = append(seen, "end "+name) },
+		}
+	}
+	o := options()
+	o.Observer = httpkey.Observers(note("a"), httpkey.Observer{}, note("b"))
+	serve(wrap(t, openLedger(t), o).Wrap(new(charges)), request("k", "{}"))
+	if got := strings.Join(seen, ", "); got != "begin a in , begin b in a, end b, end a" {
+		t.Error(got)
+	}
+}
+
 // TestLog: what operators must know is told, copies are no errors, and keys are hashes.
 func TestLog(t *testing.T) {
 	var log bytes.Buffer

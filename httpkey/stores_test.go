@@ -16,12 +16,15 @@ import (
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
+	_ "github.com/go-sql-driver/mysql"
+	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/redis/go-redis/v9"
 	_ "modernc.org/sqlite"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/memcached"
+	"github.com/hapaxmq/hapax/adapter/pgxdb"
 	"github.com/hapaxmq/hapax/adapter/redisdb"
 	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/httpkey"
@@ -64,6 +67,29 @@ func stores() []store {
 		{"postgres", func(t *testing.T) func() hapax.Ledger {
 			source, table := servertest.Postgres(t), fmt.Sprintf("httpkey_%x", rand.Uint64())
 			return func() hapax.Ledger { return openSQL(t, "pgx", source, sqldb.Postgres, table) }
+		}},
+		{"pgx", func(t *testing.T) func() hapax.Ledger {
+			pool, err := pgxpool.New(t.Context(), servertest.Postgres(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(pool.Close)
+			table := fmt.Sprintf("httpkey_%x", rand.Uint64())
+			return func() hapax.Ledger {
+				l, err := pgxdb.NewLedger(pool, pgxdb.LedgerOptions{Window: time.Hour, Table: table})
+				if err == nil {
+					err = l.Migrate(t.Context())
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _, _ = pool.Exec(context.Background(), "DROP TABLE IF EXISTS "+table) })
+				return l
+			}
+		}},
+		{"mariadb", func(t *testing.T) func() hapax.Ledger {
+			source, table := servertest.MariaDB(t), fmt.Sprintf("httpkey_%x", rand.Uint64())
+			return func() hapax.Ledger { return openSQL(t, "mysql", source, sqldb.MariaDB, table) }
 		}},
 		{"memcached", func(t *testing.T) func() hapax.Ledger {
 			address, prefix := servertest.Memcached(t), fmt.Sprintf("httpkey:%x:", rand.Uint64())

@@ -3,7 +3,6 @@ package prominbox
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/inbox"
+	"github.com/hapaxmq/hapax/internal/durations"
 )
 
 // Options of which the zero value is good.
@@ -46,13 +46,9 @@ type handler struct {
 
 // New makes metrics of no inbox yet. It registers nothing.
 func New(o Options) (*Metrics, error) {
-	for i, b := range o.Buckets {
-		if b <= 0 || i > 0 && b <= o.Buckets[i-1] {
-			return nil, fmt.Errorf("buckets %v: want them rising, from above zero", o.Buckets)
-		}
-	}
-	if len(o.Buckets) == 0 {
-		o.Buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	buckets, err := durations.Buckets(o.Buckets)
+	if err != nil {
+		return nil, err
 	}
 	return &Metrics{
 		exemplar:   o.Exemplar,
@@ -65,9 +61,9 @@ func New(o Options) (*Metrics, error) {
 			Name: prefix + "deliveries_in_progress", Help: "Messages that came in and have no outcome yet.",
 		}, []string{"inbox", "guarantee"}),
 		handler: histogram("handler_duration_seconds",
-			"Time that deliveries spent in the handler, all runs together, of those whose handler ran.", o.Buckets),
+			"Time that deliveries spent in the handler, all runs together, of those whose handler ran.", buckets),
 		store: histogram("store_duration_seconds",
-			"Time that deliveries took beside their handler: the store, and waiting for others. Without what was answered from memory.", o.Buckets),
+			"Time that deliveries took beside their handler: the store, and waiting for others. Without what was answered from memory.", buckets),
 		age: histogram("duplicate_age_seconds",
 			"Ages of duplicates: how long before they came the time was that they carry. Without those that carry none.", ages()),
 		known: map[handler]*series{},
@@ -81,10 +77,7 @@ func counter(name, text string, more ...string) *prometheus.CounterVec {
 }
 
 func histogram(name, text string, buckets []float64) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: prefix + name, Help: text, Buckets: buckets,
-		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
-	}, []string{"inbox"})
+	return durations.Histogram(prefix+name, text, buckets, "inbox")
 }
 
 // ages are the bounds by which the embedded ledger and the broker tell ages apart.
@@ -193,24 +186,14 @@ func (s *series) end(ctx context.Context, d inbox.Delivery) {
 		labels = s.exemplar(ctx)
 	}
 	if d.Runs > 0 {
-		observe(s.handler, d.Worked, labels)
+		durations.Observe(s.handler, d.Worked, labels)
 	}
 	if d.Cached {
 		s.cached.Inc()
 	} else {
-		observe(s.store, d.Took-d.Worked, labels)
+		durations.Observe(s.store, d.Took-d.Worked, labels)
 	}
 	if at := d.Message.Time; d.Outcome == hapax.Replayed && !at.IsZero() {
-		observe(s.age, time.Since(at)-d.Took, labels)
+		durations.Observe(s.age, time.Since(at)-d.Took, labels)
 	}
-}
-
-// observe notes a duration; one below zero, as clocks that differ make it, is zero.
-func observe(h prometheus.Observer, d time.Duration, labels prometheus.Labels) {
-	seconds := max(d, 0).Seconds()
-	if e, ok := h.(prometheus.ExemplarObserver); ok && labels != nil {
-		e.ObserveWithExemplar(seconds, labels)
-		return
-	}
-	h.Observe(seconds)
 }
