@@ -73,7 +73,9 @@ func (c *conductor) reached(p *process, l line) (fail bool) {
 	var err error
 	switch f.do {
 	case kill:
-		err = errors.Join(p.kill(), p.start())
+		if err = c.awaitMarks(p, f); err == nil {
+			err = errors.Join(p.kill(), p.start())
+		}
 		c.happened(p.config.Column, f)
 	case throw:
 		c.happened(p.config.Column, f)
@@ -90,6 +92,16 @@ func (c *conductor) reached(p *process, l line) (fail bool) {
 		c.tally.fail(fmt.Errorf("%s: %s: %w", p.config.Column, f.name, err))
 	}
 	return false
+}
+
+// awaitMarks waits until an outbox by hand has marked what it published: killed before, it
+// publishes that again, and this is another fault.
+func (c *conductor) awaitMarks(p *process, f *fault) error {
+	publishes := p.config.Part == partGateway || p.config.Part == partWallet
+	if !p.config.ByHand || !publishes || f.step == afterPublish {
+		return nil
+	}
+	return c.tally.await(context.Background(), event{p.config.Column, p.config.Part, isMarked, f.of}, 1)
 }
 
 // didStrike is what the tally counts of a fault that struck.
@@ -117,65 +129,89 @@ func (c *conductor) play(ctx context.Context, w wave) error {
 		c.arm(w.fault)
 		defer c.arm(nil)
 	}
+	err := c.inBoth(func(col *column) error {
+		if err := col.client.ask(ctx, w); err != nil {
+			return err
+		}
+		return c.awaitHandled(ctx, col, w)
+	})
+	if err != nil || w.fault == nil {
+		return err
+	}
+	if err := c.inBoth(func(col *column) error { return c.byHand(ctx, col, w.fault) }); err != nil {
+		return fmt.Errorf("%s: %w", w.fault.name, err)
+	}
+	return c.awaitHits(ctx, w.fault)
+}
+
+// inBoth does something in both columns at once.
+func (c *conductor) inBoth(do func(col *column) error) error {
 	errs := make([]error, len(c.columns))
 	var all sync.WaitGroup
 	for i, col := range c.columns {
-		all.Go(func() { errs[i] = c.playIn(ctx, col, w) })
+		all.Go(func() {
+			if err := do(col); err != nil {
+				errs[i] = fmt.Errorf("%s: %w", col.name, err)
+			}
+		})
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
 
-func (c *conductor) playIn(ctx context.Context, col *column, w wave) error {
-	if err := col.client.ask(ctx, w); err != nil {
-		return fmt.Errorf("%s: %w", col.name, err)
-	}
+// awaitHandled waits until each consumer of a column has handled what a wave asks for.
+func (c *conductor) awaitHandled(ctx context.Context, col *column, w wave) error {
 	for _, consumer := range consumers() {
-		ids := w.ids()
+		ids := paymentIDs(w.payments)
+		if consumer.topic == topicMoves {
+			ids = moveIDs(w.moves)
+		}
 		for _, id := range ids {
-			if (id[0] == 'm') != (consumer.topic == topicMoves) {
-				continue
-			}
 			if err := c.tally.await(ctx, event{col.name, consumer.name, didHandle, id}, 1); err != nil {
 				return err
 			}
 		}
 	}
-	if w.fault == nil {
-		return nil
-	}
-	if err := c.byHand(ctx, col, w.fault); err != nil {
-		return fmt.Errorf("%s: %s: %w", col.name, w.fault.name, err)
-	}
-	return c.awaitHit(ctx, col, w.fault)
+	return nil
 }
 
-// awaitHit waits until a fault has had its due in a column: it struck, and what it makes
-// come again did.
-func (c *conductor) awaitHit(ctx context.Context, col *column, f *fault) error {
-	again := event{col.name, f.part, came, f.of}
-	switch f.do {
-	case loseAnswer, sendTwice, otherAmount:
-		return c.tally.await(ctx, again, 2)
-	case kill, throw, evict:
-		if err := c.tally.await(ctx, event{col.name, f.part, didStrike, f.of}, 1); err != nil {
+// awaitHits waits until a fault has hit both columns.
+func (c *conductor) awaitHits(ctx context.Context, f *fault) error {
+	var hit []string
+	err := c.inBoth(func(col *column) error {
+		err := c.awaitHit(ctx, col.name, f)
+		if err == nil {
+			c.mu.Lock()
+			hit = append(hit, col.name)
+			c.mu.Unlock()
+		}
+		return err
+	})
+	if err != nil && len(hit) == 1 {
+		return fmt.Errorf("%s: it hit only the %s column: %w", f.name, hit[0], err)
+	}
+	return err
+}
+
+// awaitHit waits until a fault has hit a column: it struck, and what it makes come again did.
+func (c *conductor) awaitHit(ctx context.Context, column string, f *fault) error {
+	again := slices.Contains([]deed{loseAnswer, sendTwice, otherAmount, kill, throw, evict, reread}, f.do) &&
+		f.step != afterPublish // behind which nothing comes to the gateway again
+	struck := slices.Contains([]deed{kill, throw, evict, loseAck, rewrite}, f.do)
+	if struck {
+		if err := c.tally.await(ctx, event{column, f.part, didStrike, f.of}, 1); err != nil {
 			return err
 		}
-		if f.step == afterPublish { // nothing comes to the gateway again
-			return nil
-		}
-		return c.tally.await(ctx, again, 2)
-	case loseAck:
-		return c.tally.await(ctx, event{col.name, f.part, didStrike, f.of}, 1)
-	case reread:
-		for _, id := range f.ids {
-			if err := c.tally.await(ctx, event{col.name, f.part, came, id}, 2); err != nil {
-				return err
-			}
-		}
-		return nil
 	}
-	return c.tally.await(ctx, event{col.name, f.part, didStrike, f.of}, 1)
+	for _, id := range f.ids {
+		if !again {
+			break
+		}
+		if err := c.tally.await(ctx, event{column, f.part, came, id}, 2); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // byHand does what an operator does.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hapaxmq/hapax/adapter/sqldb"
@@ -112,17 +113,34 @@ func (g *ground) clear(ctx context.Context, kafka *kgo.Client, columns []*column
 func (g *ground) clearKafka(ctx context.Context, kafka *kgo.Client, columns []*column) error {
 	admin := kadm.NewClient(kafka)
 	var topics, groups []string
+	var errs []error
 	for _, col := range columns {
 		topics = append(topics, g.topics(col)...)
-		topics = append(topics, col.prefix+"progress-wallet", col.prefix+"progress-gateway")
+		topics = append(topics, progressOf(col.prefix, partWallet), progressOf(col.prefix, partGateway))
 		for _, c := range consumers() {
-			groups = append(groups, col.prefix+c.name)
+			group := col.prefix + c.name
+			groups = append(groups, group)
+			_, err := admin.LeaveGroup(ctx, kadm.LeaveGroup(group).InstanceIDs(c.name)) // else it is there for its session
+			errs = append(errs, err)
 		}
 	}
-	_, err := admin.DeleteTopics(ctx, topics...)
-	_, other := admin.DeleteGroups(ctx, groups...)
-	return errors.Join(err, other)
+	gone, err := admin.DeleteTopics(ctx, topics...)
+	for _, topic := range gone {
+		if !errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
+			err = errors.Join(err, topic.Err)
+		}
+	}
+	ended, other := admin.DeleteGroups(ctx, groups...)
+	for _, group := range ended {
+		if !errors.Is(group.Err, kerr.GroupIDNotFound) {
+			other = errors.Join(other, group.Err)
+		}
+	}
+	return errors.Join(append(errs, err, other)...)
 }
+
+// progressOf is the topic of what a part's relay has published.
+func progressOf(prefix, part string) string { return prefix + "progress-" + part }
 
 func (g *ground) clearRedis(ctx context.Context, columns []*column) (err error) {
 	client := redis.NewClient(&redis.Options{Addr: g.redis})

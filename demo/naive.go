@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -121,7 +122,10 @@ func (t *table) publishOne(ctx context.Context, client *kgo.Client, r row) error
 	if err := t.ask(ctx, beforePublish, id); err != nil {
 		return err
 	}
-	record := &kgo.Record{Topic: t.Prefix + r.topic, Key: []byte(r.key), Value: []byte(r.value)}
+	record := &kgo.Record{
+		Topic: t.Prefix + r.topic, Key: []byte(r.key), Value: []byte(r.value),
+		Headers: []kgo.RecordHeader{{Key: "id", Value: fmt.Appendf(nil, "%s-%d", t.Part, r.n)}},
+	}
 	if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
 		return err
 	}
@@ -129,6 +133,7 @@ func (t *table) publishOne(ctx context.Context, client *kgo.Client, r row) error
 		return err
 	}
 	_, err := t.db.ExecContext(ctx, "UPDATE outgoing SET published = TRUE WHERE n = $1", r.n)
+	t.tell(line{What: isMarked, Of: []string{id}})
 	return err
 }
 

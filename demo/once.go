@@ -27,10 +27,7 @@ type once struct {
 	*service
 }
 
-const (
-	window = 24 * time.Hour
-	lease  = time.Second // how long what a killed process had in work waits
-)
+const window = 24 * time.Hour // how late a copy may come
 
 // serve lets each request with a key take effect once.
 func (o *once) serve(ctx context.Context, h http.Handler) (http.Handler, error) {
@@ -40,7 +37,7 @@ func (o *once) serve(ctx context.Context, h http.Handler) (http.Handler, error) 
 	}
 	keys, err := httpkey.New(claims, httpkey.Options{
 		Name: "gateway", Tenant: httpkey.OneTenant, Window: window, Required: true,
-		Lease: lease, Wait: time.Minute, Logger: slog.Default(),
+		Lease: o.Lease, Wait: time.Minute, Logger: slog.Default(),
 	})
 	if err != nil {
 		return nil, err
@@ -79,7 +76,7 @@ func (o *once) consume(ctx context.Context, c consumer, out outgoing) error {
 
 // inbox is the handler's, with the guarantee that it needs.
 func (o *once) inbox(ctx context.Context, c consumer, out outgoing) (kafka.Inbox, error) {
-	options := inbox.Options{Name: c.name, Identity: "header:id", Window: window, Lease: lease, Logger: slog.Default()}
+	options := inbox.Options{Name: c.name, Identity: "header:id", Window: window, Lease: o.Lease, Logger: slog.Default()}
 	switch c.guarantee {
 	case inbox.Transacted:
 		marks, err := sqldb.ByID(o.db, o.Dialect, sqldb.Options{})
@@ -130,12 +127,12 @@ func (r *relayed) put(ctx context.Context, db database, record outbox.Record) er
 }
 
 func (r *relayed) publish(ctx context.Context) error {
-	to, err := kafkarelay.New(kafkarelay.Options{Progress: r.Prefix + "progress-" + r.Part, Replicas: 1}, r.kafka()...)
+	to, err := kafkarelay.New(kafkarelay.Options{Progress: progressOf(r.Prefix, r.Part), Replicas: 1}, r.kafka()...)
 	if err != nil {
 		return err
 	}
 	published, err := relay.New(r.outbox.Records(), watchedRelay{to, r.service}, relay.Options{
-		Lease: lease, MaxPoll: 20 * time.Millisecond, Logger: slog.Default(),
+		Lease: r.Lease, MaxPoll: 20 * time.Millisecond, Logger: slog.Default(),
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,8 @@ type config struct {
 	Database string        `json:"dsn"`     //
 	Dialect  sqldb.Dialect `json:"dialect"` //
 	Redis    string        `json:"redis"`   // where claims are; empty: in a directory
+	Lease    time.Duration `json:"lease"`   // how long what a killed process had in work waits
+	ByHand   bool          `json:"by_hand"` // it is wired so
 	URL      string        `json:"url"`     // of whom it asks
 }
 
@@ -119,9 +121,9 @@ func (s *service) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.db.Close()) }()
-	var w wiring = &naive{service: s}
-	if s.Column == columnHapax {
-		w = &once{service: s}
+	var w wiring = &once{service: s}
+	if s.ByHand {
+		w = &naive{service: s}
 	}
 	if s.Part == partGateway {
 		return s.gateway(ctx, w)

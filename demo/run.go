@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -26,6 +27,9 @@ type Options struct {
 	Program []string
 	// Watch sees how far it is, after each wave. The report is its own.
 	Watch func(Progress)
+
+	byHand string          // a part that is wired by hand in the column of Hapax too
+	only   func(kind) bool // the faults that strike, once each; nil: all
 }
 
 // Progress is how far a run is.
@@ -36,8 +40,18 @@ type Progress struct {
 	Fault     string // that struck in the last wave; empty: none
 }
 
-// paceFull is how long a wave takes at least, for those who watch.
-const paceFull = 500 * time.Millisecond
+// pace says how fast it goes.
+type pace struct {
+	wave  time.Duration // takes one at least, for those who watch
+	lease time.Duration // of work: so long it waits when its process is killed
+}
+
+func (c *conductor) pace() pace {
+	if c.o.Fast {
+		return pace{lease: 400 * time.Millisecond}
+	}
+	return pace{wave: 500 * time.Millisecond, lease: time.Second}
+}
 
 // Run plays the demo, and reports what the auditor found. An error says that it could not
 // be played to its end; what it found wrong is in the report.
@@ -56,9 +70,9 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	if err := c.open(ctx); err != nil {
 		return r, fmt.Errorf("start: %w", err)
 	}
-	waves := schedule(o.Seed, c.size())
+	waves := schedule(o.Seed, c.size(), c.kinds())
 	for i, w := range waves {
-		pace := time.After(c.pace())
+		next := time.After(c.pace().wave)
 		if err := c.play(ctx, w); err != nil {
 			return r, err
 		}
@@ -68,7 +82,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 		r.Took = time.Since(began)
 		c.watch(Progress{Waves: i + 1, Of: len(waves), Took: r.Took, Report: r, Fault: w.faultName()})
 		select {
-		case <-pace:
+		case <-next:
 		case <-ctx.Done():
 			return r, context.Cause(ctx)
 		}
@@ -84,18 +98,19 @@ func (w wave) faultName() string {
 	return w.fault.name
 }
 
+// kinds are those of the faults that strike.
+func (c *conductor) kinds() []kind {
+	if c.o.only == nil {
+		return kinds()
+	}
+	return slices.DeleteFunc(kinds(), func(k kind) bool { return !c.o.only(k) })
+}
+
 func (c *conductor) size() size {
 	if c.o.Fast {
 		return fast()
 	}
 	return full()
-}
-
-func (c *conductor) pace() time.Duration {
-	if c.o.Fast {
-		return 0
-	}
-	return paceFull
 }
 
 func (c *conductor) watch(p Progress) {
@@ -190,6 +205,7 @@ func (c *conductor) openColumn(ctx context.Context, name string) error {
 func (c *conductor) newPart(ctx context.Context, col *column, part string) (*process, error) {
 	of := config{
 		Column: col.name, Part: part, Dir: c.dir, Kafka: c.ground.kafka, Prefix: col.prefix, Redis: c.ground.redis,
+		Lease: c.pace().lease, ByHand: col.name == columnNaive || part == c.o.byHand,
 		URL: c.offices.url + "/" + col.name + "/" + effectOf(part),
 	}
 	if part == partGateway {

@@ -31,29 +31,29 @@ type kind struct {
 // kinds is what the world does.
 func kinds() []kind {
 	return []kind{
-		{"the answer to a client is lost, and it asks again", partGateway, "", loseAnswer},
+		{"a client's answer is lost, it asks again", partGateway, "", loseAnswer},
 		{"a client asks twice at once", partGateway, "", sendTwice},
-		{"a client uses an id again, for another amount", partGateway, "", otherAmount},
-		{"gateway killed between its commit and its answer", partGateway, beforeAnswer, kill},
+		{"a client reuses an id for another amount", partGateway, "", otherAmount},
+		{"gateway killed between commit and answer", partGateway, beforeAnswer, kill},
 		{"gateway killed between publish and mark", partGateway, afterPublish, kill},
 		{"the broker's ack to the gateway is lost", partGateway, beforePublish, loseAck},
 		{"wallet throws after its effect", partWallet, afterEffect, throw},
 		{"wallet killed after its effect", partWallet, afterEffect, kill},
 		{"wallet killed before its ack", partWallet, beforeAck, kill},
 		{"wallet too slow with its ack", partWallet, beforeAck, evict},
-		{"mail throws after its effect", partMail, afterEffect, throw},
-		{"mail killed after its effect", partMail, afterEffect, kill},
-		{"mail killed before its ack", partMail, beforeAck, kill},
-		{"mail without keys killed after its effect", partKeyless, afterEffect, kill},
-		{"mail without keys killed before its ack", partKeyless, beforeAck, kill},
+		{"e-mail throws after its effect", partMail, afterEffect, throw},
+		{"e-mail killed after its effect", partMail, afterEffect, kill},
+		{"e-mail killed before its ack", partMail, beforeAck, kill},
+		{"keyless e-mail killed after its effect", partKeyless, afterEffect, kill},
+		{"keyless e-mail killed before its ack", partKeyless, beforeAck, kill},
 		{"settlement killed after its effect", partSettlement, afterEffect, kill},
 		{"settlement too slow with its ack", partSettlement, beforeAck, evict},
 		{"analytics killed before its ack", partAnalytics, beforeAck, kill},
 		{"addresses killed before its ack", partAddresses, beforeAck, kill},
-		{"a range of payments read again by the wallet", partWallet, "", reread},
-		{"a range of moves read again", partAddresses, "", reread},
-		{"a range of payments written again", partBroker, topicPayments, rewrite},
-		{"a range of moves written again", partBroker, topicMoves, rewrite},
+		{"payments read again by hand", partWallet, "", reread},
+		{"moves read again by hand", partAddresses, "", reread},
+		{"payments written again by hand", partBroker, topicPayments, rewrite},
+		{"moves written again by hand", partBroker, topicMoves, rewrite},
 	}
 }
 
@@ -73,11 +73,15 @@ type wave struct {
 	fault    *fault
 }
 
-func (w wave) ids() (all []string) {
-	for _, p := range w.payments {
+func paymentIDs(payments []Payment) (all []string) {
+	for _, p := range payments {
 		all = append(all, p.ID)
 	}
-	for _, m := range w.moves {
+	return all
+}
+
+func moveIDs(moves []Move) (all []string) {
+	for _, m := range moves {
 		all = append(all, m.ID)
 	}
 	return all
@@ -101,12 +105,11 @@ type draft struct {
 
 // schedule draws the waves of a seed. The last one is calm: all that comes before it in a
 // topic has been handled when it is.
-func schedule(seed uint64, s size) (waves []wave) {
+func schedule(seed uint64, s size, all []kind) (waves []wave) {
 	d := &draft{Rand: rand.New(rand.NewPCG(seed, 0))}
 	waves = append(waves, d.calm(s.crowd))
 	for range s.rounds {
 		var round []wave
-		all := kinds()
 		d.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 		for _, k := range all {
 			round = append(round, wave{fault: &fault{kind: k}})
@@ -159,7 +162,6 @@ const rangeLength = 4
 // payments are of a customer of their own, so that what is counted of that one is due to it.
 func (d *draft) strike(w *wave) {
 	f, n := w.fault, 1
-	f.customer = fmt.Sprintf("guest-%d", d.payments)
 	if f.ranges() {
 		n = rangeLength
 	}
@@ -167,10 +169,11 @@ func (d *draft) strike(w *wave) {
 		if f.part == partAddresses || f.step == topicMoves {
 			w.moves = append(w.moves, d.move())
 		} else {
+			f.customer = fmt.Sprintf("guest-%d", d.payments-len(w.payments))
 			w.payments = append(w.payments, d.payment(f.customer))
 		}
 	}
-	f.ids = w.ids()
+	f.ids = append(paymentIDs(w.payments), moveIDs(w.moves)...)
 	f.of = f.ids[n-1]
 }
 

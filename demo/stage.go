@@ -25,7 +25,7 @@ const (
 	isReady   = "ready"   // of its address, if it has one
 	came      = "came"    // a message or a request, once more
 	movedTo   = "moved"   // an address was set
-	published = "marked"  // what was published is marked so
+	isMarked  = "marked"  // what was published is marked so
 	didHandle = "handled" // a message was handled and will be acknowledged
 )
 

@@ -26,12 +26,14 @@ type tally struct {
 	came    map[string]int // messages that came to a column's parts
 	failed  error
 	changed chan struct{} // closed with the next change
+
+	patience time.Duration
 }
 
 func newTally() *tally {
 	return &tally{
 		counts: map[event]int{}, offsets: map[event]int64{}, moved: map[string][]string{}, came: map[string]int{},
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), patience: patience,
 	}
 }
 
@@ -72,7 +74,7 @@ func (t *tally) fail(err error) {
 
 // await returns when an event has happened so often.
 func (t *tally) await(ctx context.Context, e event, times int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("%s %s: nothing of %q about %s in %v", e.column, e.part, e.what, e.of, patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, fmt.Errorf("%s: not %d times %q of %s in %v", e.part, times, e.what, e.of, t.patience))
 	defer cancel()
 	for {
 		t.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Paint says how text is marked on a terminal. The zero value marks nothing.
@@ -64,10 +65,14 @@ func (r *Report) Table(p Paint) string {
 	return b.String()
 }
 
-// FaultTable is what each fault did.
+// FaultTable is what each fault did, in 80 columns.
 func (r *Report) FaultTable(p Paint) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", p.bold(fmt.Sprintf("%-53s%-34s%s", "what the world did, and what came of it", columnNaive, columnHapax)))
+	title := "what the world did, and what came of it"
+	if n := r.Faults[0].Struck; n > 1 {
+		title = fmt.Sprintf("what the world did, %d times each", n)
+	}
+	fmt.Fprintf(&b, "%s\n", p.bold(fmt.Sprintf("%-41s%-27s%s", title, columnNaive, columnHapax)))
 	for _, f := range r.Faults {
 		fmt.Fprintf(&b, "%s\n", f.line(p))
 	}
@@ -75,26 +80,29 @@ func (r *Report) FaultTable(p Paint) string {
 }
 
 func (f Fault) line(p Paint) string {
-	name := f.Name
-	if f.Struck > 1 {
-		name = fmt.Sprintf("%s, %d times", name, f.Struck)
+	naive, hapax := fmt.Sprintf("%-27s", f.Naive), f.Hapax.String()
+	if f.Naive == (Damage{}) {
+		naive = p.quiet(naive)
+	} else {
+		naive = p.bad(naive)
 	}
-	paint := func(d Damage, width int) string {
-		text := fmt.Sprintf("%-*s", width, d)
-		if d == (Damage{}) {
-			return p.quiet(text)
-		}
-		return p.bad(text)
+	if f.Hapax == (Damage{}) {
+		hapax = p.good(hapax)
+	} else {
+		hapax = p.bad(hapax)
 	}
-	hapax := p.good(f.Hapax.String())
-	if f.Hapax != (Damage{}) {
-		hapax = p.bad(f.Hapax.String())
-	}
-	return fmt.Sprintf("%-53s%s%s", name, paint(f.Naive, 34), hapax)
+	return fmt.Sprintf("%-41s%s%s", f.Name, naive, hapax)
 }
 
 // String lists what was wrong, such as "2 credits, 1 e-mail".
 func (d Damage) String() string {
+	n := d.Credits
+	if n > 0 && d == (Damage{Credits: n, Mails: n, Settlements: n, Keyless: n, Miscounted: n}) {
+		if n == 1 {
+			return "everything twice"
+		}
+		return fmt.Sprintf("everything twice, of %d", n)
+	}
 	var all []string
 	for _, of := range []struct {
 		n         int
@@ -102,10 +110,10 @@ func (d Damage) String() string {
 	}{
 		{d.Credits, "credit", "credits"},
 		{d.Mails, "e-mail", "e-mails"},
+		{d.Keyless, "e-mail", "e-mails"},
 		{d.Settlements, "settlement", "settlements"},
-		{d.Keyless, "without a key", "without a key"},
 		{d.Miscounted, "count", "counts"},
-		{d.SetBack, "old address", "old addresses"},
+		{d.SetBack, "set back", "set back"},
 	} {
 		switch {
 		case of.n == 1:
@@ -118,6 +126,44 @@ func (d Damage) String() string {
 		return "nothing"
 	}
 	return strings.Join(all, ", ")
+}
+
+// Verdict is the whole of it in a sentence.
+func (r *Report) Verdict() string {
+	if len(r.Problems) > 0 {
+		return strings.Join(r.Problems, "; ")
+	}
+	n := 0
+	for _, f := range r.Faults {
+		n += f.Struck
+	}
+	text := fmt.Sprintf("Each of %d faults hit both columns. By hand, with care: %s. Hapax: each payment credited, settled, counted and told of by e-mail, once.",
+		n, r.Naive.wrong(true))
+	if !r.windows {
+		text += " The topics have no windows here: what is written again by hand sets old addresses again."
+	}
+	return wrap(text, 78)
+}
+
+// wrap breaks text into lines of so many characters.
+func wrap(text string, width int) string {
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case at+1+n > width:
+			b.WriteByte('\n')
+			at = 0
+		default:
+			b.WriteByte(' ')
+			at++
+		}
+		b.WriteString(word)
+		at += n
+	}
+	return b.String()
 }
 
 // Live shows progress on a terminal of 80 by 24, in place.
@@ -140,7 +186,7 @@ func (l *Live) Show(p Progress) {
 	for _, name := range l.faults {
 		for _, f := range p.Report.Faults {
 			if f.Name == name {
-				b.WriteString(l.Paint.quiet(f.Name+": ") + f.Naive.String() + "\n")
+				b.WriteString(f.line(l.Paint) + "\n")
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/hapaxmq/hapax/demo"
 )
@@ -64,13 +63,16 @@ func (c *demoCommand) Run(w *world) error {
 		return err
 	}
 	live.Clear()
-	if c.JSON {
+	switch {
+	case c.JSON:
 		err = json.NewEncoder(w.stdout).Encode(report)
-	} else {
-		_, err = fmt.Fprintf(w.stdout, "%s\n%s\n", report.FaultTable(paint), report.Table(paint))
+	case len(report.Problems) > 0:
+		_, err = fmt.Fprintf(w.stdout, "%s\n%s", report.FaultTable(paint), report.Table(paint))
+	default:
+		_, err = fmt.Fprintf(w.stdout, "%s\n%s\n%s\n", report.FaultTable(paint), report.Table(paint), report.Verdict())
 	}
 	if err == nil && len(report.Problems) > 0 {
-		err = errors.New(strings.Join(report.Problems, "; "))
+		err = errors.New(report.Verdict())
 	}
 	return err
 }
