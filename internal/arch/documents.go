@@ -178,20 +178,23 @@ func bare(code string) string {
 	return strings.Join(lines, "\n")
 }
 
-// figures holds what is said of costs to what was measured.
+// figures holds what is said of costs to what was measured. What a command prints is its
+// own.
 func figures(t *tree) (found []string) {
-	var measured, said string
-	for _, x := range documents(t) {
-		switch x.path {
-		case "docs/benchmarks.md":
-			measured = string(x.content)
-		case "docs/where.md":
-			said = string(x.content)
-		}
+	measured := ""
+	if i := slices.IndexFunc(t.texts, func(x text) bool { return x.path == "docs/benchmarks.md" }); i >= 0 {
+		measured = string(t.texts[i].content)
 	}
-	for _, figure := range regexp.MustCompile(`[0-9.]+ (?:[kM]/s|×|ns|B\b)`).FindAllString(said, -1) {
-		if !strings.Contains(measured, " "+figure) {
-			found = append(found, fmt.Sprintf("docs/where.md: says %s, which docs/benchmarks.md does not: say what was measured", figure))
+	console := regexp.MustCompile("(?s)```console\n.*?```")
+	for _, x := range documents(t) {
+		if x.path != "docs/where.md" && !under(x.path, list("docs/guides")) {
+			continue
+		}
+		said := console.ReplaceAllString(string(x.content), "")
+		for _, figure := range regexp.MustCompile(`[0-9.]+ (?:[kM]/s|×|ns|B\b)`).FindAllString(said, -1) {
+			if !strings.Contains(measured, " "+figure) {
+				found = append(found, fmt.Sprintf("%s: says %s, which docs/benchmarks.md does not: say what was measured", x.path, figure))
+			}
 		}
 	}
 	return found
