@@ -42,7 +42,7 @@ func (a *admission) makeRoomFor(entries []Entry) error {
 	if err := a.askCold(entries); err != nil {
 		return err
 	}
-	if l.hot.live.Load()+int64(len(entries)) <= l.hot.most() && l.o.MaxDisk == 0 {
+	if n := int64(len(entries)); l.hot.live.Load()+n <= l.hot.most() && (diskRoom{l}).ample(n) {
 		return l.makeRoom(len(entries))
 	}
 	fresh := 0
@@ -72,6 +72,21 @@ type diskRoom struct{ l *Ledger }
 func awaitRoom(l *Ledger) error {
 	l.cold.done.Wait()
 	return l.ready()
+}
+
+// ample tells whether the disk has so much room that what comes need not be looked at
+// first: none of it would be refused, nor anything left out.
+func (r diskRoom) ample(n int64) bool {
+	l := r.l
+	if l.o.MaxDisk == 0 || l.journal == nil {
+		return true
+	}
+	tidying{l}.want()
+	if live := l.hot.live.Load() + l.cold.live; l.disk() > l.o.MaxDisk/2 || (live+n)*l.o.identityBytes() > l.o.MaxDisk/2 {
+		return false
+	}
+	l.terse = false
+	return true
 }
 
 // make keeps the files within their budget while fresh identities come, and
