@@ -15,14 +15,17 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-race test-clients cover bench bench-broker bench-inbox fuzz torture torture-kafka lint vet fmt services clean
+.PHONY: help run webhooks build test test-race test-clients cover bench bench-broker bench-inbox fuzz torture torture-kafka lint vet fmt services clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@awk -F '[ ?=#]+' '/^[A-Z]+ +\?=/ { line = $$0; sub(/.*# */, "", line); printf "  %s=%s  %s\n", $$1, $$2, line }' $(MAKEFILE_LIST)
 
-run: ## Find the duplicates in a stream of real webhooks
-	@scripts/run
+run: ## Play a payment gateway by hand and by Hapax while things fail; DEMO=--fast for seconds
+	@scripts/run $(DEMO)
+
+webhooks: ## Find the duplicates in a stream of real webhooks
+	@scripts/webhooks
 
 build: ## Build bin/hapax
 	$(GO) build -trimpath -o bin/hapax ./cmd/hapax
@@ -41,7 +44,7 @@ cover: ## Run all tests and tell what share of the statements they reach
 test-clients: ## Run other people's Kafka clients and tools against the node, and ours against Apache Kafka
 	@scripts/clients
 	cd clients && ../$(GO) test ./...
-	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^TestRedeliveriesOfApacheKafka$$' ./adapter/kafka
+	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^Test(RedeliveriesOf|DemoOn)ApacheKafka$$' ./adapter/kafka ./cmd/hapax
 	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^TestApacheKafka$$' ./adapter/kafkaproducer
 
 bench: ## Measure against the peers, and print one table

@@ -50,8 +50,11 @@ func (n *naive) once(ctx context.Context, c consumer, out outgoing, r *kgo.Recor
 	if err := n.handle(ctx, c, w, r.Value); err != nil {
 		return err
 	}
+	if err := n.ask(ctx, beforeAck, idOf(r.Value)); err != nil {
+		return err
+	}
 	n.tell(line{What: didHandle, Of: []string{idOf(r.Value)}})
-	return n.ask(ctx, beforeAck, idOf(r.Value))
+	return nil
 }
 
 // table is an outbox as it is written by hand: rows with a flag.

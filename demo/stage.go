@@ -26,7 +26,7 @@ const (
 	came      = "came"    // a message or a request, once more
 	movedTo   = "moved"   // an address was set
 	isMarked  = "marked"  // what was published is marked so
-	didHandle = "handled" // a message was handled and will be acknowledged
+	didHandle = "handled" // a message was handled, and is acknowledged next
 )
 
 // The steps at which parts ask.
@@ -49,6 +49,7 @@ type stage struct {
 	mu      sync.Mutex // also of out
 	last    int64
 	waiting map[int64]chan bool
+	over    bool // nothing is answered any more
 }
 
 // newStage reads what the part is to be.
@@ -64,8 +65,9 @@ func newStage(in io.Reader, out io.Writer) (*stage, config, error) {
 	return s, c, nil
 }
 
-// listen hears the conductor's answers, until it says no more.
+// listen hears the conductor's answers, until it says no more: then all go on.
 func (s *stage) listen() {
+	defer s.end()
 	for s.in.Scan() {
 		var l line
 		if json.Unmarshal(s.in.Bytes(), &l) != nil {
@@ -79,6 +81,16 @@ func (s *stage) listen() {
 			answer <- l.Fail
 		}
 	}
+}
+
+func (s *stage) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.over = true
+	for _, answer := range s.waiting {
+		close(answer)
+	}
+	clear(s.waiting)
 }
 
 // tell tells the conductor something.
@@ -97,7 +109,11 @@ func (s *stage) ask(ctx context.Context, step string, of ...string) error {
 	s.mu.Lock()
 	s.last++
 	n := s.last
-	s.waiting[n] = answer
+	if s.over {
+		close(answer)
+	} else {
+		s.waiting[n] = answer
+	}
 	s.mu.Unlock()
 	s.tell(line{Ask: n, What: step, Of: of})
 	select {

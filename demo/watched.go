@@ -27,8 +27,8 @@ func (w watched) HandleBatch(ctx context.Context, ms []*hapax.Message) []inbox.H
 		}
 	}
 	if len(done) > 0 {
-		w.tell(line{What: didHandle, Of: done})
 		_ = w.ask(context.WithoutCancel(ctx), beforeAck, done...) // nothing fails here: it was handled
+		w.tell(line{What: didHandle, Of: done})
 	}
 	return handled
 }

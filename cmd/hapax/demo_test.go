@@ -26,22 +26,15 @@ func played(t *testing.T, flags ...string) (r demo.Report) {
 	return r
 }
 
-// TestDemo plays the demo as it is, by several seeds.
+// TestDemo plays the demo by a seed that the README does not, and on PostgreSQL and Redis.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	for _, seed := range []string{"1", "2"} {
-		t.Run(seed, func(t *testing.T) {
-			t.Parallel()
-			isGood(t, played(t, "--seed", seed))
-		})
-	}
-}
-
-// TestDemoOnServers plays it on PostgreSQL and Redis, and wants nothing left there.
-func TestDemoOnServers(t *testing.T) {
-	t.Parallel()
-	url, cache := servertest.Postgres(t), servertest.Redis(t)
-	isGood(t, played(t, "--seed", "3", "--postgres", url, "--redis", cache))
+	t.Run("alone", func(t *testing.T) {
+		isGood(t, played(t, "--seed", "2"))
+	})
+	t.Run("on servers", func(t *testing.T) {
+		isGood(t, played(t, "--seed", "3", "--postgres", servertest.Postgres(t), "--redis", servertest.Redis(t)))
+	})
 }
 
 // isGood wants every fault to have struck once, and the naive column to suffer from what

@@ -12,12 +12,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
-// TestReadme runs the README's examples one after the other, as a reader would,
-// and demands what it prints, apart from what is another each time. A line "…"
-// stands for lines left out.
+// TestReadme runs the examples of the README and of the page about files and pipes.
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
+	for page, least := range map[string]int{"README.md": 2, "docs/uniq.md": 8} {
+		t.Run(page, func(t *testing.T) {
+			t.Parallel()
+			runPage(t, "../../"+page, least)
+		})
+	}
+}
+
+// runPage runs the examples of a page one after the other, as a reader would, and demands
+// what it prints, apart from what is another each time. A line "…" stands for lines left
+// out.
+func runPage(t *testing.T, page string, least int) {
+	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +35,7 @@ func TestReadme(t *testing.T) {
 	ran := 0
 	for _, example := range examplesOf(string(text)) {
 		if strings.Contains(example.command, " run/") {
-			continue // of make run, which fetches its input
+			continue // of make webhooks, which fetches its input
 		}
 		if file, ok := strings.CutPrefix(example.command, "cat "); ok {
 			if err := os.WriteFile(filepath.Join(dir, file), []byte(example.output), 0o600); err != nil {
@@ -45,7 +55,7 @@ func TestReadme(t *testing.T) {
 		}
 		ran++
 	}
-	if ran < 8 {
+	if ran < least {
 		t.Errorf("%d examples found", ran)
 	}
 }
@@ -88,13 +98,17 @@ func matches(t *testing.T, shown, got string) bool {
 	return ok
 }
 
-// TestReadmeSettings sets what the README has kafka-configs.sh set for topics, all of a
-// command at once.
+// TestReadmeSettings sets what the README and the page about the broker have
+// kafka-configs.sh set for topics, all of a command at once.
 func TestReadmeSettings(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
+	var text []byte
+	for _, page := range []string{"../../README.md", "../../docs/serve.md"} {
+		of, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, of...)
 	}
 	a := ask(t)
 	commands := regexp.MustCompile(`--entity-type topics --entity-name (\w+) \\\n +--(add|delete)-config '?([^'\n]+)`).FindAllStringSubmatch(string(text), -1)
@@ -115,7 +129,7 @@ func TestReadmeSettings(t *testing.T) {
 			t.Errorf("%s: %v, %+v", c[0], err, responses)
 		}
 	}
-	if len(commands) != 3 {
+	if len(commands) != 4 {
 		t.Errorf("%d commands found", len(commands))
 	}
 }

@@ -101,7 +101,7 @@ func doors() []row {
 
 		// Floor 7: the binary, and programs to copy.
 		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb", "demo"), files: true},
-		{path: "examples", may: list(".", "ledger", "inbox", "httpkey", "adapter/kafka", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
+		{path: "examples", may: list(".", "ledger", "inbox", "outbox", "outbox/relay", "httpkey", "adapter/kafka", "adapter/kafkarelay", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
 	}
 }
 
