@@ -26,15 +26,16 @@ func played(t *testing.T, flags ...string) (r demo.Report) {
 	return r
 }
 
-// TestDemo plays the demo by a seed that the README does not, and on PostgreSQL and Redis.
+// TestDemo plays the demo by a seed that the README does not.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	t.Run("alone", func(t *testing.T) {
-		isGood(t, played(t, "--seed", "2"))
-	})
-	t.Run("on servers", func(t *testing.T) {
-		isGood(t, played(t, "--seed", "3", "--postgres", servertest.Postgres(t), "--redis", servertest.Redis(t)))
-	})
+	isGood(t, played(t, "--seed", "2"))
+}
+
+// TestDemoOnServers plays it on PostgreSQL and Redis.
+func TestDemoOnServers(t *testing.T) {
+	t.Parallel()
+	isGood(t, played(t, "--seed", "3", "--postgres", servertest.Postgres(t), "--redis", servertest.Redis(t)))
 }
 
 // isGood wants every fault to have struck once, and the naive column to suffer from what
