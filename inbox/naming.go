@@ -1,10 +1,12 @@
 package inbox
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
@@ -122,6 +124,14 @@ const (
 	digestOnly = 1 // the canonical JSON of a payload, or its bytes if it is none
 )
 
+var errNoJSON = errors.New("no JSON")
+
+// mayBeJSON tells by its first byte what can't be, which is quicker than to say why.
+func mayBeJSON(payload []byte) bool {
+	text := bytes.TrimLeft(payload, " \t\r\n")
+	return len(text) > 0 && strings.IndexByte(`{["-0123456789tfn`, text[0]) >= 0
+}
+
 // digest is the digest of a payload in stores that several programs share: the
 // first eight bytes of a SHA-256. Its form never changes, or all copies of what was
 // marked before would be conflicts. It is never zero.
@@ -130,8 +140,11 @@ func digest(payload []byte) hapax.Digest {
 	text := append(buf[:0], digestNil)
 	if payload != nil {
 		text[0] = digestOnly
-		var err error
-		if text, err = identity.AppendCanonical(text, payload); err != nil {
+		err := errNoJSON
+		if mayBeJSON(payload) {
+			text, err = identity.AppendCanonical(text, payload)
+		}
+		if err != nil {
 			text = append(text, payload...)
 		}
 	}

@@ -91,6 +91,9 @@ func (h Handled) Settle() Settlement { return Settle(h.Result, h.Err) }
 
 // after is how long an error asks to wait.
 func after(err error) time.Duration {
+	if err == nil { // nearly always
+		return 0
+	}
 	if e := (*laterError)(nil); errors.As(err, &e) {
 		return e.after
 	}

@@ -60,9 +60,12 @@ func Transaction[T any](marks hapax.Marks[T], o Options, h TxHandler[T], more ..
 	if err != nil {
 		return nil, err
 	}
-	if o, ok := marks.(Ordered); ok && o.Ordered() && !in.naming.numbers() {
-		return nil, fmt.Errorf("inbox %q: the marks are by number, and identity %q is none: want %q or a sequence",
-			in.o.Name, in.naming.spec, ByPosition)
+	if o, ok := marks.(Ordered); ok && o.Ordered() {
+		if !in.naming.numbers() {
+			return nil, fmt.Errorf("inbox %q: the marks are by number, and identity %q is none: want %q or a sequence",
+				in.o.Name, in.naming.spec, ByPosition)
+		}
+		in.naming.digests = false // a mark for many messages can't compare them
 	}
 	t := &transaction[T]{inbox: in, marks: marks, run: h}
 	for _, option := range more {

@@ -131,11 +131,15 @@ func (f *Numbers) raise(ctx context.Context, tx Tx, round []numbering, wait time
 // unknown is where a numbering stands that did not move, until it is asked.
 const unknown = -1
 
-// raiseSingle is raise in PostgreSQL for one number.
+// raiseSingle is raise in PostgreSQL for one number, which nearly always is one of a numbering
+// that is there, and above it.
 func (f *Numbers) raiseSingle(ctx context.Context, tx Tx, n numbering, wait time.Duration) error {
 	to := n[0]
 	err := limited(ctx, wait, func(ctx context.Context) error {
-		done, err := tx.Exec(ctx, sqltext.RaiseOne(f.Table), to.id[:], to.epoch, to.next)
+		done, err := tx.Exec(ctx, sqltext.Advance(f.Table), to.id[:], to.epoch, to.next)
+		if err == nil && done.Rows == 0 {
+			done, err = tx.Exec(ctx, sqltext.RaiseOne(f.Table), to.id[:], to.epoch, to.next)
+		}
 		if err == nil && done.Rows == 1 {
 			to.mark.Verdict = hapax.Fresh
 		}

@@ -118,6 +118,13 @@ func KeepPeriod(table string) string {
 	return "UPDATE " + table + " SET receipt = $1::bytea WHERE id = $2::bytea AND period = $3::timestamptz"
 }
 
+// Advance is [RaiseOne] of a numbering that is there: of one that is not it says that it did
+// not move. It costs half of what an insert does that finds a row.
+func Advance(table string) string {
+	return "UPDATE " + table + " SET epoch = $2::bigint, next = $3::bigint, marked = now()" +
+		" WHERE id = $1::bytea AND (epoch, next) < ($2::bigint, $3::bigint)"
+}
+
 // RaiseOne is [Raise] of one numbering in PostgreSQL without a limit of waiting: id,
 // epoch, next. The rows affected tell whether it moved.
 func RaiseOne(table string) string {
