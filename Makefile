@@ -15,7 +15,7 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run webhooks build test test-race test-clients cover bench bench-broker bench-inbox fuzz torture torture-kafka lint vet fmt services clean
+.PHONY: help run webhooks build test test-race test-clients cover bench bench-broker bench-inbox bench-outbox fuzz torture torture-kafka lint vet fmt services clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,11 @@ bench-broker: ## Measure the broker beside Apache Kafka and NATS, and print one 
 bench-inbox: ## Measure handlers that run once beside what one would write by hand
 	@scripts/services postgres mariadb redis
 	cd bench && ../$(GO) run ./inbox
+
+bench-outbox: ## Measure records from a database into a broker, and keys of HTTP requests
+	@scripts/services postgres redis
+	@scripts/setup go mvn
+	cd bench && ../$(GO) run ./outbox
 
 fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)

@@ -7,7 +7,7 @@
 //	hapax_outbox_takeovers_total{outbox}               counter    shards taken from relays that died
 //	hapax_outbox_relay_errors_total{outbox}            counter    after each of which it tries again
 //	hapax_outbox_publish_lag_seconds{outbox}           histogram  from when a record was put until it was published
-//	hapax_outbox_relay_shards{outbox}                  gauge      that this relay works on, of 16
+//	hapax_outbox_relay_shards{outbox}                  gauge      that this relay works on, of four
 //	hapax_outbox_pending_records{outbox}               gauge      in the outbox, whoever publishes them
 //	hapax_outbox_faulty_records{outbox}                gauge      of them, set aside
 //	hapax_outbox_oldest_pending_seconds{outbox}        gauge      age of the oldest of them

@@ -47,7 +47,7 @@ type box interface {
 }
 
 // connections are how many a command holds at most: relays have a goroutine for each of
-// sixteen shards, which need not all ask at once.
+// four shards, and three more.
 const connections = 8
 
 // open returns the outbox, and what closes its database.

@@ -2,14 +2,10 @@ package relaying
 
 import (
 	"context"
-	"fmt"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/hapaxmq/hapax/internal/marking"
 	"github.com/hapaxmq/hapax/internal/sqltext"
-	"github.com/hapaxmq/hapax/outbox"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
@@ -78,82 +74,6 @@ func (r *Records) Resume(ctx context.Context, h relay.Hold, published int64) (ne
 		return execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, max(s.last, published)))
 	})
 	return next, wrap("resume a shard", err)
-}
-
-// Next is the method of [relay.Source].
-func (r *Records) Next(ctx context.Context, h relay.Hold, published relay.Batch, most relay.Size) (next relay.Batch, err error) {
-	err = r.holding(ctx, h, func(ctx context.Context, tx marking.Tx, s shard) error {
-		next = relay.Batch{}
-		if len(s.sealed) > 0 {
-			if s.last != published.Number {
-				return fmt.Errorf("batch %d of shard %d is sealed, and batch %d was published", s.last, h.Shard, published.Number)
-			}
-			named := slices.ContainsFunc(published.Records, func(r relay.Record) bool { return r.Named })
-			if err := execute(ctx, tx, sqltext.Forget(r.dialect, r.table, h.Shard, named, s.sealed)...); err != nil {
-				return err
-			}
-		}
-		positions, ages, err := r.unsealed(ctx, tx, h.Shard, s.faults > 0, most)
-		switch {
-		case err != nil:
-			return err
-		case len(positions) > 0:
-			next.Number = s.last + 1
-			if err := execute(ctx, tx, sqltext.Seal(r.dialect, r.table, h.Shard, next.Number, positions)); err != nil {
-				return err
-			}
-			next.Records, err = r.read(ctx, tx, h.Shard, positions)
-			for i := range next.Records {
-				next.Records[i].Age = ages[i]
-			}
-			return err
-		case len(s.sealed) > 0:
-			return execute(ctx, tx, sqltext.Unseal(r.dialect, r.table, h.Shard, s.last))
-		}
-		return nil
-	})
-	return next, wrap("seal a batch", err)
-}
-
-// unsealed are the positions of a new batch's rows, and their ages.
-func (r *Records) unsealed(ctx context.Context, tx marking.Tx, shard int, faults bool, most relay.Size) (positions []int64, ages []time.Duration, err error) {
-	size, full := 0, false
-	err = look(ctx, tx, sqltext.Unsealed(r.dialect, r.table, shard, faults, most.Records), func(scan func(...any) error) error {
-		var position, age int64
-		var bytes int
-		if err := scan(&position, &bytes, &age); err != nil {
-			return err
-		}
-		size += bytes
-		full = full || len(positions) > 0 && size > most.Bytes
-		if !full {
-			positions = append(positions, position)
-			ages = append(ages, time.Duration(age)*time.Microsecond)
-		}
-		return nil
-	})
-	return positions, ages, err
-}
-
-func (r *Records) read(ctx context.Context, tx marking.Tx, shard int, positions []int64) (records []relay.Record, err error) {
-	records = make([]relay.Record, 0, len(positions))
-	err = look(ctx, tx, sqltext.ReadOutgoing(r.dialect, r.table, shard, positions), func(scan func(...any) error) error {
-		var o relay.Record
-		var key, headers []byte
-		var has bool // a payload, be it empty
-		err := scan(&o.Position, &o.Named, &o.ID, &o.Topic, &key, &headers, &o.Payload, &has)
-		if err != nil {
-			return err
-		}
-		o.OrderKey = string(key)
-		if has && o.Payload == nil {
-			o.Payload = []byte{}
-		}
-		o.Headers, err = outbox.ParseHeaders(headers)
-		records = append(records, o)
-		return err
-	})
-	return records, err
 }
 
 // maxFault bounds the text of a fault in bytes.

@@ -160,6 +160,35 @@ func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statem
 	return bind(d, text+" ORDER BY position LIMIT ?", append(args, most)...)
 }
 
+// Step is, in PostgreSQL, all that a relay does between two batches, in one statement and so in one
+// round trip: it holds a shard whose last batch it knows, deletes the rows of that, and seals
+// the next, which it returns: the last batch, then as [ReadOutgoing] does, and the age in
+// microseconds. One row without a position says that there is none; no row, that the shard or its last batch
+// are another's. What it reads is of the moment it began; but whoever else might have changed it
+// meanwhile has changed holder or last batch too, and those are looked at under the row's lock.
+func Step(outbox string, relay int64, shard int, lease, last int64, named bool, published []int64, records, bytes int) Statement {
+	const size = "length(order_key) + length(headers) + coalesce(length(payload), 0)"
+	text := "WITH old AS (SELECT unnest(?::bigint[]) AS position), fit AS (" +
+		"SELECT *, sum(" + size + ") OVER (ORDER BY position) - (" + size + ") AS before FROM (" +
+		"SELECT * FROM (SELECT * FROM " + outbox + " WHERE shard = ? AND fault IS NULL" + // by the index alone
+		" AND (length(order_key) = 0 OR order_key NOT IN (SELECT order_key FROM " + outbox + " WHERE shard = ? AND fault IS NOT NULL))" +
+		" ORDER BY position LIMIT ?) AS near WHERE position NOT IN (SELECT position FROM old)" +
+		" ORDER BY position LIMIT ?) AS first), next AS MATERIALIZED (" +
+		"SELECT * FROM fit WHERE before = 0 OR before + " + size + " <= ?), held AS (" +
+		"UPDATE " + Relays(outbox) + " SET ends = " + now(Postgres) + " + ?, batch = batch + CASE WHEN EXISTS (SELECT FROM next) THEN 1 ELSE 0 END," +
+		" sealed = (SELECT string_agg(position::text, ',' ORDER BY position) FROM next)" +
+		" WHERE shard = ? AND holder = ? AND batch = ? RETURNING batch)"
+	args := []any{numbers(published), shard, shard, records + len(published), records, bytes, lease, shard, relay, last}
+	gone := outbox + " WHERE shard = ? AND position IN (SELECT position FROM old) AND EXISTS (SELECT FROM held)"
+	if named {
+		text += ", marks AS (UPDATE " + IDs(outbox) + " SET marked = now() WHERE id IN (SELECT named FROM " + gone + " AND named IS NOT NULL))"
+		args = append(args, shard)
+	}
+	text += ", gone AS (DELETE FROM " + gone + ") SELECT h.batch, n.position, n.named IS NOT NULL, n.id, n.topic, n.order_key, n.headers, n.payload," +
+		" n.payload IS NOT NULL, " + age(Postgres, "n.put") + " FROM held AS h LEFT JOIN next AS n ON true ORDER BY n.position"
+	return bind(Postgres, text, append(args, shard)...)
+}
+
 // Seal makes a batch of the rows at some positions.
 func Seal(d Dialect, outbox string, shard int, batch int64, positions []int64) Statement {
 	return bind(d, "UPDATE "+Relays(outbox)+" SET batch = ?, sealed = ? WHERE shard = ?", batch, Positions(positions), shard)

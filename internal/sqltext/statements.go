@@ -212,7 +212,6 @@ func deleteClaims(d Dialect, table string) string {
 // The insert reads from hapax_wait, so it begins once the time is set; what is told
 // of its rows is an aggregate, so it has ended when the time is set back.
 func waiting(insert, told string, wait int) string {
-	//nolint:misspell // SQL's word
 	return fmt.Sprintf("WITH hapax_wait AS MATERIALIZED (SELECT FROM %s), hapax_marked AS (%s) SELECT %s, %s FROM hapax_marked",
 		hasten(fmt.Sprintf("$%d", wait)), insert, told, calm)
 }

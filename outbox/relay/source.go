@@ -30,7 +30,8 @@ type Source interface {
 	// the relay's any more, and else prolong its lease.
 	Resume(ctx context.Context, h Hold, published int64) (Batch, error)
 	// Next deletes a batch that was published, which may be empty, and seals another of so
-	// many records at most: an empty one if there are none. None must be sealed already.
+	// many records at most: one without records, with the number of the last, if there are none. No
+	// other must be sealed already.
 	Next(ctx context.Context, h Hold, published Batch, most Size) (Batch, error)
 	// SetAside gives records of a batch faults, by position, and takes them and what
 	// waits for them out of it. It must not have been published.

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 );
 -- Outgoing records: a row for each, from the commit of whoever put it until it is published.
 CREATE TABLE IF NOT EXISTS hapax_outbox (
-	shard     smallint NOT NULL,                -- 0 to 15, by the order key: so many relays can work at once
+	shard     smallint NOT NULL,                -- 0 to 3, by the order key: so many relays can work at once
 	position  bigint   NOT NULL GENERATED ALWAYS AS IDENTITY, -- rises with each put: the order within an order key
 	id        text     NOT NULL,                -- of the record, for good
 	named     bytea,                            -- of an id that the caller gave: its row in hapax_outbox_ids
@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS hapax_outbox (
 	put       timestamptz NOT NULL DEFAULT now(),
 	fault     text,                             -- why it can't be published: those of its order key behind it wait
 	PRIMARY KEY (shard, position)
+) WITH ( -- rows come and go: what is dead is cleared away often, and the planner told what is there
+	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 10000
 );
 CREATE INDEX IF NOT EXISTS hapax_outbox_faults ON hapax_outbox (shard, position) WHERE fault IS NOT NULL;
 -- Ids that callers gave: one is put once, until its row is swept.
