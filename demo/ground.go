@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -28,6 +29,36 @@ type ground struct {
 	dir      string
 	run      string
 	schemas  []string // made in PostgreSQL
+	reached  bool     // all of it is there
+}
+
+// reach tells which server is not there, before anything is made on any.
+func (g *ground) reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if !g.own {
+		client, err := kgo.NewClient(kgo.SeedBrokers(g.kafka...), kgo.DisableClientMetrics())
+		if err == nil {
+			err = client.Ping(ctx)
+			client.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("--kafka %s: %w", g.kafka[0], err)
+		}
+	}
+	if g.postgres != "" {
+		if err := g.tellPostgres(ctx, "SELECT 1"); err != nil {
+			return fmt.Errorf("--postgres: %w", err)
+		}
+	}
+	if g.redis != "" {
+		client := redis.NewClient(&redis.Options{Addr: g.redis, MaxRetries: -1})
+		if err := errors.Join(client.Ping(ctx).Err(), client.Close()); err != nil {
+			return fmt.Errorf("--redis %s: %w", g.redis, err)
+		}
+	}
+	g.reached = true
+	return nil
 }
 
 // database says where a service's is: a file of SQLite, or a schema of PostgreSQL.
@@ -94,6 +125,9 @@ func (g *ground) topics(col *column) []string {
 
 // clear removes what was made on servers that are not ours.
 func (g *ground) clear(ctx context.Context, kafka *kgo.Client, columns []*column) (err error) {
+	if !g.reached {
+		return nil
+	}
 	var drops []string
 	for _, s := range g.schemas {
 		drops = append(drops, "DROP SCHEMA "+s+" CASCADE")

@@ -140,6 +140,9 @@ func directory(keep string) (dir string, remove func() error, err error) {
 
 // open starts all parts, and returns when they are ready.
 func (c *conductor) open(ctx context.Context) (err error) {
+	if err := c.ground.reach(ctx); err != nil {
+		return err
+	}
 	if c.offices, err = newOffices(); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/hapaxmq/hapax/demo"
@@ -56,5 +57,20 @@ func isGood(t *testing.T, r demo.Report) {
 	}
 	if n := r.Hapax.Payments; n != r.Naive.Payments || n < 50 {
 		t.Errorf("%d and %d payments", r.Naive.Payments, n)
+	}
+}
+
+// TestDemoWithoutServers: a server that is not there is told by its flag, and nothing else is.
+func TestDemoWithoutServers(t *testing.T) {
+	t.Parallel()
+	for flag, value := range map[string]string{
+		"--postgres": "postgres://127.0.0.1:1/none", "--kafka": "127.0.0.1:1", "--redis": "127.0.0.1:1",
+	} {
+		c := exec.Command("hapax", "demo", "--fast", flag, value)
+		c.Env = append(os.Environ(), "GORACE="+noLinger)
+		said, err := c.CombinedOutput()
+		if err == nil || strings.Count(string(said), "hapax: ") != 1 || !strings.Contains(string(said), "hapax: start: "+flag) {
+			t.Errorf("%s: %v: %s", flag, err, said)
+		}
 	}
 }
