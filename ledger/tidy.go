@@ -85,11 +85,8 @@ func (t tidying) now() tidied {
 
 // leaving is the bytes of files that will be gone when maintain has waited for that.
 func (t tidying) leaving() int64 {
-	n := t.l.journal.leaving.Load()
-	if t.l.cold.readers == 0 {
-		n += t.l.cold.leaving.Load()
-	}
-	return n
+	c := &t.l.cold
+	return t.l.journal.leaving.Load() + c.leaving.Load() - c.held()
 }
 
 // holds tells whether there is room for a file of so many bytes while what it replaces
