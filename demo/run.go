@@ -61,11 +61,17 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, remove()) }()
+	asked := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &conductor{o: o, dir: dir, run: fmt.Sprintf("%08x", rand.Uint32()), tally: newTally()}
 	c.ground = &ground{own: o.Kafka == "", kafka: []string{o.Kafka}, postgres: o.Postgres, redis: o.Redis, dir: dir, run: c.run}
 	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() {
+		if ended := context.Cause(asked); ended != nil {
+			err = ended // whatever that made fail
+		}
+	}()
 	began := time.Now()
 	if err := c.open(ctx); err != nil {
 		return r, fmt.Errorf("start: %w", err)
