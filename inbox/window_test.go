@@ -2,6 +2,7 @@ package inbox_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -229,6 +230,83 @@ func TestS38WindowsRunFromWhatIsChosen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Sweepers that work at once, beside handlers, forget what is old, and neither what is young
+// nor what is being handled.
+func TestS39SweepersLeaveWhatIsAlive(t *testing.T) {
+	each(t, func(t *testing.T, db opened) {
+		m, err := sqldb.ByID(db.DB, db.dialect, db.marks)
+		migrated(t, m, err)
+		holding, release := make(chan struct{}), make(chan struct{})
+		in, err := inbox.Transaction(m, options(), func(ctx context.Context, tx *sql.Tx, m *hapax.Message) (hapax.Receipt, error) {
+			if string(m.Value) == "held" {
+				close(holding)
+				<-release
+			}
+			return nil, db.insert(ctx, tx, string(m.Value))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const old = 40
+		for n := range old {
+			wantOutcome(t, in.Inbox, message(fmt.Sprint("old ", n), "old"), hapax.Executed, nil)
+		}
+		db.must(t, fmt.Sprintf(map[sqldb.Dialect]string{
+			sqldb.Postgres: "UPDATE %s SET marked = marked - interval '2 hours'",
+			sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
+			sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
+			sqldb.SQLite:   "UPDATE %s SET marked = marked - 7200",
+		}[db.dialect], db.marks.Table))
+		wantOutcome(t, in.Inbox, message("young", "young"), hapax.Executed, nil)
+		others := make([]hapax.Mark, 2000) // of a small table MySQL reads every row, and waits for that in hand
+		for n := range others {
+			others[n] = hapax.Mark{Scope: "another", Identity: hapax.Identity(fmt.Sprint(n))}
+		}
+		if err := m.Transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return m.Mark(ctx, tx, others) }); err != nil {
+			t.Fatal(err)
+		}
+
+		held := make(chan hapax.Result)
+		go func() {
+			r, _ := in.Handle(t.Context(), message("held", "held"))
+			held <- r
+		}()
+		<-holding
+		var forgotten atomic.Int64
+		sweepers := func() {
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					swept, err := m.Sweep(t.Context(), time.Hour)
+					if err != nil {
+						t.Error(err)
+					}
+					forgotten.Add(swept.Rows)
+				})
+			}
+			all.Wait()
+		}
+		if db.dialect == sqldb.SQLite { // which has one writer, and that is the handler
+			close(release)
+			sweepers()
+		} else {
+			sweepers()
+			close(release)
+		}
+		if r := <-held; r.Outcome != hapax.Executed {
+			t.Errorf("what was handled meanwhile is %v", r.Outcome)
+		}
+		sweepers() // rows that two were at may be left
+		if n := forgotten.Load(); n != old {
+			t.Errorf("forgot %d, want %d", n, old)
+		}
+		wantOutcome(t, in.Inbox, message("held", "held"), hapax.Replayed, nil)
+		wantOutcome(t, in.Inbox, message("young", "young"), hapax.Replayed, nil)
+		wantOutcome(t, in.Inbox, message("old 0", "old"), hapax.Executed, nil)
+		closed(t, in.Inbox)
+	})
 }
 
 // A cache that evicts is refused, unless the caller says that the best effort will do.

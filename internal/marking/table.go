@@ -111,7 +111,7 @@ func (t *Table) delete(ctx context.Context, window time.Duration) (rows int64, e
 				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Kind, t.Name), int64((window+time.Second-1)/time.Second), int64(batch))
 				return err
 			})
-			if err != nil && t.Fault(err) != sqltext.Again { // a deadlock with who marks at the moment: another try
+			if fault := t.Fault(err); err != nil && fault != sqltext.Again && fault != sqltext.Locked { // by who marks at the moment: another try
 				return err
 			}
 			rows += done.Rows
