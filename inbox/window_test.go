@@ -253,12 +253,7 @@ func TestS39SweepersLeaveWhatIsAlive(t *testing.T) {
 		for n := range old {
 			wantOutcome(t, in.Inbox, message(fmt.Sprint("old ", n), "old"), hapax.Executed, nil)
 		}
-		db.must(t, fmt.Sprintf(map[sqldb.Dialect]string{
-			sqldb.Postgres: "UPDATE %s SET marked = marked - interval '2 hours'",
-			sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
-			sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
-			sqldb.SQLite:   "UPDATE %s SET marked = marked - 7200",
-		}[db.dialect], db.marks.Table))
+		age(t, db)
 		wantOutcome(t, in.Inbox, message("young", "young"), hapax.Executed, nil)
 		others := make([]hapax.Mark, 2000) // of a small table MySQL reads every row, and waits for that in hand
 		for n := range others {
@@ -307,6 +302,17 @@ func TestS39SweepersLeaveWhatIsAlive(t *testing.T) {
 		wantOutcome(t, in.Inbox, message("old 0", "old"), hapax.Executed, nil)
 		closed(t, in.Inbox)
 	})
+}
+
+// age makes all marks two hours older.
+func age(t *testing.T, db opened) {
+	t.Helper()
+	db.must(t, fmt.Sprintf(map[sqldb.Dialect]string{
+		sqldb.Postgres: "UPDATE %s SET marked = marked - interval '2 hours'",
+		sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
+		sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL 2 HOUR",
+		sqldb.SQLite:   "UPDATE %s SET marked = marked - 7200",
+	}[db.dialect], db.marks.Table))
 }
 
 // A cache that evicts is refused, unless the caller says that the best effort will do.
