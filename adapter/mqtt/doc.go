@@ -32,7 +32,8 @@
 //   - [inbox.Stop]: the same, and no other message is taken meanwhile.
 //   - [inbox.DeadLetter]: it is published to the topic of dead letters with its payload
 //     and properties, where it came from and the reason, and acknowledged once the broker
-//     has that. It may be there twice, if the process dies in between.
+//     has that. It may be there twice, if the process dies in between. If it is larger
+//     than the broker's maximum packet, Run ends, and the message stays in the session.
 //
 // The broker sends no more than Prefetch messages that are not acknowledged. So one
 // that is held for long stops the session once so many have come behind it: bound

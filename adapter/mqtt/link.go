@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -23,7 +24,8 @@ type link struct {
 	conn    net.Conn
 	client  *paho.Client
 	session session
-	resumed bool // the broker had the session
+	resumed bool  // the broker had the session
+	largest int64 // packet that the broker takes; 0: any
 
 	live context.Context // ends when the link is lost, with the reason as its cause
 	lose context.CancelCauseFunc
@@ -86,6 +88,9 @@ func (l *link) open(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.resumed = answer.SessionPresent
+		if p := answer.Properties; p != nil && p.MaximumPacketSize != nil {
+			l.largest = int64(*p.MaximumPacketSize)
+		}
 		return nil
 	case answer != nil && final(answer.ReasonCode):
 		refused := &RefusedError{What: "connect", Code: answer.ReasonCode}
@@ -213,6 +218,13 @@ func (l *link) acknowledge(d *delivery) error {
 // bury publishes a dead letter, and returns when the broker has it. If it has not, only
 // another link will bring the message again.
 func (l *link) bury(letter *paho.Publish) error {
+	// The broker would end the link over one that is too large, and each of the next.
+	if size, _ := letter.Packet().WriteTo(io.Discard); l.largest > 0 && size > l.largest {
+		err := &RefusedError{What: "publish a dead letter to " + letter.Topic, Code: packetTooLarge,
+			Reason: fmt.Sprintf("it takes %d bytes, and the broker takes %d at most: raise that, or take the message from the session", size, l.largest)}
+		l.lose(err)
+		return err
+	}
 	answer, err := l.client.Publish(l.live, letter)
 	if answer != nil && (answer.ReasonCode == noSubscribers || answer.ReasonCode >= unspecified) {
 		refused := &RefusedError{What: "publish a dead letter to " + letter.Topic, Code: answer.ReasonCode}

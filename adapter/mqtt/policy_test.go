@@ -3,6 +3,7 @@ package mqtt_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"reflect"
@@ -17,6 +18,7 @@ import (
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/mqtt"
 	"github.com/hapaxmq/hapax/internal/deliverytest"
+	"github.com/hapaxmq/hapax/internal/servertest"
 )
 
 func TestFails(t *testing.T) {
@@ -155,6 +157,50 @@ func TestRefused(t *testing.T) {
 				t.Errorf("the run ended by %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// TestDeadLetterTooLarge: a dead letter is larger than its message, and one that the broker
+// does not take ends the run, for it would end each connection. The message stays in the
+// session. One that fits is buried.
+func TestDeadLetterTooLarge(t *testing.T) {
+	t.Parallel()
+	const most = 3000
+	s := declareAt(t, servertest.StartMosquitto(t, fmt.Sprint("max_packet_size ", most)).Addr, 1)
+	in := handler(func(context.Context, *hapax.Message) (hapax.Result, error) {
+		return hapax.Result{Outcome: hapax.Nameless}, hapax.ErrMissing
+	})
+	c, err := mqtt.New(in, s.o)
+	s.must(err)
+	publish := func(size int) {
+		t.Helper()
+		_, err := s.other.Publish(t.Context(), &paho.Publish{QoS: 1, Topic: s.name + "/in", Payload: make([]byte, size)})
+		s.must(err)
+	}
+	publish(most - 100) // and less than that for its topic
+	for range 2 {       // it is there when the program is started again
+		var refused *mqtt.RefusedError
+		if err := c.Run(t.Context()); !errors.As(err, &refused) || refused.Code != 0x95 || !strings.Contains(err.Error(), "3000 at most") {
+			t.Errorf("the run ended by %v, want a dead letter that is too large", err)
+		}
+	}
+	s.end()
+
+	s.o.Connect.CleanStart = false
+	client := s.connect(paho.ClientConfig{}, s.o.Connect)
+	_, err = client.Subscribe(t.Context(), &paho.Subscribe{Subscriptions: s.o.Subscriptions})
+	s.must(err)
+	s.must(client.Disconnect(&paho.Disconnect{}))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	publish(most / 2)
+	if letter := s.next(s.dead); len(letter.Payload) != most/2 {
+		t.Errorf("a dead letter of %d bytes", len(letter.Payload))
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the run ended by %v", err)
 	}
 }
 

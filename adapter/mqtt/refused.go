@@ -37,6 +37,7 @@ const (
 	banned         = 0x8A
 	badMethod      = 0x8C
 	takenOver      = 0x8E
+	packetTooLarge = 0x95
 	anotherServer  = 0x9C
 	serverMoved    = 0x9D
 )
@@ -45,7 +46,7 @@ const (
 // or ended a connection by this code.
 func final(code byte) bool {
 	switch code {
-	case unknownVersion, badClientID, badPassword, notAuthorized, banned, badMethod, takenOver, anotherServer, serverMoved:
+	case unknownVersion, badClientID, badPassword, notAuthorized, banned, badMethod, takenOver, packetTooLarge, anotherServer, serverMoved:
 		return true
 	}
 	return false

@@ -57,17 +57,18 @@ func StartMemcached(tb testing.TB, args ...string) *Server {
 	return begin(tb, "Memcached", port, command, memcachedAnswers)
 }
 
-// StartMosquitto starts an MQTT broker with arguments of its command line. It keeps its
+// StartMosquitto starts an MQTT broker with lines of its configuration. It keeps its
 // sessions in a folder of the test's, and writes them when it is stopped.
-func StartMosquitto(tb testing.TB, args ...string) *Server {
+func StartMosquitto(tb testing.TB, lines ...string) *Server {
 	tb.Helper()
 	port, dir := freePort(tb), tb.TempDir()
 	file := filepath.Join(dir, "mosquitto.conf")
 	text := fmt.Sprintf("user root\nlistener %s 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location %s/\n", port, dir)
+	text += strings.Join(lines, "\n") + "\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatalf("configure Mosquitto: %v", err)
 	}
-	return begin(tb, "Mosquitto", port, append([]string{"/usr/sbin/mosquitto", "-c", file}, args...), mqttAnswers)
+	return begin(tb, "Mosquitto", port, []string{"/usr/sbin/mosquitto", "-c", file}, mqttAnswers)
 }
 
 func freePort(tb testing.TB) string {
