@@ -5,49 +5,31 @@ package kafkarelay_test
 import (
 	"bufio"
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	_ "github.com/go-sql-driver/mysql"
-	"github.com/jackc/pgx/v5/pgxpool"
-	_ "github.com/jackc/pgx/v5/stdlib"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
-	_ "modernc.org/sqlite"
 
 	"github.com/hapaxmq/hapax/adapter/kafkarelay"
-	"github.com/hapaxmq/hapax/adapter/pgxdb"
-	"github.com/hapaxmq/hapax/adapter/sqldb"
 	"github.com/hapaxmq/hapax/broker"
-	"github.com/hapaxmq/hapax/internal/servertest"
-	"github.com/hapaxmq/hapax/outbox"
+	"github.com/hapaxmq/hapax/internal/relaytest"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
-// patience is how long anything may take in these tests; nothing waits for it that
-// goes well.
-const patience = 90 * time.Second
+// patience is how long anything may take in these tests.
+const patience = relaytest.Patience
 
-// task is what another process of this test's binary is for.
+// task is a broker as another process of this test's binary.
 type task struct {
-	Serve  string // the address of a broker
-	Dir    string // and its data
-	Step   string // at which a relay is to die
-	Broker string
-	Place  place
+	Serve string // its address
+	Dir   string // and its data
 }
 
 const taskVariable = "HAPAX_KAFKARELAY_TASK"
@@ -55,22 +37,18 @@ const taskVariable = "HAPAX_KAFKARELAY_TASK"
 func TestMain(m *testing.M) {
 	text, ok := os.LookupEnv(taskVariable)
 	if !ok {
-		os.Exit(m.Run())
+		os.Exit(relaytest.Main(m, mortal))
 	}
 	var of task
 	err := json.Unmarshal([]byte(text), &of)
-	switch {
-	case err != nil:
-	case of.Serve != "":
+	if err == nil {
 		err = of.serve()
-	default:
-		err = of.relay(context.Background())
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
-// command is a process for a task.
+// command is its process.
 func (of task) command(ctx context.Context, t *testing.T) *exec.Cmd {
 	t.Helper()
 	text, err := json.Marshal(of)
@@ -205,148 +183,40 @@ func (n *node) reader(t *testing.T, topics ...string) *kgo.Client {
 	return c
 }
 
-// place is where an outbox is.
-type place struct{ Driver, Source, Table string }
-
-// places are the databases.
-func places(t *testing.T) map[string]func(t *testing.T) place {
+// to is the destination that a node is.
+func to(t *testing.T, n *node, opts ...kgo.Opt) relay.Destination {
 	t.Helper()
-	table := func() string { return fmt.Sprintf("t%08x", rand.Uint32()) }
-	postgres := func(driver string) func(*testing.T) place {
-		return func(t *testing.T) place {
-			return place{driver, servertest.Postgres(t) + "&synchronous_commit=off", table()}
-		}
-	}
-	return map[string]func(t *testing.T) place{
-		"postgres": postgres("pgx"), "pgxdb": postgres("pgxpool"),
-		"mariadb": func(t *testing.T) place { return place{"mysql", servertest.MariaDB(t), table()} },
-		"sqlite": func(t *testing.T) place {
-			return place{"sqlite", "file:" + filepath.Join(t.TempDir(), "db") + "?_pragma=journal_mode(wal)&_pragma=synchronous(off)", table()}
-		},
-	}
-}
-
-// store is an outbox, however it is reached.
-type store interface {
-	Records() relay.Source
-	Pending(ctx context.Context) (relay.Pending, error)
-	Faulty(ctx context.Context, after int64, most int) ([]relay.Faulty, error)
-	Retry(ctx context.Context, positions ...int64) (int, error)
-	Discard(ctx context.Context, positions ...int64) (int, error)
-}
-
-// box is an outbox and its database.
-type box struct {
-	place
-	store
-	db    *sql.DB
-	out   *sqldb.Outbox
-	marks *sqldb.Marks // to transact with
-	pool  *pgxpool.Pool
-}
-
-func (p place) dialect() sqldb.Dialect {
-	return map[string]sqldb.Dialect{"mysql": sqldb.MariaDB, "sqlite": sqldb.SQLite, "pgx": sqldb.Postgres, "pgxpool": sqldb.Postgres}[p.Driver]
-}
-
-func (p place) open(ctx context.Context) (*box, error) {
-	db, err := sql.Open(strings.TrimSuffix(p.Driver, "pool"), p.Source)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(8)
-	db.SetMaxIdleConns(8)
-	b := &box{place: p, db: db}
-	if b.out, err = sqldb.NewOutbox(db, p.dialect(), sqldb.OutboxOptions{Table: p.Table}); err != nil {
-		return nil, err
-	}
-	b.store = b.out
-	if b.marks, err = sqldb.ByID(db, p.dialect(), sqldb.Options{Runs: 10_000}); err != nil || p.Driver != "pgxpool" {
-		return b, err
-	}
-	if b.pool, err = pgxpool.New(ctx, p.Source); err != nil {
-		return nil, err
-	}
-	b.store, err = pgxdb.NewOutbox(b.pool, pgxdb.OutboxOptions{Table: p.Table})
-	return b, err
-}
-
-func newBox(t *testing.T, p place) *box {
-	t.Helper()
-	b, err := p.open(t.Context())
-	if err == nil {
-		err = b.out.Migrate(t.Context())
-	}
+	d, err := kafkarelay.New(kafkarelay.Options{}, append(connection(n.addr), opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if b.pool != nil {
-			b.pool.Close()
+	return d
+}
+
+// audit reads a topic until all have come, and a little longer: whatever was published
+// twice would stand behind the last.
+func audit(t *testing.T, n *node, topic string, keys, each int) {
+	t.Helper()
+	a := &relaytest.Audit{T: t, Keys: keys, Each: each}
+	ctx, end := context.WithTimeout(t.Context(), patience)
+	defer end()
+	r := n.reader(t, topic)
+	for !a.All() && ctx.Err() == nil {
+		take(a, r.PollFetches(ctx))
+	}
+	a.Missing()
+	for range 2 {
+		last, end := context.WithTimeout(ctx, 150*time.Millisecond)
+		take(a, r.PollFetches(last))
+		end()
+	}
+}
+
+func take(a *relaytest.Audit, fetches kgo.Fetches) {
+	for r := range fetches.RecordsAll() {
+		if r.Headers[0].Key != "id" {
+			a.Errorf("%q is the first header, want id", r.Headers[0].Key)
 		}
-		for _, more := range []string{"", "_ids", "_relays", "_keys"} {
-			_, err := b.db.Exec("DROP TABLE IF EXISTS " + p.Table + more)
-			if err != nil {
-				t.Error(err)
-			}
-		}
-		_ = b.db.Close()
-	})
-	return b
-}
-
-func (b *box) put(t *testing.T, records ...outbox.Record) {
-	t.Helper()
-	err := b.marks.Transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error { return b.out.Put(ctx, tx, records...) })
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// relay makes a relay into a node.
-func (b *box) relay(addr string, o relay.Options, opts ...kgo.Opt) (*relay.Relay, error) {
-	to, err := kafkarelay.New(kafkarelay.Options{}, append(connection(addr), opts...)...)
-	if err != nil {
-		return nil, err
-	}
-	return relay.New(b.Records(), to, o)
-}
-
-// run runs a relay until the returned function is called.
-func (b *box) run(t *testing.T, addr string, o relay.Options, opts ...kgo.Opt) (stop func()) {
-	t.Helper()
-	if testing.Verbose() {
-		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	}
-	r, err := b.relay(addr, o, opts...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	return func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("run a relay: %v", err)
-		}
-	}
-}
-
-// free ends the leases of relays that were killed.
-func (b *box) free(t *testing.T) {
-	t.Helper()
-	if _, err := b.db.Exec("UPDATE " + b.Table + "_relays SET ends = 0"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// died waits for a process to have died by SIGKILL.
-func died(t *testing.T, c *exec.Cmd) {
-	t.Helper()
-	out, err := c.CombinedOutput()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-		t.Fatalf("the process that was to be killed ended with %v:\n%s", err, out)
+		a.Take(string(r.Key), string(r.Headers[0].Value), string(r.Value))
 	}
 }

@@ -4,12 +4,9 @@ package kafkarelay_test
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,107 +14,52 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/relaytest"
 	"github.com/hapaxmq/hapax/outbox"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
-var errRollback = errors.New("roll back")
-
-// turn counts up the row of a key, which orders its transactions, and puts what it
-// counted. Some tries are rolled back.
-func (b *box) turn(t *testing.T, topic string, key int) error {
-	row := fmt.Sprintf("%s_keys WHERE id = %d", b.Table, key)
-	for {
-		err := b.marks.Transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
-			if _, err := tx.ExecContext(ctx, strings.Replace("UPDATE "+row, " WHERE", " SET n = n + 1 WHERE", 1)); err != nil {
-				return err
-			}
-			var n int
-			if err := tx.QueryRowContext(ctx, "SELECT n FROM "+row).Scan(&n); err != nil {
-				return err
-			}
-			record := outbox.Record{Topic: topic, OrderKey: fmt.Sprint("key ", key), Payload: fmt.Append(nil, n-1)}
-			if key%2 == 0 {
-				record.ID = fmt.Sprintf("%d of key %d", n, key)
-			}
-			if err := b.out.Put(ctx, tx, record); err != nil {
-				return err
-			}
-			if rand.IntN(4) == 0 {
-				return errRollback
-			}
-			return nil
-		})
-		if !errors.Is(err, errRollback) {
-			return err
-		}
-	}
-}
-
-// TestTwoRelays: while writers put and the broker is killed, two relays share the shards,
+// TestS44TwoRelays: while writers put and the broker is killed, two relays share the shards,
 // one of which ends in the middle: each record is published once, and each key in the
-// order of its commits (statements 43, 44 and 45).
-func TestTwoRelays(t *testing.T) {
+// order of its commits.
+func TestS44TwoRelays(t *testing.T) {
 	t.Parallel()
-	for name, at := range places(t) {
+	for name, at := range relaytest.Places() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := startNode(t)
-			b := newBox(t, at(t))
+			b := relaytest.NewBox(t, at(t))
 			topic := n.topic(t, "two-"+name, nil)
 			const keys, each = 6, 60
-			b.execute(t, "CREATE TABLE "+b.Table+"_keys (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL)")
-			for key := range keys {
-				b.execute(t, fmt.Sprintf("INSERT INTO %s_keys VALUES (%d, 0)", b.Table, key))
-			}
-			o := relay.Options{Batch: few, Lease: time.Second, MaxPause: 100 * time.Millisecond}
-			stopFirst, stopSecond := b.run(t, n.addr, o), b.run(t, n.addr, o)
-			var writers sync.WaitGroup
-			for key := range keys {
-				for half := range 2 {
-					writers.Go(func() {
-						for range each / 2 {
-							if err := b.turn(t, topic, key); err != nil {
-								t.Errorf("writer %d of key %d: %v", half, key, err)
-								return
-							}
-						}
-					})
-				}
-			}
+			o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
+			stopFirst, stopSecond := b.Run(t, to(t, n), o), b.Run(t, to(t, n), o)
+			written := b.Write(t, topic, keys, each)
 			n.kill()
 			n.start()
-			writers.Wait()
+			written()
 			stopFirst()
 			n.kill()
 			n.start()
 			audit(t, n, topic, keys, each)
-			b.drained(t)
+			b.Drained(t)
 			stopSecond()
 		})
 	}
 }
 
-func (b *box) execute(t *testing.T, statement string) {
-	t.Helper()
-	if _, err := b.db.Exec(statement); err != nil {
-		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
-// TestRefused: records that the broker refuses hold up those of their keys, and nothing
-// else, until they are tried again or discarded (statement 44).
-func TestRefused(t *testing.T) {
+// TestS44Refused: records that the broker refuses hold up those of their keys, and nothing
+// else, until they are tried again or discarded.
+func TestS44Refused(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	for name, at := range places(t) {
+	for name, at := range relaytest.Places() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBox(t, at(t))
+			b := relaytest.NewBox(t, at(t))
 			small := n.topic(t, "small-"+name, map[string]*string{"max.message.bytes": kadm.StringPtr("2000")})
 			late := "late-" + name
 			put := func(topic, key, payload string) {
-				b.put(t, outbox.Record{Topic: topic, OrderKey: key, ID: fmt.Sprint(topic, key, payload[:2]), Payload: []byte(payload)})
+				b.Put(t, outbox.Record{Topic: topic, OrderKey: key, ID: fmt.Sprint(topic, key, payload[:2]), Payload: []byte(payload)})
 			}
 			put(small, "a", "a0")
 			put(small, "a", "a1"+random(3000)) // a batch of Kafka's may have others beside it
@@ -126,9 +68,9 @@ func TestRefused(t *testing.T) {
 			put(late, "c", "c0")
 			put(small, "c", "c1")
 			put(small, "", "no")
-			stop := b.run(t, n.addr, relay.Options{MaxPause: 100 * time.Millisecond}, kgo.UnknownTopicRetries(0))
+			stop := b.Run(t, to(t, n, kgo.UnknownTopicRetries(0)), relay.Options{MaxPause: 100 * time.Millisecond})
 			defer func() { stop() }()
-			b.until(t, func(p relay.Pending) bool { return p == relay.Pending{Records: 4, Faulty: 2, Oldest: p.Oldest} })
+			b.Until(t, func(p relay.Pending) bool { return p == relay.Pending{Records: 4, Faulty: 2, Oldest: p.Oldest} })
 			if got := n.values(t, 3, small); !got["a0"] || !got["b0"] || !got["no"] {
 				t.Errorf("%v came beside the faulty ones", got)
 			}
@@ -153,7 +95,7 @@ func TestRefused(t *testing.T) {
 			if got := n.values(t, 8, small, late); !got["a2"] || !got["a3"] {
 				t.Errorf("%v came after a faulty one was discarded", got)
 			}
-			b.drained(t)
+			b.Drained(t)
 		})
 	}
 }
@@ -184,48 +126,48 @@ func (n *node) values(t *testing.T, count int, topics ...string) map[string]bool
 	return got
 }
 
-// TestLateCommit: a record whose transaction commits behind others, which were put later
-// and have been published, is published too (statement 43).
-func TestLateCommit(t *testing.T) {
+// TestS43LateCommit: a record whose transaction commits behind others, which were put later
+// and have been published, is published too.
+func TestS43LateCommit(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	for name, at := range places(t) {
+	for name, at := range relaytest.Places() {
 		if name == "sqlite" { // which has one writer
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBox(t, at(t))
+			b := relaytest.NewBox(t, at(t))
 			topic := n.topic(t, "late-commit-"+name, nil)
-			late, err := b.db.BeginTx(t.Context(), nil)
+			late, err := b.DB.BeginTx(t.Context(), nil)
 			if err == nil {
-				err = b.out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
+				err = b.Out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
 			}
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
-			stop := b.run(t, n.addr, relay.Options{})
+			b.Put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
+			stop := b.Run(t, to(t, n), relay.Options{})
 			defer stop()
 			n.values(t, 1, topic)
 			if err := late.Commit(); err != nil {
 				t.Fatal(err)
 			}
 			n.values(t, 2, topic)
-			b.drained(t)
+			b.Drained(t)
 		})
 	}
 }
 
-// TestRecord: a record is published as it was put.
-func TestRecord(t *testing.T) {
+// TestS42Record: a record is published as it was put, its id in a header.
+func TestS42Record(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	b := newBox(t, places(t)["sqlite"](t))
+	b := relaytest.NewBox(t, relaytest.SQLite(t))
 	topic := n.topic(t, "records", nil)
 	headers := []hapax.Header{{Name: "h", Value: []byte("v")}, {Name: "nil"}}
-	b.put(t, outbox.Record{Topic: topic, ID: "trade 7", OrderKey: "k", Headers: headers})
-	stop := b.run(t, n.addr, relay.Options{})
+	b.Put(t, outbox.Record{Topic: topic, ID: "trade 7", OrderKey: "k", Headers: headers})
+	stop := b.Run(t, to(t, n), relay.Options{})
 	defer stop()
 	ctx, end := context.WithTimeout(t.Context(), patience)
 	defer end()

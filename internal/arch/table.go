@@ -81,7 +81,10 @@ func doors() []row {
 		{path: "internal/intake", may: list(".", "inbox")},
 		{path: "adapter/kafka", may: list(".", "inbox")},
 		{path: "adapter/kafkaproducer", may: list(".", "identity", "inbox", "httpkey", "outbox")},
-		{path: "adapter/kafkarelay", may: list("outbox")},
+		{path: "internal/sending", may: list("outbox")},
+		{path: "adapter/kafkarelay", may: list("outbox", "internal/sending")},
+		{path: "adapter/natsrelay", may: list("outbox", "internal/sending")},
+		{path: "adapter/rabbitmqrelay", may: list("outbox", "internal/sending")},
 		{path: "adapter/mqtt", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/nats", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/otelinbox", may: list(".", "inbox")},
@@ -100,7 +103,7 @@ func doors() []row {
 		{path: "demo", may: list(".", "ledger", "broker", "inbox", "outbox", "outbox/relay", "httpkey", "adapter/kafka", "adapter/kafkarelay", "adapter/redisdb", "adapter/sqldb", "demo/auditor"), files: true},
 
 		// Floor 7: the binary, and programs to copy.
-		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb", "demo"), files: true},
+		{path: "cmd/hapax", may: list(".", "identity", "window", "internal/lines", "internal/vfs", "ledger", "audit", "uniq", "broker", "outbox", "adapter/kafkarelay", "adapter/natsrelay", "adapter/rabbitmqrelay", "adapter/pgxdb", "adapter/promrelay", "adapter/sqldb", "demo"), files: true},
 		{path: "examples", may: list(".", "ledger", "inbox", "outbox", "outbox/relay", "httpkey", "adapter/kafka", "adapter/kafkarelay", "adapter/nats", "adapter/pgxdb", "adapter/rabbitmq", "adapter/redisdb", "adapter/sqldb")},
 	}
 }
@@ -114,6 +117,7 @@ func beside() []row {
 		{path: "internal/brokertest", files: true},
 		{path: "internal/deliverytest", may: list(".", "inbox", "ledger", "adapter/sqldb"), files: true},
 		{path: "internal/servertest", files: true},
+		{path: "internal/relaytest", may: list("outbox", "adapter/pgxdb", "adapter/sqldb", "internal/servertest")},
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},
 		{path: "internal/transcripttest", files: true},

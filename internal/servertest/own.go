@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -69,6 +70,29 @@ func StartMosquitto(tb testing.TB, lines ...string) *Server {
 		tb.Fatalf("configure Mosquitto: %v", err)
 	}
 	return begin(tb, "Mosquitto", port, []string{"/usr/sbin/mosquitto", "-c", file}, mqttAnswers)
+}
+
+// StartNATS starts a NATS server with JetStream and lines of configuration. It syncs each
+// message, in a folder of the test's.
+func StartNATS(tb testing.TB, lines ...string) *Server {
+	tb.Helper()
+	port, dir := freePort(tb), tb.TempDir()
+	file := filepath.Join(dir, "nats.conf")
+	text := fmt.Sprintf("listen: 127.0.0.1:%s\njetstream {store_dir: %q, sync_interval: always}\n%s\n", port, dir, strings.Join(lines, "\n"))
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		tb.Fatalf("configure NATS: %v", err)
+	}
+	return begin(tb, "NATS", port, []string{natsServer(), "-c", file}, natsAnswers)
+}
+
+// natsServer is the program, in the path or where scripts/setup leaves it.
+func natsServer() string {
+	const name = "nats-server"
+	if _, err := exec.LookPath(name); err == nil {
+		return name
+	}
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..", ".tools", "bin", name)
 }
 
 func freePort(tb testing.TB) string {

@@ -6,7 +6,7 @@ import "testing"
 
 // TestOwn takes a server through what a test may do to it.
 func TestOwn(t *testing.T) {
-	for name, start := range map[string]func(testing.TB, ...string) *Server{"Redis": StartRedis, "Memcached": StartMemcached, "Mosquitto": StartMosquitto} {
+	for name, start := range map[string]func(testing.TB, ...string) *Server{"Redis": StartRedis, "Memcached": StartMemcached, "Mosquitto": StartMosquitto, "NATS": StartNATS} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t)
 			s.Pause()
