@@ -23,7 +23,7 @@ type Options struct {
 	// Progress is the compacted topic of what was published (default: one of the outbox's own,
 	// whose name is hapax-outbox-progress- and that which the outbox has drawn). Any number of
 	// outboxes can share one; but who takes a shard over then waits for the dead relays of
-	// others too, up to Transaction. It is made if it is not there; if it is, it needs four
+	// others too, up to Transaction. It is made if it is not there; if it is, it needs two
 	// partitions at least, and cleanup.policy=compact.
 	Progress string
 	// Replicas of that topic, if it is made (default: the broker's own default, which
@@ -40,7 +40,7 @@ type Options struct {
 const ownProgress = "hapax-outbox-progress-"
 
 // partitions of the progress topic: one for each shard of an outbox.
-const partitions = 4
+const partitions = 2
 
 // Destination is a [relay.Destination]. It holds nothing but what lines hold.
 type Destination struct {
@@ -123,7 +123,7 @@ func (d *Destination) open(ctx context.Context, l *line) (published int64, err e
 	if _, _, err := l.client.ProducerID(ctx); err != nil {
 		return 0, err
 	}
-	fence := &kgo.Record{Topic: l.progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below four
+	fence := &kgo.Record{Topic: l.progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below two
 	if err := l.client.BeginTransaction(); err != nil {
 		return 0, err
 	}

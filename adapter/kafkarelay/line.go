@@ -47,7 +47,7 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 		records[i] = l.record(&b.Records[i])
 	}
 	done := &kgo.Record{
-		Topic: l.progress, Partition: int32(l.shard.Number), //nolint:gosec // below four
+		Topic: l.progress, Partition: int32(l.shard.Number), //nolint:gosec // below two
 		Key: []byte(l.shard.Name), Value: strconv.AppendInt(nil, b.Number, 10),
 	}
 	var results kgo.ProduceResults

@@ -47,8 +47,8 @@ type box interface {
 }
 
 // connections are how many a command holds at most: relays have a goroutine for each of
-// four shards, and three more.
-const connections = 8
+// two shards, and three more.
+const connections = 5
 
 // open returns the outbox, and what closes its database.
 func (p *outboxPlace) open(ctx context.Context) (b box, done func(), err error) {

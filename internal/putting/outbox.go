@@ -21,7 +21,7 @@ import (
 )
 
 // Shards are how many relays can work on one outbox at once.
-const Shards = 4
+const Shards = 2
 
 const (
 	chunk    = 200     // records of one statement, at most
