@@ -45,7 +45,7 @@ test-clients: ## Run other people's Kafka clients and tools against the node, an
 	@scripts/clients
 	cd clients && ../$(GO) test ./...
 	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^Test(RedeliveriesOf|DemoOn)ApacheKafka$$' ./adapter/kafka ./cmd/hapax
-	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^TestApacheKafka$$' ./adapter/kafkaproducer
+	HAPAX_KAFKA=$(CURDIR)/.tools/clients/java/lib $(GO) test -count=1 -run='^TestApacheKafka$$' ./adapter/kafkaproducer ./adapter/kafkarelay
 
 bench: ## Measure against the peers, and print one table
 	@scripts/services bench-redis

@@ -5,7 +5,6 @@ package kafkaproducer_test
 import (
 	"context"
 	"database/sql"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,7 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/hapaxmq/hapax/adapter/kafkaproducer"
-	"github.com/hapaxmq/hapax/internal/brokertest"
+	"github.com/hapaxmq/hapax/internal/servertest"
 )
 
 // The steps at which a producer dies. Those of the protocol of Kafka are inside of Publish:
@@ -171,31 +170,4 @@ func die(t *testing.T, addr string, configs map[string]*string, between func()) 
 }
 
 // TestApacheKafka: without a window the copies are there, each under its id.
-func TestApacheKafka(t *testing.T) {
-	jars := os.Getenv("HAPAX_KAFKA")
-	if jars == "" {
-		t.Skip("set HAPAX_KAFKA to a directory with the jars of Apache Kafka, as make test-clients does")
-	}
-	at := brokertest.Addresses{Proxied: freeAddress(t), Direct: freeAddress(t)}
-	at.Advertise = at.Proxied
-	kafka := brokertest.Kafka(jars, t.TempDir())
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if err := kafka.Setup(ctx, at); err != nil {
-		t.Fatal(err)
-	}
-	server := kafka.Command(at)
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
-	for c := newClient(t, at.Direct); c.Ping(ctx) != nil; {
-		if ctx.Err() != nil {
-			t.Fatal("Apache Kafka does not answer")
-		}
-	}
-	die(t, at.Direct, nil, func() {})
-}
+func TestApacheKafka(t *testing.T) { die(t, servertest.StartKafka(t).Addr, nil, func() {}) }

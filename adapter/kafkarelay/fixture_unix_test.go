@@ -20,6 +20,7 @@ import (
 	"github.com/hapaxmq/hapax/adapter/kafkarelay"
 	"github.com/hapaxmq/hapax/broker"
 	"github.com/hapaxmq/hapax/internal/relaytest"
+	"github.com/hapaxmq/hapax/internal/servertest"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
@@ -76,28 +77,42 @@ func (of task) serve() error {
 
 // node is a broker as a process of its own, which is killed and started again.
 type node struct {
-	*testing.T
-	addr, dir string
-	process   *exec.Cmd
-	killed    atomic.Bool
-	ended     chan struct{}
+	addr        string
+	kill, start func()
 }
 
+// startKafka starts an Apache Kafka.
+func startKafka(t *testing.T) *node {
+	t.Helper()
+	s := servertest.StartKafka(t)
+	return &node{s.Addr, s.Kill, s.Start}
+}
+
+// startNode starts a broker of ours.
 func startNode(t *testing.T) *node {
 	t.Helper()
-	n := &node{T: t, dir: t.TempDir()}
+	p := &process{T: t, dir: t.TempDir()}
 	var err error
 	for range 10 { // another may have taken the port meanwhile
-		if n.addr, err = freeAddress(); err == nil {
-			err = n.launch()
+		if p.addr, err = freeAddress(); err == nil {
+			err = p.launch()
 		}
 		if err == nil {
-			t.Cleanup(n.kill)
-			return n
+			t.Cleanup(p.kill)
+			return &node{p.addr, p.kill, p.start}
 		}
 	}
 	t.Fatalf("start a broker: %v", err)
 	return nil
+}
+
+// process is that of a broker of ours.
+type process struct {
+	*testing.T
+	addr, dir string
+	command   *exec.Cmd
+	killed    atomic.Bool
+	ended     chan struct{}
 }
 
 func freeAddress() (string, error) {
@@ -109,45 +124,45 @@ func freeAddress() (string, error) {
 }
 
 // start starts the broker again, where it was.
-func (n *node) start() {
-	n.Helper()
-	if err := n.launch(); err != nil {
-		n.Fatalf("start a broker: %v", err)
+func (p *process) start() {
+	p.Helper()
+	if err := p.launch(); err != nil {
+		p.Fatalf("start a broker: %v", err)
 	}
 }
 
-func (n *node) launch() error {
-	n.process = task{Serve: n.addr, Dir: n.dir}.command(context.WithoutCancel(n.Context()), n.T) // [node.kill] ends it
-	n.process.Stderr = n.Output()
-	if _, err := n.process.StdinPipe(); err != nil {
+func (p *process) launch() error {
+	p.command = task{Serve: p.addr, Dir: p.dir}.command(context.WithoutCancel(p.Context()), p.T) // [process.kill] ends it
+	p.command.Stderr = p.Output()
+	if _, err := p.command.StdinPipe(); err != nil {
 		return err
 	}
-	out, err := n.process.StdoutPipe()
+	out, err := p.command.StdoutPipe()
 	if err == nil {
-		err = n.process.Start()
+		err = p.command.Start()
 	}
 	if err == nil {
 		_, err = bufio.NewReader(out).ReadString('\n')
 	}
 	if err != nil {
-		_ = n.process.Wait() // it said why
+		_ = p.command.Wait() // it said why
 		return err
 	}
-	n.killed.Store(false)
-	n.ended = make(chan struct{})
+	p.killed.Store(false)
+	p.ended = make(chan struct{})
 	go func() {
-		defer close(n.ended)
-		if err := n.process.Wait(); !n.killed.Load() {
-			n.Errorf("the broker ended by itself: %v", err)
+		defer close(p.ended)
+		if err := p.command.Wait(); !p.killed.Load() {
+			p.Errorf("the broker ended by itself: %v", err)
 		}
 	}()
 	return nil
 }
 
-func (n *node) kill() {
-	n.killed.Store(true)
-	_ = n.process.Process.Kill() // it may have ended
-	<-n.ended
+func (p *process) kill() {
+	p.killed.Store(true)
+	_ = p.command.Process.Kill() // it may have ended
+	<-p.ended
 }
 
 func connection(addr string) []kgo.Opt {

@@ -62,17 +62,21 @@ func TestS44Killed(t *testing.T) {
 	for name, at := range relaytest.Places() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := relaytest.NewBox(t, at(t))
-			topic := n.topic(t, "killed-"+name, nil)
-			const keys, rounds = 8, 12
-			for i, step := range steps() {
-				b.PutRounds(t, topic, keys, i*rounds, rounds)
-				b.Die(t, step, n.addr)
-			}
-			stop := b.Run(t, to(t, n), relay.Options{Batch: relaytest.Few()})
-			audit(t, n, topic, keys, len(steps())*rounds)
-			b.Drained(t)
-			stop()
+			killed(t, n, relaytest.NewBox(t, at(t)))
 		})
 	}
+}
+
+func killed(t *testing.T, n *node, b *relaytest.Box) {
+	t.Helper()
+	topic := n.topic(t, "killed-"+b.Table, nil)
+	const keys, rounds = 8, 12
+	for i, step := range steps() {
+		b.PutRounds(t, topic, keys, i*rounds, rounds)
+		b.Die(t, step, n.addr)
+	}
+	stop := b.Run(t, to(t, n), relay.Options{Batch: relaytest.Few()})
+	audit(t, n, topic, keys, len(steps())*rounds)
+	b.Drained(t)
+	stop()
 }

@@ -27,24 +27,27 @@ func TestS44TwoRelays(t *testing.T) {
 	for name, at := range relaytest.Places() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n := startNode(t)
-			b := relaytest.NewBox(t, at(t))
-			topic := n.topic(t, "two-"+name, nil)
-			const keys, each = 6, 60
-			o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
-			stopFirst, stopSecond := b.Run(t, to(t, n), o), b.Run(t, to(t, n), o)
-			written := b.Write(t, topic, keys, each)
-			n.kill()
-			n.start()
-			written()
-			stopFirst()
-			n.kill()
-			n.start()
-			audit(t, n, topic, keys, each)
-			b.Drained(t)
-			stopSecond()
+			twoRelays(t, startNode(t), relaytest.NewBox(t, at(t)))
 		})
 	}
+}
+
+func twoRelays(t *testing.T, n *node, b *relaytest.Box) {
+	t.Helper()
+	topic := n.topic(t, "two-"+b.Table, nil)
+	const keys, each = 6, 60
+	o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
+	stopFirst, stopSecond := b.Run(t, to(t, n), o), b.Run(t, to(t, n), o)
+	written := b.Write(t, topic, keys, each)
+	n.kill()
+	n.start()
+	written()
+	stopFirst()
+	n.kill()
+	n.start()
+	audit(t, n, topic, keys, each)
+	b.Drained(t)
+	stopSecond()
 }
 
 // TestS44Refused: records that the broker refuses hold up those of their keys, and nothing
@@ -55,49 +58,53 @@ func TestS44Refused(t *testing.T) {
 	for name, at := range relaytest.Places() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := relaytest.NewBox(t, at(t))
-			small := n.topic(t, "small-"+name, map[string]*string{"max.message.bytes": kadm.StringPtr("2000")})
-			late := "late-" + name
-			put := func(topic, key, payload string) {
-				b.Put(t, outbox.Record{Topic: topic, OrderKey: key, ID: fmt.Sprint(topic, key, payload[:2]), Payload: []byte(payload)})
-			}
-			put(small, "a", "a0")
-			put(small, "a", "a1"+random(3000)) // a batch of Kafka's may have others beside it
-			put(small, "a", "a2")
-			put(small, "b", "b0")
-			put(late, "c", "c0")
-			put(small, "c", "c1")
-			put(small, "", "no")
-			stop := b.Run(t, to(t, n, kgo.UnknownTopicRetries(0)), relay.Options{MaxPause: 100 * time.Millisecond})
-			defer func() { stop() }()
-			b.Until(t, func(p relay.Pending) bool { return p == relay.Pending{Records: 4, Faulty: 2, Oldest: p.Oldest} })
-			if got := n.values(t, 3, small); !got["a0"] || !got["b0"] || !got["no"] {
-				t.Errorf("%v came beside the faulty ones", got)
-			}
-
-			faulty, err := b.Faulty(t.Context(), 0, 10)
-			if err != nil || len(faulty) != 2 || faulty[0].OrderKey != "a" || faulty[0].Topic != small || faulty[1].Topic != late ||
-				!strings.Contains(faulty[0].Fault, "MESSAGE_TOO_LARGE") || !strings.Contains(faulty[1].Fault, "UNKNOWN_TOPIC") {
-				t.Fatalf("faulty are %+v, %v", faulty, err)
-			}
-			put(small, "a", "a3") // waits too
-			put(small, "d", "d0")
-			n.topic(t, late, nil)
-			if done, err := b.Retry(t.Context(), faulty[1].Position, 1<<40); done != 1 || err != nil {
-				t.Errorf("tried %d again, %v", done, err)
-			}
-			if got := n.values(t, 6, small, late); !got["c0"] || !got["c1"] || !got["d0"] {
-				t.Errorf("%v came after a retry", got)
-			}
-			if done, err := b.Discard(t.Context(), faulty[0].Position); done != 1 || err != nil {
-				t.Errorf("discarded %d, %v", done, err)
-			}
-			if got := n.values(t, 8, small, late); !got["a2"] || !got["a3"] {
-				t.Errorf("%v came after a faulty one was discarded", got)
-			}
-			b.Drained(t)
+			refused(t, n, relaytest.NewBox(t, at(t)))
 		})
 	}
+}
+
+func refused(t *testing.T, n *node, b *relaytest.Box) {
+	t.Helper()
+	small := n.topic(t, "small-"+b.Table, map[string]*string{"max.message.bytes": kadm.StringPtr("2000")})
+	late := "late-" + b.Table
+	put := func(topic, key, payload string) {
+		b.Put(t, outbox.Record{Topic: topic, OrderKey: key, ID: fmt.Sprint(topic, key, payload[:2]), Payload: []byte(payload)})
+	}
+	put(small, "a", "a0")
+	put(small, "a", "a1"+random(3000)) // a batch of Kafka's may have others beside it
+	put(small, "a", "a2")
+	put(small, "b", "b0")
+	put(late, "c", "c0")
+	put(small, "c", "c1")
+	put(small, "", "no")
+	stop := b.Run(t, to(t, n, kgo.UnknownTopicRetries(0)), relay.Options{MaxPause: 100 * time.Millisecond})
+	defer func() { stop() }()
+	b.Until(t, func(p relay.Pending) bool { return p == relay.Pending{Records: 4, Faulty: 2, Oldest: p.Oldest} })
+	if got := n.values(t, 3, small); !got["a0"] || !got["b0"] || !got["no"] {
+		t.Errorf("%v came beside the faulty ones", got)
+	}
+
+	faulty, err := b.Faulty(t.Context(), 0, 10)
+	if err != nil || len(faulty) != 2 || faulty[0].OrderKey != "a" || faulty[0].Topic != small || faulty[1].Topic != late ||
+		!strings.Contains(faulty[0].Fault, "MESSAGE_TOO_LARGE") || !strings.Contains(faulty[1].Fault, "UNKNOWN_TOPIC") {
+		t.Fatalf("faulty are %+v, %v", faulty, err)
+	}
+	put(small, "a", "a3") // waits too
+	put(small, "d", "d0")
+	n.topic(t, late, nil)
+	if done, err := b.Retry(t.Context(), faulty[1].Position, 1<<40); done != 1 || err != nil {
+		t.Errorf("tried %d again, %v", done, err)
+	}
+	if got := n.values(t, 6, small, late); !got["c0"] || !got["c1"] || !got["d0"] {
+		t.Errorf("%v came after a retry", got)
+	}
+	if done, err := b.Discard(t.Context(), faulty[0].Position); done != 1 || err != nil {
+		t.Errorf("discarded %d, %v", done, err)
+	}
+	if got := n.values(t, 8, small, late); !got["a2"] || !got["a3"] {
+		t.Errorf("%v came after a faulty one was discarded", got)
+	}
+	b.Drained(t)
 }
 
 // random is text that no compression makes shorter than a topic takes.
@@ -137,34 +144,41 @@ func TestS43LateCommit(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := relaytest.NewBox(t, at(t))
-			topic := n.topic(t, "late-commit-"+name, nil)
-			late, err := b.DB.BeginTx(t.Context(), nil)
-			if err == nil {
-				err = b.Out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.Put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
-			stop := b.Run(t, to(t, n), relay.Options{})
-			defer stop()
-			n.values(t, 1, topic)
-			if err := late.Commit(); err != nil {
-				t.Fatal(err)
-			}
-			n.values(t, 2, topic)
-			b.Drained(t)
+			lateCommit(t, n, relaytest.NewBox(t, at(t)))
 		})
 	}
+}
+
+func lateCommit(t *testing.T, n *node, b *relaytest.Box) {
+	t.Helper()
+	topic := n.topic(t, "late-commit-"+b.Table, nil)
+	late, err := b.DB.BeginTx(t.Context(), nil)
+	if err == nil {
+		err = b.Out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
+	stop := b.Run(t, to(t, n), relay.Options{})
+	defer stop()
+	n.values(t, 1, topic)
+	if err := late.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	n.values(t, 2, topic)
+	b.Drained(t)
 }
 
 // TestS42Record: a record is published as it was put, its id in a header.
 func TestS42Record(t *testing.T) {
 	t.Parallel()
-	n := startNode(t)
-	b := relaytest.NewBox(t, relaytest.SQLite(t))
-	topic := n.topic(t, "records", nil)
+	published(t, startNode(t), relaytest.NewBox(t, relaytest.SQLite(t)))
+}
+
+func published(t *testing.T, n *node, b *relaytest.Box) {
+	t.Helper()
+	topic := n.topic(t, "records-"+b.Table, nil)
 	headers := []hapax.Header{{Name: "h", Value: []byte("v")}, {Name: "nil"}}
 	b.Put(t, outbox.Record{Topic: topic, ID: "trade 7", OrderKey: "k", Headers: headers})
 	stop := b.Run(t, to(t, n), relay.Options{})

@@ -116,7 +116,7 @@ func beside() []row {
 		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs", "internal/rehearsaltest")},
 		{path: "internal/brokertest", files: true},
 		{path: "internal/deliverytest", may: list(".", "inbox", "ledger", "adapter/sqldb"), files: true},
-		{path: "internal/servertest", files: true},
+		{path: "internal/servertest", may: list("internal/brokertest"), files: true},
 		{path: "internal/relaytest", may: list("outbox", "adapter/pgxdb", "adapter/sqldb", "internal/servertest")},
 		{path: "internal/hookstream", may: list(".", "identity")},
 		{path: "internal/tools", may: list(".", "identity", "internal/hookstream"), files: true},

@@ -6,5 +6,6 @@
 //
 // Tests that share a server keep out of each other's way by names of their own for
 // what they store. A test that kills, stops or fills its server starts one that is
-// its own: [StartRedis], [StartMemcached], [StartNATS].
+// its own: [StartRedis], [StartMemcached], [StartNATS], [StartPostgres], [StartMariaDB],
+// [StartKafka].
 package servertest

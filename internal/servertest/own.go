@@ -34,7 +34,8 @@ type Server struct {
 }
 
 // process is a server that runs below a shell, which kills it when the test's process
-// is gone: the shell's input ends with it.
+// is gone: the shell's input ends with it. A server's own processes end with it, those
+// that PostgreSQL has for its clients.
 type process struct {
 	shell *exec.Cmd
 	stdin io.Closer
@@ -142,7 +143,7 @@ func (s *Server) Start() {
 func (s *Server) await() (err error) {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
-	for until := time.Now().Add(2 * patience); time.Now().Before(until); <-pause.C {
+	for until := time.Now().Add(36 * patience); time.Now().Before(until); <-pause.C {
 		if err = ask(s.Addr, s.answers); err == nil {
 			return nil
 		}
@@ -151,8 +152,10 @@ func (s *Server) await() (err error) {
 }
 
 func run(command []string) (*process, error) {
-	const watched = `"$@" >/dev/null 2>&1 & echo $!; read -r _; kill -9 $!; wait`
+	const watched = `"$@" >/dev/null 2>&1 & echo $!; read -r _
+		kill -STOP $!; kill -9 $(cat /proc/$!/task/$!/children 2>/dev/null) $!; wait`
 	shell := exec.Command("sh", append([]string{"-c", watched, "sh"}, command...)...)
+	shell.Dir = "/" // which everybody can enter, whoever the server is
 	stdin, err := shell.StdinPipe()
 	if err != nil {
 		return nil, err
