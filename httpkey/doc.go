@@ -16,7 +16,7 @@
 // leaves only when the ledger has it: whoever was told of a success finds the same
 // one again. If the process dies, or is cut off for longer than its lease, after the
 // effect and before the commit, the next copy runs again; give the resource behind
-// the handler a key too ([ChildID]), or the fencing token ([Run]), to close that gap.
+// the handler a key too ([Transport], [ChildID]), or the fencing token ([Run]), to close that gap.
 //
 // What voids it: a ledger that forgets inside its window; [Options.FailOpen]; a
 // handler that works on after its context has ended with [hapax.ErrLeaseLost].

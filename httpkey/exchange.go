@@ -11,6 +11,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/handling"
 )
 
 // exchange is one request, from its coming in until it is answered.
@@ -167,8 +168,8 @@ func (x *exchange) work(ctx context.Context, c hapax.Claim) (hapax.Receipt, erro
 	} else {
 		x.out = newRecorder(x.w, x.m.o.MaxResponse)
 	}
-	run := &Run{Key: x.key, Tenant: x.tenant, Token: c.Token, shared: x.shared}
-	x.next.ServeHTTP(x.out, x.request(context.WithValue(ctx, runKey{}, run)))
+	run := &Run{Key: x.key, Tenant: x.tenant, Token: c.Token, shared: x.shared, calls: &handling.Calls{}}
+	x.next.ServeHTTP(x.out, x.request(context.WithValue(ctx, handling.Request{}, handled{run})))
 	if x.out.code() == 0 && ctx.Err() != nil {
 		x.out = nil
 		return nil, fmt.Errorf("%w: %w", errUnfinished, context.Cause(ctx))

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/hapaxmq/hapax/identity"
+	"github.com/hapaxmq/hapax/internal/handling"
 )
 
 // Run is one run of a handler, for one key.
@@ -15,19 +16,25 @@ type Run struct {
 	Token uint64
 
 	shared [32]byte
+	calls  *handling.Calls
 }
 
-type runKey struct{}
+// handled is a run, to who sends for it.
+type handled struct{ *Run }
+
+func (h handled) ChildID(step string) string { return identity.ChildID(h.shared[:], step) }
+
+func (h handled) Next(kind string) int { return h.calls.Next(kind) }
 
 // FromContext returns the run that a handler's context belongs to. There is none for
 // a request without a key, and none under [Options.FailOpen] while the ledger can't be
 // asked.
 func FromContext(ctx context.Context) (Run, bool) {
-	run, ok := ctx.Value(runKey{}).(*Run)
+	h, ok := ctx.Value(handling.Request{}).(handled)
 	if !ok {
 		return Run{}, false
 	}
-	return *run, true
+	return *h.Run, true
 }
 
 // ChildID derives the id of what a handler sends out, such as the key of its own
@@ -40,5 +47,5 @@ func ChildID(ctx context.Context, step string) string {
 	if !ok {
 		return ""
 	}
-	return identity.ChildID(run.shared[:], step)
+	return handled{&run}.ChildID(step)
 }

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/hapaxmq/hapax/internal/handling"
 )
 
 const (
@@ -26,9 +28,15 @@ const (
 //
 // A POST or PATCH without a key is given one for all of its tries. The key is not
 // known to who calls [http.Client.Do] a second time, nor after a restart: to keep one
-// over these, store it with what the request is about, and set it by [SetKey]. So does
-// a handler that must send the same key when it runs again: see [ChildID]. A redirect
+// over these, store it with what the request is about, and set it by [SetKey]. A redirect
 // that the client follows is another request, with a key of its own.
+//
+// If the request's context is that of a handler, of a request behind [Middleware] or of
+// one message of an inbox, the key derives from what that handles, from the method, host
+// and path, and from how many requests to these the run has sent before: so a run that
+// comes again sends the same keys. Several requests to one path must then be sent in the
+// same order by every run, one after the other; where they may not be (a map's order,
+// goroutines, one that is left out) give each its name by [ChildID] and [SetKey].
 //
 // A request is sent again after errors of the network, and the statuses 408, 409 with
 // Retry-After (the first try is in flight), 425, 429, 500, 502, 503 and 504, but not
@@ -40,8 +48,8 @@ const (
 type Transport struct {
 	Base http.RoundTripper // default http.DefaultTransport
 
-	// Mint names a request that has no key (default [NewKey]). Its error ends the
-	// request.
+	// Mint names a request that has no key (default: by what its context's handler
+	// handles, else by [NewKey]). Its error ends the request.
 	Mint func(*http.Request) (string, error)
 	// Bare writes keys that are minted without quotes, for servers that are older
 	// than the draft and take them for a part of the key.
@@ -163,7 +171,7 @@ func (t *Transport) prepare(r *http.Request) (*http.Request, error) {
 func (t *Transport) mint(r *http.Request) error {
 	mint := t.Mint
 	if mint == nil {
-		mint = func(*http.Request) (string, error) { return NewKey(), nil }
+		mint = newKeyOf
 	}
 	key, err := mint(r)
 	if err == nil {
@@ -174,6 +182,17 @@ func (t *Transport) mint(r *http.Request) error {
 		_, err = ParseKey(key)
 	}
 	return err
+}
+
+// newKeyOf is a key for a request that a handler sends, or anybody.
+func newKeyOf(r *http.Request) (string, error) {
+	if h, ok := handling.Of(r.Context()); ok {
+		to := fmt.Sprintf("%s %s%s", r.Method, r.URL.Host, r.URL.EscapedPath())
+		if key := h.ChildID(fmt.Sprintf("request %d: %s", h.Next(to), to)); key != "" {
+			return key, nil
+		}
+	}
+	return NewKey(), nil
 }
 
 // renewed is r to be sent once more.

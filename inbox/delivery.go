@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/handling"
 )
 
 // delivery is one message from its coming in until it is known what became of it.
@@ -28,9 +29,14 @@ type delivery struct {
 	open   bool // let pass, for the ledger could not be asked
 
 	unknown error // of a commit, with others, of which nobody knows
+
+	handling.Calls // of the run that is going on
 }
 
-type handlingKey struct{} // of the delivery in a handler's context
+// handling is the context of its handler.
+func (d *delivery) handling() context.Context {
+	return context.WithValue(d.ctx, handling.Message{}, d)
+}
 
 // receive begins a delivery. Until it ends, what would become of it is what becomes
 // of one whose handler panics.
@@ -64,6 +70,7 @@ func (d *delivery) mark() hapax.Mark {
 
 // ran notes a run of the handler that began then and ends now.
 func (d *delivery) ran(began time.Time) {
+	d.Reset()
 	d.runs++
 	d.worked += time.Since(began)
 }

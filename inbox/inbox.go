@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/handling"
 )
 
 // Inbox takes in messages for one handler. It is made by [Transaction] (with more
@@ -218,7 +219,7 @@ func (in *Inbox) run(d *delivery, one func(context.Context, *delivery) (hapax.Re
 		in.lanes.settled(d)
 		return
 	}
-	ctx := context.WithValue(d.ctx, handlingKey{}, d)
+	ctx := d.handling()
 	r, err := one(ctx, d)
 	for pause := firstLook; r.Outcome == hapax.Held && in.waits(d, pause); pause = min(2*pause, lastLook) {
 		r, err = one(ctx, d)
@@ -337,7 +338,7 @@ func (in *Inbox) ChildID(m *hapax.Message, step string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return n.childID(step), nil
+	return n.ChildID(step), nil
 }
 
 func (in *Inbox) nameOf(m *hapax.Message) (name, error) {
@@ -358,9 +359,9 @@ func (in *Inbox) nameOf(m *hapax.Message) (name, error) {
 // other ids. It is empty outside of a handler of one message, under [AtLeastOnce],
 // and for a message that is let pass without an identity.
 func ChildID(ctx context.Context, step string) string {
-	d, ok := ctx.Value(handlingKey{}).(*delivery)
+	d, ok := ctx.Value(handling.Message{}).(*delivery)
 	if !ok {
 		return ""
 	}
-	return d.childID(step)
+	return d.ChildID(step)
 }

@@ -33,8 +33,8 @@ type name struct {
 	lane     lane
 }
 
-// childID is [ChildID] of the message.
-func (n *name) childID(step string) string {
+// ChildID is [ChildID] of the message.
+func (n *name) ChildID(step string) string {
 	if len(n.identity) == 0 {
 		return ""
 	}

@@ -27,6 +27,7 @@ func floors() []row {
 		{path: "identity", may: list(".")},
 		{path: "window", may: list("."), pure: true},
 		{path: "internal/arena"},
+		{path: "internal/handling"},
 		{path: "internal/claimrecord", may: list(".")},
 		{path: "internal/lines"},
 		{path: "internal/vfs", files: true},
@@ -67,8 +68,8 @@ func floors() []row {
 		// Floor 4: what uses a ledger, and the node.
 		{path: "broker/unique", may: list(".", "identity", "ledger", "broker/code", "broker/batch")},
 		{path: "broker", may: list(".", "identity", "ledger", "broker/code", "broker/batch", "broker/compact", "broker/scram", "broker/shape", "broker/txn", "broker/group", "broker/partition", "broker/unique", "internal/vfs", "internal/textfile", "internal/wal")},
-		{path: "inbox", may: list(".", "identity")},
-		{path: "httpkey", may: list(".", "identity")},
+		{path: "inbox", may: list(".", "identity", "internal/handling")},
+		{path: "httpkey", may: list(".", "identity", "internal/handling")},
 		{path: "audit", may: list(".", "identity", "window", "ledger")},
 		{path: "uniq", may: list(".", "identity", "internal/lines", "ledger")},
 	}
