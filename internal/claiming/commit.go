@@ -57,17 +57,18 @@ func (l *Ledger) CommitBatch(ctx context.Context, claims []hapax.Claim, receipts
 // were committed before, of which the client did not hear.
 func (l *Ledger) commit(ctx context.Context, commits []sqltext.Commit, tell func(i int, err error)) {
 	statement, args := sqltext.CommitAll(l.db.Dialect, l.o.Table, micros(l.o.Window), commits)
-	had := map[string]int64{} // the tokens that committed, by id
+	var had map[string]int64 // the tokens that committed, by id; nil: all of them
 	err := l.insist(ctx, func() error {
+		had = nil
 		var done marking.Done
 		err := l.write(ctx, func() (err error) {
 			done, err = l.db.Any.Exec(ctx, statement, args...)
 			return err
 		})
 		if err != nil || done.Rows == int64(len(commits)) {
-			had = nil
 			return err
 		}
+		had = make(map[string]int64)
 		look, args := sqltext.LookAtCommits(l.db.Dialect, l.o.Table, commits)
 		return l.db.Any.Query(ctx, func(scan func(...any) error) error {
 			var id []byte

@@ -24,10 +24,11 @@ func faults(err error) sqltext.Fault {
 	}
 }
 
-// database is a server that fails as it is told to, and then changes one row, or returns
-// the next of its rows.
+// database is a server that fails as it is told to, and then changes one row, or none, or
+// returns the next of its rows.
 type database struct {
 	fails []error
+	idle  bool // it changes none
 	rows  [][]any
 	asked int
 }
@@ -41,6 +42,9 @@ func (d *database) fail() (err error) {
 }
 
 func (d *database) Exec(context.Context, string, ...any) (marking.Done, error) {
+	if d.idle {
+		return marking.Done{}, d.fail()
+	}
 	return marking.Done{Rows: 1, Last: 1}, d.fail()
 }
 
@@ -93,6 +97,29 @@ func TestCommitFails(t *testing.T) {
 			}
 			if d.asked != c.asked {
 				t.Errorf("asked %d times, want %d", d.asked, c.asked)
+			}
+		})
+	}
+}
+
+// TestCommitLost: a commit that is tried again may find that its lease was lost meanwhile,
+// or that it had passed.
+func TestCommitLost(t *testing.T) {
+	c := hapax.Claim{Token: 7}
+	for name, test := range map[string]struct {
+		rows [][]any
+		want error
+	}{
+		"nobody has committed":    {nil, hapax.ErrLeaseLost},
+		"another has committed":   {[][]any{{c.Key[:], 8}}, hapax.ErrLeaseLost},
+		"the first one got there": {[][]any{{c.Key[:], 7}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, fails := range [][]error{nil, {errClash}} {
+				d := &database{fails: fails, idle: true, rows: test.rows}
+				if err := opened(t, d).Commit(t.Context(), c, nil); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+					t.Errorf("behind %d clashes: %v, want %v", len(fails), err, test.want)
+				}
 			}
 		})
 	}
