@@ -68,7 +68,7 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	@scripts/fuzz $(FUZZTIME) $(PKG)
 
 torture: ## Kill, cut the power, fail and damage at length: an hour and more
-	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^Test(Torture|Admit|Contract)' $(PKG)
+	HAPAX_TORTURE=$(TORTURETIME) $(GO) test -count=1 -timeout=0 -v -run='^Test(Torture|Admit|Contract|StoreStops|Shared|Marks)' $(PKG)
 
 torture-kafka: ## Torture Apache Kafka as hapax serve is: what is found is wrong with the torture
 	@scripts/clients java

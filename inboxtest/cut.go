@@ -1,10 +1,12 @@
 package inboxtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/proxytest"
 )
 
 // cuts: if the connection is lost in COMMIT, the outcome is unknown, and another
@@ -12,15 +14,15 @@ import (
 func cuts[T any](s *sitting[T]) {
 	s.need(s.store.Address != "", "address")
 	place, direct := s.place()
-	p := newProxy(s, s.store.Address)
-	i := s.open(Connection{Place: place, Address: p.address()})
+	p := proxytest.Start(s, s.store.Address)
+	i := s.open(Connection{Place: place, Address: p.Address()})
 	for n, c := range []struct {
 		name string
-		when cut
+		when proxytest.When
 		want hapax.Verdict
 	}{
-		{"committed", afterCommit, hapax.Duplicate},
-		{"lost", beforeCommit, hapax.Fresh},
+		{"committed", proxytest.After, hapax.Duplicate},
+		{"lost", proxytest.Before, hapax.Fresh},
 	} {
 		marks := []hapax.Mark{s.store.Message(n)}
 		runs := 0
@@ -33,7 +35,7 @@ func cuts[T any](s *sitting[T]) {
 			if err := i.Effect(ctx, tx, c.name); err != nil {
 				return err
 			}
-			p.arm(c.when)
+			p.Cut(c.when, isCommit)
 			return nil
 		})
 		if !errors.Is(err, hapax.ErrUnknown) {
@@ -48,3 +50,6 @@ func cuts[T any](s *sitting[T]) {
 	}
 	s.effects(direct, map[string]int{"committed": 1, "lost": 1})
 }
+
+// isCommit knows a COMMIT by the word, in statements that are not encrypted.
+func isCommit(said []byte) bool { return bytes.Contains(bytes.ToLower(said), []byte("commit")) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/processtest"
 )
 
 // steps are the points of handling one message at which a process is killed.
@@ -21,9 +22,9 @@ func kills[T any](s *sitting[T]) {
 	want := map[string]int{}
 	for step, name := range steps {
 		p := s.start("die", place, step)
-		p.begin()
-		p.hear(name)
-		p.kill()
+		p.Order()
+		p.Hear(name)
+		p.Kill()
 		one, two := fmt.Sprintf("%d first", step), fmt.Sprintf("%d second", step)
 		before, err := i.Effects(s.Context())
 		s.must(err)
@@ -70,7 +71,7 @@ func (s *sitting[T]) walk(i *Instance[T], step int) {
 		if name != steps[step] {
 			return
 		}
-		say(name)
+		processtest.Say(name)
 		if step != 6 { // a commit goes on while it is killed
 			select {}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax"
+	"github.com/hapaxmq/hapax/internal/processtest"
 	"github.com/hapaxmq/hapax/internal/rehearsaltest"
 )
 
@@ -33,7 +34,8 @@ type Store[T any] struct {
 	// only the database's own).
 	Isolations []sql.IsolationLevel
 	// Address is that of the server, "127.0.0.1:5432", if it has one and its
-	// connections are in clear text: they are cut while a COMMIT is on its way.
+	// connections are in clear text: they are cut while a COMMIT is on its way, and
+	// freeze.
 	Address string
 	// Message makes the mark of the nth message (nil: by an id). The exam handles
 	// messages in the order of their numbers, and one that failed before the next.
@@ -89,8 +91,11 @@ func RunMarks[T any](t *testing.T, s Store[T]) {
 			return hapax.Mark{Scope: "exam", Identity: hapax.Identity("message " + strconv.Itoa(n))}
 		}
 	}
-	if other, ok := taskOf(t); ok {
-		perform(t, s, other)
+	var of task
+	if mine, other := processtest.Task(t, &of); other {
+		if mine {
+			perform(t, s, of)
+		}
 		return
 	}
 	for _, c := range contract[T]() {
@@ -137,6 +142,7 @@ func contract[T any]() []check[T] {
 		{name: "who joins does not wait, and goes on", run: join[T]},
 		{name: "who joins meets a duplicate, and goes on", run: joinDuplicate[T]},
 		{name: "a connection cut in COMMIT is unknown, and the mark tells", run: cuts[T]},
+		{name: "a server that answers nobody for a while loses nothing", run: outage[T]},
 		{name: "a sweep forgets what is old, whoever sweeps beside it", run: sweep[T]},
 		{name: "an operator looks at a mark, and lets it go", needs: operators, run: operated[T]},
 	}

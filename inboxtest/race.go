@@ -18,12 +18,12 @@ const (
 func race[T any](s *sitting[T]) {
 	place, i := s.place()
 	other := s.start("race", place, 0)
-	other.begin()
+	other.Order()
 	if err := s.compete(i); err != nil {
 		s.Error(err)
 	}
-	other.hear("done")
-	other.end()
+	other.Hear("done")
+	other.End()
 	want := map[string]int{}
 	for n := range contested {
 		want[fmt.Sprint(n)] = 1

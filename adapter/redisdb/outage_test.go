@@ -73,7 +73,8 @@ func (b *books) audit(t *testing.T) {
 }
 
 // TestStoreStops: a server that answers nobody for two seconds under load (thirty, with
-// HAPAX_TORTURE in the environment), with leases of half of one. Nothing runs that was not claimed, and nothing is lost.
+// HAPAX_TORTURE in the environment), with leases of half of one, and then goes on where it
+// was. Nothing runs that was not claimed, and nothing is lost.
 func TestStoreStops(t *testing.T) {
 	t.Parallel()
 	server := servertest.StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")

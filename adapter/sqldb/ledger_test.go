@@ -34,7 +34,7 @@ func (r room) ledger(tb testing.TB, db *sql.DB, o sqldb.LedgerOptions) *sqldb.Le
 func TestLedger(t *testing.T) {
 	t.Parallel()
 	for _, d := range databases() {
-		if d.name == "pq" || raced && d.name == "sqlite" { // [TestLedgerCrowd] has them, and the rest is the same
+		if d.name == "pq" || raced && d.name == "sqlite" { // [TestShared] has them, and the rest is the same
 			continue
 		}
 		t.Run(d.name, func(t *testing.T) {

@@ -113,8 +113,10 @@ func doors() []row {
 func beside() []row {
 	return []row{
 		{path: "internal/rehearsaltest"},
-		{path: "inboxtest", may: list(".", "internal/rehearsaltest")},
-		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs", "internal/rehearsaltest")},
+		{path: "internal/processtest", files: true},
+		{path: "internal/proxytest"},
+		{path: "inboxtest", may: list(".", "internal/processtest", "internal/proxytest", "internal/rehearsaltest")},
+		{path: "ledgertest", may: list(".", "identity", "ledger", "internal/vfs", "internal/processtest", "internal/proxytest", "internal/rehearsaltest")},
 		{path: "internal/brokertest", files: true},
 		{path: "internal/deliverytest", may: list(".", "inbox", "ledger", "adapter/sqldb"), files: true},
 		{path: "internal/servertest", may: list("internal/brokertest"), files: true},
