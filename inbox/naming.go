@@ -124,8 +124,6 @@ const (
 	digestOnly = 1 // the canonical JSON of a payload, or its bytes if it is none
 )
 
-var errNoJSON = errors.New("no JSON")
-
 // mayBeJSON tells by its first byte what can't be, which is quicker than to say why.
 func mayBeJSON(payload []byte) bool {
 	text := bytes.TrimLeft(payload, " \t\r\n")
@@ -136,18 +134,19 @@ func mayBeJSON(payload []byte) bool {
 // first eight bytes of a SHA-256. Its form never changes, or all copies of what was
 // marked before would be conflicts. It is never zero.
 func digest(payload []byte) hapax.Digest {
-	var buf [512]byte // keeps the usual payload off the heap
-	text := append(buf[:0], digestNil)
-	if payload != nil {
-		text[0] = digestOnly
-		err := errNoJSON
-		if mayBeJSON(payload) {
-			text, err = identity.AppendCanonical(text, payload)
-		}
-		if err != nil {
-			text = append(text, payload...)
+	if payload == nil {
+		return digestOf(digestNil, nil)
+	}
+	if mayBeJSON(payload) {
+		if text, err := identity.AppendCanonical(make([]byte, 0, len(payload)), payload); err == nil {
+			return digestOf(digestOnly, text)
 		}
 	}
-	sum := sha256.Sum256(text)
+	return digestOf(digestOnly, payload)
+}
+
+func digestOf(kind byte, payload []byte) hapax.Digest {
+	var buf [512]byte // keeps the usual payload off the heap
+	sum := sha256.Sum256(append(append(buf[:0], kind), payload...))
 	return max(hapax.Digest(binary.BigEndian.Uint64(sum[:])), 1)
 }
