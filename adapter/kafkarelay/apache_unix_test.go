@@ -20,11 +20,17 @@ func TestApacheKafka(t *testing.T) {
 				switch {
 				case name == "sqlite" && what == "S43LateCommit": // it has one writer
 					continue
-				case what == "S44TwoRelays" && name != "pgxdb" && name != "mariadb": // it takes its time to start again
+				case what == "S44TwoRelays" && name != "pgxdb": // it takes its time to start again
 					continue
 				}
 				t.Run(what, func(t *testing.T) { promise(t, n, relaytest.NewBox(t, at(t))) })
 			}
+		})
+	}
+	for name, at := range relaytest.OwnPlaces() {
+		t.Run("S44Restarts/"+name, func(t *testing.T) {
+			place, database := at(t)
+			restarts(t, n, relaytest.NewBox(t, place), database)
 		})
 	}
 }

@@ -212,10 +212,13 @@ func to(t *testing.T, n *node, opts ...kgo.Opt) relay.Destination {
 // twice would stand behind the last.
 func audit(t *testing.T, n *node, topic string, keys, each int) {
 	t.Helper()
-	a := &relaytest.Audit{T: t, Keys: keys, Each: each}
 	ctx, end := context.WithTimeout(t.Context(), patience)
 	defer end()
-	r := n.reader(t, topic)
+	audited(ctx, &relaytest.Audit{T: t, Keys: keys, Each: each}, n.reader(t, topic))
+}
+
+func audited(ctx context.Context, a *relaytest.Audit, r *kgo.Client) {
+	a.Helper()
 	for !a.All() && ctx.Err() == nil {
 		take(a, r.PollFetches(ctx))
 	}

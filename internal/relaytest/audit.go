@@ -48,6 +48,9 @@ func (a *Audit) Take(key, id, value string) {
 	a.ids[id] = this
 }
 
+// Came is how many have come, each counted once.
+func (a *Audit) Came() int { return len(a.ids) }
+
 // All tells whether all have come.
 func (a *Audit) All() bool { return len(a.ids) >= a.Keys*a.Each }
 

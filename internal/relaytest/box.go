@@ -47,6 +47,25 @@ func Places() map[string]func(t *testing.T) Place {
 	}
 }
 
+// OwnPlaces are databases in servers of a test's own, which it may kill.
+func OwnPlaces() map[string]func(t *testing.T) (Place, *servertest.Server) {
+	postgres := func(driver string) func(*testing.T) (Place, *servertest.Server) {
+		return func(t *testing.T) (Place, *servertest.Server) {
+			t.Helper()
+			s, url := servertest.StartPostgres(t)
+			return Place{driver, url, table()}, s
+		}
+	}
+	return map[string]func(t *testing.T) (Place, *servertest.Server){
+		"postgres": postgres("pgx"), "pgxdb": postgres("pgxpool"),
+		"mariadb": func(t *testing.T) (Place, *servertest.Server) {
+			t.Helper()
+			s, address := servertest.StartMariaDB(t)
+			return Place{"mysql", address, table()}, s
+		},
+	}
+}
+
 // table is the name of one of a test's own.
 func table() string { return fmt.Sprintf("t%08x", rand.Uint32()) }
 
