@@ -72,8 +72,9 @@ type Catches struct {
 	Renewed    int64   `json:"renewed"`    // the same of kind renewed
 	Duplicates int64   `json:"duplicates"` // that the window of kind first catches
 	// Identities are the most that were inside the window at once. Where it
-	// misses duplicates, which come in as new, this is an estimate: their share
-	// is added, up to what the next longer window holds.
+	// misses duplicates, which come in as new, this is an estimate: their share of
+	// the unique ones is added, up to what the next longer window holds, for when
+	// they came is not kept. It can be too high, where they came apart from the rest.
 	Identities int64 `json:"identities"`
 	HotMemory  int64 `json:"hot_memory_bytes"`
 	ColdMemory int64 `json:"cold_memory_bytes"`

@@ -83,7 +83,7 @@ func (p *process) listen(cmd *exec.Cmd, out io.Reader, ended chan struct{}) {
 	defer p.mu.Unlock()
 	close(ended)
 	if !p.meant {
-		p.tally.fail(fmt.Errorf("%s of %s ended by itself: %w\n%s", p.config.Part, p.config.Column, err, lastLines(p.log)))
+		p.tally.fail(fmt.Errorf("%s of %s ended by itself: %w%s", p.config.Part, p.config.Column, err, lastLines(p.log)))
 	}
 }
 
@@ -174,11 +174,11 @@ func (p *process) end(how func(*exec.Cmd, io.Closer) error) error {
 	return err
 }
 
-// lastLines are those of a file.
+// lastLines are those of a file, each behind an end of line.
 func lastLines(name string) string {
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return err.Error()
+		return "\n" + err.Error()
 	}
-	return string(text[max(0, len(text)-2000):])
+	return strings.TrimRight("\n"+string(text[max(0, len(text)-2000):]), "\n")
 }

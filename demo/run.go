@@ -68,9 +68,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	c.ground = &ground{own: o.Kafka == "", kafka: []string{o.Kafka}, postgres: o.Postgres, redis: o.Redis, dir: dir, run: c.run}
 	defer func() { err = errors.Join(err, c.close()) }()
 	defer func() {
-		if ended := context.Cause(asked); ended != nil {
-			err = ended // whatever that made fail
-		}
+		err = why(asked, dir, c.tally.failure(), err)
 	}()
 	began := time.Now()
 	if err := c.open(ctx); err != nil {
@@ -129,19 +127,56 @@ func (c *conductor) watch(p Progress) {
 func directory(keep string) (dir string, remove func() error, err error) {
 	if keep == "" {
 		dir, err = os.MkdirTemp("", "hapax-demo-")
+		if err != nil {
+			err = fmt.Errorf("%w: name a folder that can be written by --keep, or by TMPDIR", err)
+		}
 		return dir, func() error { return os.RemoveAll(dir) }, err
 	}
 	if dir, err = filepath.Abs(keep); err == nil {
 		err = os.MkdirAll(dir, 0o700)
 	}
-	if err != nil {
-		return "", nil, err
+	var left []os.DirEntry
+	if err == nil {
+		left, err = os.ReadDir(dir)
 	}
-	left, err := os.ReadDir(dir)
 	if err == nil && len(left) > 0 {
-		err = fmt.Errorf("%s is not empty: name another directory", dir)
+		return "", nil, fmt.Errorf("--keep: %s is not empty: name another folder", dir)
 	}
-	return dir, func() error { return nil }, err
+	if err == nil {
+		err = probe(dir)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("--keep: %w: name a folder that can be written, and has room", err)
+	}
+	return dir, func() error { return nil }, nil
+}
+
+// why is what made a run in dir fail, whatever that made fail in its turn: it was asked
+// to end, a part failed, which both columns tell, or the disk is full.
+func why(asked context.Context, dir string, failed, err error) error {
+	if err == nil {
+		return context.Cause(asked)
+	}
+	if ended := context.Cause(asked); ended != nil {
+		return ended
+	}
+	if failed != nil {
+		err = failed
+	}
+	if full := probe(dir); full != nil {
+		err = errors.Join(fmt.Errorf("%w: name a folder with more room by --keep, or by TMPDIR", full), err)
+	}
+	return err
+}
+
+// probe tells whether a part can write its next file.
+func probe(dir string) error {
+	file := filepath.Join(dir, "probe")
+	err := os.WriteFile(file, make([]byte, 1<<20), 0o600)
+	if left := os.Remove(file); err == nil {
+		err = left
+	}
+	return err
 }
 
 // open starts all parts, and returns when they are ready.

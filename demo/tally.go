@@ -72,6 +72,13 @@ func (t *tally) fail(err error) {
 	t.change()
 }
 
+// failure is what ended all waiting, if anything did.
+func (t *tally) failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed
+}
+
 // await returns when an event has happened so often.
 func (t *tally) await(ctx context.Context, e event, times int) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, t.patience, fmt.Errorf("%s: not %d times %q of %s in %v", e.part, times, e.what, e.of, t.patience))

@@ -46,7 +46,8 @@ time between event times, the count of messages, and the bytes of input:
   window      how long it must be; by count, in messages: a --last of that many
               identities reaches as far, and perhaps farther
   if renewed  how long if each copy starts it anew (--window-kind renewed)
-  ids inside  the most that are in the window at once
+  ids inside  the most that are in the window at once; where it misses copies,
+              which come in as new, it is an estimate, with their share on top
   memory      for so many, all in memory
   if cold     if a ledger keeps all but the newest on disk
   disk        that a ledger takes

@@ -30,7 +30,8 @@ analytics count. Twice, side by side: as services are written by hand, with care
 behind the doors of Hapax. Both run the same handlers and meet the same faults: answers
 and acks lost, processes killed, ranges replayed. An auditor who knows only payments and
 effects says what is wrong. It exits with 1 if anything is wrong with the column of Hapax,
-or nothing with the other one.
+or nothing with the other one; with 130 when it is interrupted. All it makes is in a folder
+hapax-demo-… below TMPDIR, which is removed at its end unless that is a kill -9.
 `
 }
 

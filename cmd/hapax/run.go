@@ -156,7 +156,7 @@ func checkEmpty(command *kong.Context) error {
 		switch f, a := element.Flag, element.Positional; {
 		case f != nil && f.Target.CanInt() && f.Target.IsZero():
 			return fmt.Errorf("--%s 0: want 1 or more", f.Name)
-		case f != nil && !f.IsBool() && f.Target.IsZero():
+		case f != nil && !f.IsBool() && !f.Target.CanUint() && f.Target.IsZero(): // a number from 0 on is never empty
 			return fmt.Errorf("--%s: %s is empty", f.Name, f.FormatPlaceHolder())
 		case a != nil && a.Target.IsZero():
 			return fmt.Errorf("<%s> is empty", a.Name)
