@@ -145,7 +145,8 @@ func waitTooLong[T any](s *sitting[T]) {
 // join: in a transaction of the user's own a copy in flight is in flight at once; the
 // transaction goes on, and so do what it did before and does behind (statement 24).
 func join[T any](s *sitting[T]) {
-	_, i := s.place()
+	place, _ := s.place()
+	i := s.open(Connection{Place: place, Wait: 2 * patience}) // for those whose transaction is the store's
 	s.need(i.Begin != nil && i.Commit != nil, "Begin and Commit")
 	ctx := s.Context()
 	tx, err := i.Begin(ctx)

@@ -51,8 +51,8 @@ type Instance struct {
 	// Ledger is not used any more.
 	Crash func() (hapax.Ledger, error)
 
-	// Skewed is a second client of the same ledger on a machine whose clock is
-	// ten minutes ahead.
+	// Skewed is a second client of the same ledger on a machine whose clock is off, by
+	// ten minutes at least: see [InAnotherTime].
 	Skewed hapax.Ledger
 
 	// Pressure fills the memory that the ledger's store shares with others, so that it

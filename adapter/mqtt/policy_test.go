@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -217,11 +218,14 @@ func (h handler) Handle(ctx context.Context, m *hapax.Message) (hapax.Result, er
 func TestAcknowledgesInOrder(t *testing.T) {
 	t.Parallel()
 	second := make(chan struct{})
+	var first atomic.Bool // is done
 	in := handler(func(_ context.Context, m *hapax.Message) (hapax.Result, error) {
 		if id, _ := m.Header("id"); string(id) == "second" {
 			close(second)
 		} else {
 			<-second
+			<-time.After(50 * time.Millisecond) // in which nothing is to be acknowledged
+			first.Store(true)
 		}
 		return hapax.Result{Outcome: hapax.Executed}, nil
 	})
@@ -235,6 +239,9 @@ func TestAcknowledgesInOrder(t *testing.T) {
 		b.publish(2, "second")
 		for range 2 {
 			ack, _ := b.read().Content.(*packets.Puback)
+			if !first.Load() {
+				t.Errorf("acknowledged %d before the first one was done", ack.PacketID)
+			}
 			acknowledged <- ack.PacketID
 		}
 		b.write(&packets.Disconnect{ReasonCode: 0x8E, Properties: &packets.Properties{}})

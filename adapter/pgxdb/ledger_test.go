@@ -67,7 +67,7 @@ func dropped(tb testing.TB, pool *pgxpool.Pool, table string) {
 }
 
 // examined is a ledger in a table of its own. What is behind it is the database, so that
-// another one on the table is what a second client has, or one who comes back.
+// another one on the table is what one has who comes back.
 func examined(tb testing.TB, pool *pgxpool.Pool, window time.Duration) *ledgertest.Instance {
 	o := pgxdb.LedgerOptions{Window: window, MaxReceipt: maxReceipt, Table: fmt.Sprintf("p%08x_claims", rand.Uint32())}
 	dropped(tb, pool, o.Table)
@@ -78,8 +78,9 @@ func examined(tb testing.TB, pool *pgxpool.Pool, window time.Duration) *ledgerte
 		current = open()
 		return current, nil
 	}
+	elsewhere := ledgertest.InAnotherTime(tb, func(tb testing.TB) hapax.Ledger { return opened(tb, connect(tb, ""), o) })
 	return &ledgertest.Instance{
-		Ledger: current, Skewed: open(), MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
+		Ledger: current, Skewed: elsewhere, MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
 		Close: func() error { return current.Close() }, Reopen: again,
 	}
 }

@@ -76,7 +76,7 @@ func (d desk) factory() ledgertest.Factory {
 			return current, err
 		}
 		in := &ledgertest.Instance{Ledger: current, MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
-			Skewed: open(tb, d.connect(tb), o), // it has no clock of its own that could be off
+			Skewed: ledgertest.InAnotherTime(tb, func(tb testing.TB) hapax.Ledger { return open(tb, d.connect(tb), o) }),
 			Close:  func() error { return current.Close() }, Reopen: again}
 		if d.server != nil {
 			in.Pressure = func() { fill(tb, d.connect(tb)) }

@@ -3,6 +3,7 @@ package redisstreams_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -125,17 +126,21 @@ func TestTwoConsumers(t *testing.T) {
 	}
 }
 
-// TestInProgress: an entry is not idle while its handler runs.
+// TestInProgress: an entry is not idle while its handler runs. It is never idle for so long
+// that it could be claimed, which would be another delivery.
 func TestInProgress(t *testing.T) {
 	t.Parallel()
 	s := declare(t)
-	s.o.MinIdle = 900 * time.Millisecond
+	s.o.MinIdle = 5 * time.Second
 	w := deliverytest.Transacted(t, s, func(string) error {
 		var last time.Duration
 		for renewed := 0; renewed < 2; {
 			p, err := s.client.XPendingExt(t.Context(), &redis.XPendingExtArgs{Stream: s.o.Stream, Group: groupName, Start: "-", End: "+", Count: 1}).Result()
 			if err != nil || len(p) != 1 {
 				return errors.Join(err, inbox.Permanent(errors.New("nothing is pending")))
+			}
+			if p[0].RetryCount != 1 {
+				return inbox.Permanent(fmt.Errorf("delivered %d times", p[0].RetryCount))
 			}
 			if p[0].Idle < last {
 				renewed++

@@ -39,21 +39,22 @@ func TestLedger(t *testing.T) {
 		}
 		t.Run(d.name, func(t *testing.T) {
 			t.Parallel()
-			db := d.create(t).open(t, "")
+			home := d.create(t)
+			db := home.open(t, "")
 			ledgertest.RunLedger(t, ledgertest.Factory{
 				Capabilities: ledgertest.Capabilities{
 					Durable: true, ServerClock: true, FencedWrites: true, Receipts: true, Digests: true, Retries: true, Batches: true, Operator: true,
 				},
-				New: func(tb testing.TB, window time.Duration) *ledgertest.Instance { return examined(tb, d, db, window) },
+				New: func(tb testing.TB, window time.Duration) *ledgertest.Instance { return examined(tb, home, db, window) },
 			})
 		})
 	}
 }
 
 // examined is a ledger in a table of its own. What is behind it is the database, so that
-// another one on the table is what a second client has, or one who comes back.
-func examined(tb testing.TB, d database, db *sql.DB, window time.Duration) *ledgertest.Instance {
-	r := room{d, fmt.Sprintf("t%08x", rand.Uint32())}
+// another one on the table is what one has who comes back.
+func examined(tb testing.TB, home room, db *sql.DB, window time.Duration) *ledgertest.Instance {
+	r := room{home.database, fmt.Sprintf("t%08x", rand.Uint32())}
 	tb.Cleanup(func() { execute(tb, db, "DROP TABLE "+r.table("claims")) })
 	o := sqldb.LedgerOptions{Window: window, MaxReceipt: maxReceipt}
 	current := r.ledger(tb, db, o)
@@ -62,8 +63,9 @@ func examined(tb testing.TB, d database, db *sql.DB, window time.Duration) *ledg
 		current = r.ledger(tb, db, o)
 		return current, nil
 	}
+	elsewhere := ledgertest.InAnotherTime(tb, func(tb testing.TB) hapax.Ledger { return r.ledger(tb, home.open(tb, ""), o) })
 	return &ledgertest.Instance{
-		Ledger: current, Skewed: r.ledger(tb, db, o), MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
+		Ledger: current, Skewed: elsewhere, MaxReceipt: maxReceipt, TooLarge: hapax.ErrReceiptSize,
 		Close: func() error { return current.Close() }, Reopen: again,
 	}
 }

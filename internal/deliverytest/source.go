@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/inbox"
@@ -40,14 +41,20 @@ func Once(s Source, n int) map[string]int {
 	return once
 }
 
+// patience is how long a test waits for what must come.
+const patience = 3 * time.Minute
+
 // TakeAll runs a consumer until all that w wants is settled.
 func TakeAll(tb testing.TB, s Source, w *Watch) {
 	tb.Helper()
-	ctx, cancel := context.WithCancel(tb.Context())
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	w.Done = cancel
 	if err := s.Consume(ctx, w); err != nil {
 		tb.Fatal(err)
+	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		tb.Fatalf("%d messages are to be settled, and after %v there were outcomes %v", w.Want, patience, w.Outcomes)
 	}
 }
 
