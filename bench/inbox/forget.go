@@ -96,7 +96,7 @@ func (b *bench) forgetIn(f forgotten) (err error) {
 	if err := marks.Migrate(b.ctx); err != nil {
 		return err
 	}
-	if _, err := marks.Sweep(b.ctx, 5*time.Hour); err != nil { // makes the partitions
+	if _, err := marks.Sweep(b.ctx, 3*time.Hour); err != nil { // makes the partitions
 		return err
 	}
 	count := b.size(1_000_000)
@@ -119,7 +119,7 @@ func (b *bench) forgetIn(f forgotten) (err error) {
 	return nil
 }
 
-// sweepAmid forgets what is older than an hour while four workers handle messages, from a
+// sweepAmid forgets what is older than two hours while four workers handle messages, from a
 // second before until a second after, and returns how long that took and each message.
 func (b *bench) sweepAmid(marks *sqldb.Marks) (took time.Duration, waits []time.Duration, err error) {
 	o := options()
@@ -151,7 +151,7 @@ func (b *bench) sweepAmid(marks *sqldb.Marks) (took time.Duration, waits []time.
 	}
 	<-time.After(time.Second)
 	began := time.Now()
-	_, err = marks.Sweep(b.ctx, time.Hour)
+	_, err = marks.Sweep(b.ctx, 2*time.Hour)
 	took = time.Since(began)
 	<-time.After(time.Second)
 	if cause := context.Cause(ctx); cause != nil {
