@@ -111,7 +111,7 @@ func (l *Ledger) Close() error { return l.claims.Close() }
 func (l *Ledger) Migrate(ctx context.Context) error { return l.claims.Migrate(ctx) }
 
 // Sweep deletes the rows whose lease or window ended longer ago than
-// [LedgerOptions.TokenMemory], in batches of 5,000 with rests between them, and returns
+// [LedgerOptions.TokenMemory], in batches of up to 5,000 with rests between them, and returns
 // how many. Nothing else depends on it: a row that has ended counts for nothing. Several
 // may sweep at once.
 func (l *Ledger) Sweep(ctx context.Context) (int64, error) { return l.claims.Sweep(ctx) }

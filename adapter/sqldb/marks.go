@@ -153,10 +153,11 @@ func (m *Marks) Migrate(ctx context.Context) error {
 }
 
 // Sweep forgets what was marked longer than window ago, by the database's clock, in
-// batches of 5,000 rows with rests between them. Of partitions it drops those that
-// end before the window, moves the horizon, and makes those ahead: run it once before
-// the first message, and then every half span. Of positions and sequences it forgets
-// sources that were silent for so long. Several may sweep at once.
+// batches of up to 5,000 rows, fewer where they take long, with rests between them. Of
+// partitions it drops those that end before the window, moves the horizon, and makes
+// those ahead: run it once before the first message, and then every half span. Of
+// positions and sequences it forgets sources that were silent for so long. Several may
+// sweep at once.
 func (m *Marks) Sweep(ctx context.Context, window time.Duration) (Swept, error) {
 	if m.table == nil {
 		return Swept{}, nil

@@ -66,7 +66,7 @@ func (o *Outbox) Put(ctx context.Context, tx *sql.Tx, records ...outbox.Record) 
 func (o *Outbox) Migrate(ctx context.Context) error { return o.table.Migrate(ctx) }
 
 // Sweep forgets the caller's ids of records that were published longer ago than the
-// retention, in batches of 5,000 with rests between them, and returns how many: they
+// retention, in batches of up to 5,000 with rests between them, and returns how many: they
 // can be put again. What is not published is never forgotten. Several may sweep at once.
 func (o *Outbox) Sweep(ctx context.Context, retention time.Duration) (int64, error) {
 	return o.table.Sweep(ctx, retention)

@@ -80,8 +80,23 @@ func (t *Table) exclusively(ctx context.Context, tx Tx, wait bool, f func() erro
 	return f()
 }
 
-// batch is how many rows are deleted at once.
-const batch = 5000
+// batch and minBatch bound how many rows are deleted at once. Whoever marks may wait for so
+// long as a batch takes, so one that takes longer than mostPause makes the next smaller.
+const (
+	batch, minBatch = 5000, 100
+	mostPause       = 50 * time.Millisecond
+)
+
+// batchAfter is how many rows to delete at once, after so many took so long.
+func batchAfter(rows int, took time.Duration) int {
+	switch {
+	case took > mostPause:
+		return max(rows/2, minBatch)
+	case took < mostPause/4:
+		return min(rows*2, batch)
+	}
+	return rows
+}
 
 // Sweep forgets what was marked longer than window ago. Several may do so at once.
 func (t *Table) Sweep(ctx context.Context, window time.Duration) (Swept, error) {
@@ -105,23 +120,27 @@ func (t *Table) Sweep(ctx context.Context, window time.Duration) (Swept, error) 
 // between them for as long as the last one took.
 func (t *Table) delete(ctx context.Context, window time.Duration) (rows int64, err error) {
 	err = t.Session(ctx, func(ctx context.Context, tx Tx) error {
-		for {
-			began, done := time.Now(), Done{}
+		for size := batch; ; {
+			var began time.Time
+			var done Done
 			err := patiently(ctx, t.Fault, time.Minute, func() (err error) {
-				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Kind, t.Name), int64((window+time.Second-1)/time.Second), int64(batch))
+				began = time.Now()
+				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Kind, t.Name), int64((window+time.Second-1)/time.Second), int64(size))
 				return err
 			})
 			if fault := t.Fault(err); err != nil && fault != sqltext.Again && fault != sqltext.Locked { // by who marks at the moment: another try
 				return err
 			}
 			rows += done.Rows
-			if err == nil && done.Rows < batch {
+			if err == nil && done.Rows < int64(size) {
 				return nil
 			}
+			took := time.Since(began)
+			size = batchAfter(size, took)
 			select {
 			case <-ctx.Done():
 				return context.Cause(ctx)
-			case <-time.After(time.Since(began)):
+			case <-time.After(took):
 			}
 		}
 	})
