@@ -36,6 +36,7 @@ var ErrStep = errors.New("a record that a handler sends needs a step: give it on
 type Producer struct {
 	client *kgo.Client
 	o      Options
+	counts counts
 }
 
 // New makes a producer on a client, which stays the caller's and can be used beside it. It

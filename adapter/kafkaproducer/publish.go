@@ -74,6 +74,7 @@ func (p *Producer) Publish(ctx context.Context, records ...*kgo.Record) error {
 	}
 	var all []error
 	for _, e := range failed {
+		p.counts.gaveUp(e)
 		all = append(all, e)
 	}
 	return errors.Join(all...)
@@ -100,6 +101,9 @@ func (p *Producer) send(ctx context.Context, records []*RecordError) (failed []*
 		if e.Err != nil && !again(e) {
 			continue
 		}
+		if e.Err != nil {
+			p.counts.again.Add(1)
+		}
 		waiting++
 		r := e.Record // its own copy, for the client may keep it after ctx has ended
 		copied := &kgo.Record{Topic: r.Topic, Partition: r.Partition, Key: r.Key, Value: r.Value, Headers: r.Headers, Timestamp: r.Timestamp}
@@ -114,6 +118,7 @@ func (p *Producer) send(ctx context.Context, records []*RecordError) (failed []*
 		e := records[a.of]
 		e.Err = outcome(a.err)
 		if a.err == nil {
+			p.counts.published.Add(1)
 			r := e.Record
 			r.Topic, r.Partition, r.Offset, r.Timestamp = a.copied.Topic, a.copied.Partition, a.copied.Offset, a.copied.Timestamp
 		}

@@ -204,6 +204,9 @@ func TestS45TimeoutIsUnknown(t *testing.T) {
 			if err := p.Publish(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
+			if s := p.Stats(); s.Published != 2 || s.Unknown != 1 || s.Refused != 0 {
+				t.Errorf("counted %+v", s)
+			}
 			all, copies := records(t, addr, "payments")
 			if len(all) != 2 || idOf(all[1]) != id || string(all[1].Value) != "1" {
 				t.Fatalf("%d records", len(all))
@@ -247,6 +250,9 @@ func TestPublishTriesAgain(t *testing.T) {
 	if given.records.Load() == 0 {
 		t.Error("the client gave nothing up")
 	}
+	if s, want := p.Stats(), (kafkaproducer.Stats{Published: 10, Again: given.records.Load()}); s != want {
+		t.Errorf("counted %+v, want %+v", s, want)
+	}
 	got, _ := records(t, addr, "payments")
 	if len(got) != len(all) {
 		t.Fatalf("%d records, want %d", len(got), len(all))
@@ -289,6 +295,9 @@ func TestRefusals(t *testing.T) {
 	c.Close()
 	if err := p.Publish(t.Context(), fits); !errors.Is(err, hapax.ErrUnknown) || !errors.Is(err, kgo.ErrClientClosed) {
 		t.Errorf("the client is closed: %v", err)
+	}
+	if s, want := p.Stats(), (kafkaproducer.Stats{Published: 1, Refused: 3, Unknown: 1}); s != want {
+		t.Errorf("counted %+v, want %+v", s, want)
 	}
 }
 

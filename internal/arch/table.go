@@ -95,6 +95,7 @@ func doors() []row {
 		{path: "adapter/prominbox", may: list(".", "inbox", "internal/durations")},
 		{path: "adapter/promledger", may: list(".", "ledger")},
 		{path: "adapter/promrelay", may: list("outbox")},
+		{path: "adapter/promkafkaproducer", may: list("adapter/kafkaproducer")},
 		{path: "adapter/rabbitmq", may: list(".", "inbox", "internal/intake")},
 		{path: "adapter/redisstreams", may: list(".", "inbox", "internal/intake", "adapter/redisdb")},
 		{path: "adapter/watermill", may: list(".", "inbox")},
