@@ -37,7 +37,13 @@ type Options struct {
 	Partitioner kgo.Partitioner
 }
 
-const ownProgress = "hapax-outbox-progress-"
+const (
+	defaultIDHeader = "id"
+	ownProgress     = "hapax-outbox-progress-"
+)
+
+// byKey partitions as Java's clients do.
+func byKey() kgo.Partitioner { return kgo.UniformBytesPartitioner(64<<10, true, true, nil) }
 
 // partitions of the progress topic: one for each shard of an outbox.
 const partitions = 2
@@ -56,7 +62,7 @@ type Destination struct {
 // the destination's own.
 func New(o Options, opts ...kgo.Opt) (*Destination, error) {
 	if o.IDHeader == "" {
-		o.IDHeader = "id"
+		o.IDHeader = defaultIDHeader
 	}
 	if o.Replicas == 0 {
 		o.Replicas = -1
@@ -65,7 +71,7 @@ func New(o Options, opts ...kgo.Opt) (*Destination, error) {
 		o.Transaction = 30 * time.Second
 	}
 	if o.Partitioner == nil {
-		o.Partitioner = kgo.UniformBytesPartitioner(64<<10, true, true, nil)
+		o.Partitioner = byKey()
 	}
 	if o.Transaction < time.Second {
 		return nil, fmt.Errorf("kafka relay: transaction of %v: want 1s at least", o.Transaction)

@@ -1,5 +1,6 @@
 // Package kafkarelay publishes what an outbox holds into Kafka, Apache's and hapax serve,
-// each record exactly once for who reads committed: see package relay.
+// each record exactly once for who reads committed, or into topics with a window: see
+// package relay.
 //
 //	to, err := kafkarelay.New(kafkarelay.Options{}, kgo.SeedBrokers("localhost:9092"))
 //	r, err := relay.New(out.Records(), to, relay.Options{})
@@ -14,6 +15,26 @@
 //
 // What voids it: the topic of the numbers is deleted, or restored to what it was before, or
 // the table of the relays is.
+//
+// # Topics with a window
+//
+// [NewWindowed] publishes into topics of hapax serve that drop copies by their ids, without
+// transactions, so that plain readers have each record once, and sooner:
+//
+//	to, err := kafkarelay.NewWindowed(kafkarelay.WindowedOptions{}, kgo.SeedBrokers("localhost:9092"))
+//
+// What is not acknowledged is unknown, and is sent again with the same ids in the same order; the
+// window drops what it has. Before it publishes to a topic it looks at the topic's settings, as
+// long as a line lasts, and refuses the records of topics whose window would not drop copies:
+// those want hapax.identity=header: and [WindowedOptions.IDHeader], and the defaults of
+// hapax.mode, hapax.duplicates and hapax.scope. A window that is still warming is waited for.
+//
+// A record is sent when the one before it of its order key is acknowledged. So the first
+// copies of a key are in its order, and one key has one record on its way: as many a second as
+// there are round trips, where a transaction takes a whole batch.
+//
+// What voids it: a window that is shorter than relays are down for, that lets ids go
+// (hapax.window.full=evict), or that is changed or taken away while a line is open.
 //
 // # A record
 //

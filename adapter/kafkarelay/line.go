@@ -44,7 +44,7 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 		if b.Records[i].Topic == l.progress {
 			return &relay.RefusedError{Faults: map[int64]string{b.Records[i].Position: "the topic is that of the relays' progress"}, Certain: true}
 		}
-		records[i] = l.record(&b.Records[i])
+		records[i] = record(&b.Records[i], l.o.IDHeader)
 	}
 	done := &kgo.Record{
 		Topic: l.progress, Partition: int32(l.shard.Number), //nolint:gosec // below two
@@ -67,12 +67,13 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 	return l.client.EndTransaction(ctx, kgo.TryCommit)
 }
 
-func (l *line) record(r *relay.Record) *kgo.Record {
+// record is a record as Kafka has it.
+func record(r *relay.Record, idHeader string) *kgo.Record {
 	out := &kgo.Record{Topic: r.Topic, Value: r.Payload, Headers: make([]kgo.RecordHeader, 0, 1+len(r.Headers))}
 	if r.OrderKey != "" {
 		out.Key = []byte(r.OrderKey)
 	}
-	out.Headers = append(out.Headers, kgo.RecordHeader{Key: l.o.IDHeader, Value: []byte(r.ID)})
+	out.Headers = append(out.Headers, kgo.RecordHeader{Key: idHeader, Value: []byte(r.ID)})
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
 	}

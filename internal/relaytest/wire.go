@@ -15,13 +15,19 @@ type Wire struct {
 
 	server   string
 	listener net.Listener
-	lose     atomic.Bool
-	lost     chan struct{} // closed when an answer was lost
 
 	mu    sync.Mutex
-	once  *sync.Once
-	conns []net.Conn
+	lose  bool
+	pairs []*pair
 	all   sync.WaitGroup
+}
+
+// pair is a connection on both sides of the wire.
+type pair struct {
+	client, server net.Conn
+
+	lossy atomic.Bool
+	lost  func()
 }
 
 // NewWire makes a wire to the address of a server, which ends with the test.
@@ -31,7 +37,7 @@ func NewWire(t *testing.T, server string) *Wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &Wire{Address: l.Addr().String(), server: server, listener: l, lost: make(chan struct{}), once: &sync.Once{}}
+	w := &Wire{Address: l.Addr().String(), server: server, listener: l}
 	w.all.Go(w.serve)
 	t.Cleanup(func() {
 		_ = l.Close()
@@ -41,27 +47,37 @@ func NewWire(t *testing.T, server string) *Wire {
 	return w
 }
 
-// Lose has the wire lose all answers from now on, until [Wire.Mend]. What is asked gets
-// through. The channel is closed when the first answer was lost.
+// Lose has all connections lose all answers from now on, and those that are made until
+// [Wire.Mend]. What is asked gets through. The channel is closed when the first answer was
+// lost.
 func (w *Wire) Lose() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.lost, w.once = make(chan struct{}), &sync.Once{}
-	w.lose.Store(true)
-	return w.lost
+	lost := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(lost) })
+	w.lose = true
+	for _, p := range w.pairs {
+		p.lost = tell
+		p.lossy.Store(true)
+	}
+	return lost
 }
 
-// Mend has connections pass answers, but those that have lost one.
-func (w *Wire) Mend() { w.lose.Store(false) }
+// Mend has the connections that are made from now on pass answers.
+func (w *Wire) Mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lose = false
+}
 
 // Cut ends all connections.
 func (w *Wire) Cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, c := range w.conns {
-		_ = c.Close()
+	for _, p := range w.pairs {
+		p.close()
 	}
-	w.conns = nil
+	w.pairs = nil
 }
 
 func (w *Wire) serve() {
@@ -75,43 +91,35 @@ func (w *Wire) serve() {
 			_ = client.Close()
 			continue
 		}
+		p := &pair{client: client, server: server, lost: func() {}}
 		w.mu.Lock()
-		w.conns = append(w.conns, client, server)
+		p.lossy.Store(w.lose)
+		w.pairs = append(w.pairs, p)
 		w.mu.Unlock()
-		w.all.Go(func() { pass(server, client, func() bool { return true }) })
-		lossy := false
-		w.all.Go(func() {
-			pass(client, server, func() bool {
-				lossy = lossy || !w.passes()
-				return !lossy
-			})
-		})
+		w.all.Go(func() { p.pass(server, client, false) })
+		w.all.Go(func() { p.pass(client, server, true) })
 	}
-}
-
-// passes tells whether an answer gets through.
-func (w *Wire) passes() bool {
-	if !w.lose.Load() {
-		return true
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.once.Do(func() { close(w.lost) })
-	return false
 }
 
 // pass copies bytes until a side ends, and then ends both.
-func pass(to, from net.Conn, passes func() bool) {
+func (p *pair) pass(to, from net.Conn, answers bool) {
+	defer p.close()
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
-		if err == nil && passes() {
+		switch {
+		case err == nil && answers && p.lossy.Load():
+			p.lost()
+		case err == nil:
 			_, err = to.Write(buf[:n])
 		}
 		if err != nil {
-			_ = from.Close()
-			_ = to.Close()
 			return
 		}
 	}
+}
+
+func (p *pair) close() {
+	_ = p.client.Close()
+	_ = p.server.Close()
 }

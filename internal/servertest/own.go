@@ -23,6 +23,7 @@ import (
 // the test's process.
 type Server struct {
 	Addr string
+	Dir  string // of a RabbitMQ's files
 
 	tb      testing.TB
 	name    string
@@ -84,6 +85,30 @@ func StartNATS(tb testing.TB, lines ...string) *Server {
 		tb.Fatalf("configure NATS: %v", err)
 	}
 	return begin(tb, "NATS", port, []string{natsServer(), "-c", file}, natsAnswers)
+}
+
+// StartRabbitMQ starts a RabbitMQ with lines of configuration, beside that which tests share,
+// whose port mapper it uses. It keeps its files in a folder of the test's.
+func StartRabbitMQ(tb testing.TB, lines ...string) *Server {
+	tb.Helper()
+	RabbitMQ(tb)
+	port, dir := freePort(tb), tb.TempDir()
+	file := filepath.Join(dir, "rabbitmq.conf")
+	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+		tb.Fatalf("configure RabbitMQ: %v", err)
+	}
+	s := begin(tb, "RabbitMQ", port, []string{
+		"env", "HOME=" + dir, "ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=56730",
+		"RABBITMQ_NODENAME=test" + port + "@localhost", "RABBITMQ_DIST_PORT=" + freePort(tb),
+		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noshell -noinput -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false",
+		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT=" + port,
+		"RABBITMQ_MNESIA_BASE=" + dir, "RABBITMQ_LOGS=-", "RABBITMQ_LOG_BASE=" + dir,
+		"RABBITMQ_ENABLED_PLUGINS_FILE=" + filepath.Join(dir, "plugins"), "RABBITMQ_CONFIG_FILE=" + file,
+		"RABBITMQ_ALLOW_INPUT=1", // or else it runs below a shell that outlives it
+		"/usr/lib/rabbitmq/bin/rabbitmq-server",
+	}, rabbitAnswers)
+	s.Dir = dir
+	return s
 }
 
 // natsServer is the program, in the path or where scripts/setup leaves it.

@@ -7,7 +7,7 @@ import "testing"
 // TestOwn takes a server through what a test may do to it.
 func TestOwn(t *testing.T) {
 	for name, start := range map[string]func(testing.TB, ...string) *Server{
-		"Redis": StartRedis, "Memcached": StartMemcached, "Mosquitto": StartMosquitto, "NATS": StartNATS,
+		"Redis": StartRedis, "Memcached": StartMemcached, "Mosquitto": StartMosquitto, "NATS": StartNATS, "RabbitMQ": StartRabbitMQ,
 		"Apache Kafka": func(tb testing.TB, _ ...string) *Server { tb.Helper(); return StartKafka(tb) },
 		"PostgreSQL":   func(tb testing.TB, args ...string) *Server { tb.Helper(); s, _ := StartPostgres(tb, args...); return s },
 		"MariaDB":      func(tb testing.TB, args ...string) *Server { tb.Helper(); s, _ := StartMariaDB(tb, args...); return s },
