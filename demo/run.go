@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -62,6 +64,8 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	}
 	defer func() { err = errors.Join(err, remove()) }()
 	asked := ctx
+	var looking sync.WaitGroup
+	defer looking.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := &conductor{o: o, dir: dir, run: fmt.Sprintf("%08x", rand.Uint32()), tally: newTally()}
@@ -70,6 +74,12 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	defer func() {
 		err = why(asked, dir, c.tally.failure(), err)
 	}()
+	looking.Go(func() {
+		if full := awaitFull(ctx, dir); full != nil {
+			c.tally.fail(full)
+			cancel()
+		}
+	})
 	began := time.Now()
 	if err := c.open(ctx); err != nil {
 		return r, fmt.Errorf("start: %w", err)
@@ -169,14 +179,31 @@ func why(asked context.Context, dir string, failed, err error) error {
 	return err
 }
 
-// probe tells whether a part can write its next file.
-func probe(dir string) error {
-	file := filepath.Join(dir, "probe")
-	err := os.WriteFile(file, make([]byte, 1<<20), 0o600)
-	if left := os.Remove(file); err == nil {
-		err = left
+// awaitFull returns why files can't be written any more, or nil when ctx ends. Parts do not
+// end when the disk is full: they try again.
+func awaitFull(ctx context.Context, dir string) error {
+	look := time.NewTicker(time.Second)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if err := probe(dir); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
 	}
-	return err
+}
+
+// probe tells whether a part can write its next file, of which the broker makes the largest.
+func probe(dir string) error {
+	file, err := os.CreateTemp(dir, "probe")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(make([]byte, 1<<20))
+	return cmp.Or(err, file.Close(), os.Remove(file.Name()))
 }
 
 // open starts all parts, and returns when they are ready.
