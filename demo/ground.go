@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -52,13 +53,23 @@ func (g *ground) reach(ctx context.Context) error {
 		}
 	}
 	if g.redis != "" {
-		client := redis.NewClient(&redis.Options{Addr: g.redis, MaxRetries: -1})
-		if err := errors.Join(client.Ping(ctx).Err(), client.Close()); err != nil {
+		if err := reachRedis(ctx, g.redis); err != nil {
 			return fmt.Errorf("--redis %s: %w", g.redis, err)
 		}
 	}
 	g.reached = true
 	return nil
+}
+
+// reachRedis asks whether anybody listens, before the client, which writes of its own to
+// standard error that nobody does.
+func reachRedis(ctx context.Context, addr string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return err
+	}
+	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
+	return errors.Join(conn.Close(), client.Ping(ctx).Err(), client.Close())
 }
 
 // database says where a service's is: a file of SQLite, or a schema of PostgreSQL.

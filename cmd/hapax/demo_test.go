@@ -69,7 +69,7 @@ func TestDemoWithoutServers(t *testing.T) {
 		c := exec.Command("hapax", "demo", "--fast", flag, value)
 		c.Env = append(os.Environ(), "GORACE="+noLinger)
 		said, err := c.CombinedOutput()
-		if err == nil || strings.Count(string(said), "hapax: ") != 1 || !strings.Contains(string(said), "hapax: start: "+flag) {
+		if err == nil || strings.Count(string(said), "hapax: ") != 1 || !strings.HasPrefix(string(said), "hapax: start: "+flag) {
 			t.Errorf("%s: %v: %s", flag, err, said)
 		}
 	}
