@@ -3,6 +3,9 @@
 package kafkarelay_test
 
 import (
+	"context"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,8 +22,15 @@ func steps() []string {
 	return []string{"taken", "opened", "resumed", "sealed", "written", "asked", "answered", "published", "deleted"}
 }
 
+// toWindow stands before the address of a broker whose topics have windows.
+const toWindow = "windowed:"
+
 // mortal is the destination of a relay that dies.
 func mortal(server string, m *relaytest.Mortal) (relay.Destination, error) {
+	if at, windowed := strings.CutPrefix(server, toWindow); windowed {
+		return kafkarelay.NewWindowed(kafkarelay.WindowedOptions{}, append(connection(at),
+			kgo.Dialer(func(_ context.Context, network, address string) (net.Conn, error) { return m.Dial(network, address) }))...)
+	}
 	return kafkarelay.New(kafkarelay.Options{}, append(connection(server), kgo.WithHooks(&hooks{m}))...)
 }
 

@@ -15,19 +15,25 @@ import (
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
-// kafkaPlace is where records go.
+// kafkaPlace is where records go into Kafka.
 type kafkaPlace struct {
-	Kafka     string `required:"" placeholder:"[PROTOCOL://]ADDR,…" help:"Brokers of Apache Kafka or hapax serve. PROTOCOL is PLAINTEXT (default), SSL, SASL_PLAINTEXT or SASL_SSL."`
+	Kafka     string `placeholder:"[PROTOCOL://]ADDR,…" help:"Brokers of Apache Kafka or hapax serve. PROTOCOL is PLAINTEXT (default), SSL, SASL_PLAINTEXT or SASL_SSL."`
+	Window    bool   `help:"Publish without transactions, into topics of hapax serve whose window (hapax.identity=header:NAME) drops what comes again: readers have records sooner, whatever they read by."`
 	User      string `placeholder:"NAME" help:"Who logs in at Kafka. The password is in HAPAX_KAFKA_PASSWORD."`
 	Mechanism string `enum:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512" default:"SCRAM-SHA-256" placeholder:"NAME" help:"How: PLAIN, SCRAM-SHA-256 (default) or SCRAM-SHA-512."`
-	CA        string `name:"ca" placeholder:"FILE" help:"A file of PEM with the certificates that Kafka's is to be checked by (default: the system's)."`
+	CA        string `name:"ca" placeholder:"FILE" help:"A file of PEM with the certificates that the broker's is to be checked by (default: the system's)."`
 	IDHeader  string `name:"id-header" default:"id" placeholder:"NAME" help:"The header that has a record's id (default id)."`
 	Progress  string `placeholder:"TOPIC" help:"The compacted topic that says what was published (default: one of the outbox's own, hapax-outbox-progress-…). It is made if it is not there."`
 	Replicas  int16  `default:"-1" placeholder:"N" help:"Its replicas, if it is made (default: as the brokers have it)."`
 }
 
-// destination is where records go, and what there is to say of it.
-func (p *kafkaPlace) destination() (to relay.Destination, said string, err error) {
+// set tells whether there is anything of it.
+func (p *kafkaPlace) set() bool {
+	return p.Window || p.User != "" || p.Progress != "" || p.Replicas != -1 || p.IDHeader != "id"
+}
+
+// kafka is where records go, and what there is to say of it.
+func (p *kafkaPlace) kafka() (to relay.Destination, said string, err error) {
 	protocol, brokers, ok := strings.Cut(p.Kafka, "://")
 	if !ok {
 		protocol, brokers = "PLAINTEXT", p.Kafka
@@ -37,11 +43,27 @@ func (p *kafkaPlace) destination() (to relay.Destination, said string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	d, err := kafkarelay.New(kafkarelay.Options{IDHeader: p.IDHeader, Progress: p.Progress, Replicas: p.Replicas}, append(opts, secured...)...)
+	opts = append(opts, secured...)
+	if p.Window {
+		return p.windowed(brokers, opts)
+	}
+	d, err := kafkarelay.New(kafkarelay.Options{IDHeader: p.IDHeader, Progress: p.Progress, Replicas: p.Replicas}, opts...)
 	if err != nil {
 		return nil, "", usage("--kafka: %w", err)
 	}
 	return d, fmt.Sprintf("Records go to: Kafka at %s, each once for who reads committed\n", brokers), nil
+}
+
+// windowed is where records go into topics that drop copies.
+func (p *kafkaPlace) windowed(brokers string, opts []kgo.Opt) (to relay.Destination, said string, err error) {
+	if p.Progress != "" || p.Replicas != -1 {
+		return nil, "", usage("--progress and --replicas are for transactions: leave them out, or --window")
+	}
+	d, err := kafkarelay.NewWindowed(kafkarelay.WindowedOptions{IDHeader: p.IDHeader}, opts...)
+	if err != nil {
+		return nil, "", usage("--id-header: %w", err)
+	}
+	return d, fmt.Sprintf("Records go to: topics at %s with hapax.identity=header:%s, each once inside their windows, whoever reads\n", brokers, p.IDHeader), nil
 }
 
 // secured are the options that a protocol asks for.
@@ -59,11 +81,9 @@ func (p *kafkaPlace) secured(protocol string) (opts []kgo.Opt, err error) {
 		return nil, usage("--ca %s: want --kafka SSL://… or SASL_SSL://…", p.CA)
 	}
 	if encrypted {
-		config := &tls.Config{MinVersion: tls.VersionTLS12}
-		if p.CA != "" {
-			if config.RootCAs, err = certificates(p.CA); err != nil {
-				return nil, err
-			}
+		config, err := tlsBy(p.CA)
+		if err != nil {
+			return nil, err
 		}
 		opts = append(opts, kgo.DialTLSConfig(config))
 	}
@@ -78,6 +98,15 @@ func (p *kafkaPlace) secured(protocol string) (opts []kgo.Opt, err error) {
 	default:
 		return append(opts, kgo.SASL(scram.Auth{User: p.User, Pass: password}.AsSha256Mechanism())), nil
 	}
+}
+
+// tlsBy is TLS by certificates in a file, or by the system's.
+func tlsBy(file string) (config *tls.Config, err error) {
+	config = &tls.Config{MinVersion: tls.VersionTLS12}
+	if file != "" {
+		config.RootCAs, err = certificates(file)
+	}
+	return config, err
 }
 
 // certificates reads the file of --ca.

@@ -21,7 +21,7 @@ import (
 // outboxRelay is hapax outbox relay.
 type outboxRelay struct {
 	outboxPlace
-	kafkaPlace
+	outboxTo
 
 	Retention span   `default:"7d" placeholder:"SPAN" help:"How long the ids that callers gave are remembered once their records are published (default 7d): as long one can't be put again."`
 	Lease     span   `default:"10s" placeholder:"SPAN" help:"How long a relay that died holds its shards (default 10s)."`
@@ -31,12 +31,16 @@ type outboxRelay struct {
 
 func (*outboxRelay) examples() string {
 	return `  hapax outbox relay --database postgres://app@db.example.org/shop --kafka 127.0.0.1:9092
-  hapax outbox relay --database sqlite:shop.db --kafka 127.0.0.1:9092 --metrics 127.0.0.1:9464
+  hapax outbox relay --database sqlite:shop.db --kafka 127.0.0.1:9092 --window --metrics 127.0.0.1:9464
+  hapax outbox relay --database sqlite:shop.db --nats nats://127.0.0.1:4222
+  hapax outbox relay --database sqlite:shop.db --rabbitmq amqp://127.0.0.1:5672 --exchange payments
 
 The outbox's tables are made if they are not there. Any number of relays can run at
-once and share the work. One that is killed leaves nothing doubled and nothing out: who
-reads committed has each record once. SIGTERM and SIGINT stop it when it has published
-what it is at.
+once and share the work. One that is killed leaves nothing out. Into Kafka it leaves
+nothing doubled: who reads committed has each record once, and with --window so has
+everybody, inside the topics' windows. NATS drops copies inside its streams' windows;
+of RabbitMQ's an inbox does, by message-id. SIGTERM and SIGINT stop it when it has
+published what it is at.
 `
 }
 
