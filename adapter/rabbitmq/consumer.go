@@ -34,7 +34,8 @@ type Options struct {
 	Handlers int
 	// Hold is how long a message that has to come again is held at most, then it is
 	// given back (default: 10 min). It must be well below the broker's own limit for
-	// what is not acknowledged, consumer_timeout, which is 30 min unless it is set.
+	// what is not acknowledged, consumer_timeout, which is 30 min unless it is set: that
+	// closes the channel, and all that was taken on it comes again.
 	Hold time.Duration
 	// Drain is how long handlers may go on once the context of Run has ended; then
 	// theirs ends too (default: 30 s).
@@ -93,7 +94,9 @@ func (c *Consumer) consume(ctx context.Context, k *intake.Intake) error {
 		return fmt.Errorf("open a channel: %w", err)
 	}
 	defer func() { _ = ch.Close() }() // what is not settled goes back to the queue
-	closed := ch.NotifyClose(make(chan *amqp.Error, 1))
+	live, lose := context.WithCancelCause(ctx)
+	defer lose(nil)
+	go watch(ch.NotifyClose(make(chan *amqp.Error, 1)), ch.NotifyCancel(make(chan string, 1)), lose)
 	if err := ch.Qos(c.limit.Prefetch, 0, false); err != nil {
 		return fmt.Errorf("set the prefetch to %d: %w", c.limit.Prefetch, err)
 	}
@@ -104,19 +107,13 @@ func (c *Consumer) consume(ctx context.Context, k *intake.Intake) error {
 	if err != nil {
 		return fmt.Errorf("consume from %q: %w", c.o.Queue, err)
 	}
-	if take(ctx, k, deliveries) {
+	if take(ctx, live, k, deliveries) {
 		_ = ch.Cancel(tag, false) // if that fails, the channel has too
 		k.End()                   // while the channel is there to acknowledge
 		return nil
 	}
-	lost := errors.New("the broker has cancelled the consumer")
-	select {
-	case reason := <-closed:
-		if reason != nil {
-			lost = reason
-		}
-	default:
-	}
+	<-live.Done()
+	lost := context.Cause(live)
 	if c.conn.IsClosed() {
 		return fmt.Errorf("connection is lost: %w", errors.Join(amqp.ErrClosed, lost))
 	}
@@ -124,9 +121,21 @@ func (c *Consumer) consume(ctx context.Context, k *intake.Intake) error {
 	return nil
 }
 
-// take takes deliveries until there are no more, and returns true if that is because
-// the run ends.
-func take(ctx context.Context, k *intake.Intake, deliveries <-chan amqp.Delivery) (ended bool) {
+// watch tells when nothing more comes of a channel, and why. What is held of it is let go
+// then: it comes again on another.
+func watch(closed <-chan *amqp.Error, cancelled <-chan string, lose context.CancelCauseFunc) {
+	lost := errors.New("the broker has cancelled the consumer")
+	if _, ok := <-cancelled; !ok { // it ends with the channel
+		if reason := <-closed; reason != nil {
+			lost = reason
+		}
+	}
+	lose(lost)
+}
+
+// take takes deliveries of a channel that is live until there are no more, and returns true
+// if that is because the run ends.
+func take(ctx, live context.Context, k *intake.Intake, deliveries <-chan amqp.Delivery) (ended bool) {
 	for {
 		if _, err := k.Reserve(1); err != nil {
 			return true
@@ -137,7 +146,7 @@ func take(ctx context.Context, k *intake.Intake, deliveries <-chan amqp.Delivery
 				k.Release(1)
 				return false
 			}
-			k.Take(ctx, &delivery{d})
+			k.Take(live, &delivery{d})
 		case <-ctx.Done():
 			k.Release(1)
 			return true

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hapaxmq/hapax"
 	"github.com/hapaxmq/hapax/adapter/rabbitmq"
+	"github.com/hapaxmq/hapax/inbox"
 	"github.com/hapaxmq/hapax/internal/deliverytest"
 	"github.com/hapaxmq/hapax/internal/servertest"
 )
@@ -215,6 +216,29 @@ func TestNeverAcks(t *testing.T) {
 		}
 	}
 	deliverytest.NeverAcked(t, q, w, once)
+}
+
+// TestHeldWhenChannelIsLost: a message that is held takes its place no longer than its channel
+// lives. The broker closes that after a second, and delivers it again.
+func TestHeldWhenChannelIsLost(t *testing.T) {
+	t.Parallel()
+	q := declare(t, nil)
+	runs := 0
+	w := deliverytest.Transacted(t, q, func(string) error {
+		if runs++; runs == 1 {
+			return inbox.Later(5*time.Minute, nil)
+		}
+		return nil
+	})
+	once := deliverytest.Once(q, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	w.Want, w.Done = len(once), cancel
+	c, err := rabbitmq.New(q.dial(), w, rabbitmq.Options{Queue: q.name, Prefetch: 1})
+	q.must(err)
+	q.must(c.Run(ctx))
+	w.Book.Audit(t, once)
+	q.Settled()
 }
 
 func TestFails(t *testing.T) {
