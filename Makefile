@@ -15,7 +15,7 @@ TORTURETIME ?= 10m#  for each course of random work of make torture
 PKG         ?= ./...#  what to test
 
 .DEFAULT_GOAL := help
-.PHONY: help run webhooks build test test-race test-clients cover bench bench-broker bench-inbox bench-outbox fuzz torture torture-kafka lint vet fmt services clean
+.PHONY: help run webhooks build test test-race test-cgo test-clients cover bench bench-broker bench-inbox bench-outbox fuzz torture torture-kafka lint vet fmt services clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test-race: ## Run all tests under the race detector
 cover: ## Run all tests and tell what share of the statements they reach
 	$(GO) test -coverprofile=cover.out -coverpkg=./... $(PKG)
 	$(GO) tool cover -func=cover.out | tail -n 1
+
+test-cgo: ## Run the exams of SQLite's stores by mattn/go-sqlite3, which needs a C compiler
+	@scripts/setup cc
+	cd bench && ../$(GO) test ./inbox
 
 test-clients: ## Run other people's Kafka clients and tools against the node, and ours against Apache Kafka
 	@scripts/clients

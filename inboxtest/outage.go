@@ -12,13 +12,13 @@ import (
 	"github.com/hapaxmq/hapax/internal/proxytest"
 )
 
-// away is how long a server answers nobody: two seconds, and thirty with HAPAX_TORTURE in
+// away is how long a server answers nobody: half a second, and thirty with HAPAX_TORTURE in
 // the environment.
 func away() time.Duration {
 	if os.Getenv("HAPAX_TORTURE") != "" {
 		return 30 * time.Second
 	}
-	return 2 * time.Second
+	return time.Second / 2
 }
 
 // outage: a server that answers nobody for a while, under load, and then ends all connections.
