@@ -220,6 +220,10 @@ func TestS06OncePerPositionInADatabase(t *testing.T) {
 				}
 			}
 		}
+		var rows int
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+db.marks.Table).Scan(&rows); err != nil || rows != 1 {
+			t.Errorf("%d rows of one source, %v; want one", rows, err)
+		}
 		want := make([]string, messages)
 		for n := range want {
 			want[n] = fmt.Sprintf("t/%d", n)

@@ -57,6 +57,10 @@ func TestSequences(t *testing.T) {
 					t.Errorf("%d: %v, want %v", i, got, c.want)
 				}
 			}
+			var rows int
+			if err := db.QueryRow("SELECT count(*) FROM " + r.table("numbers")).Scan(&rows); err != nil || rows != 3 {
+				t.Errorf("%d rows, %v; want one of each producer", rows, err)
+			}
 			for s, want := range map[*hapax.Sequence]error{
 				{Producer: hapax.Identity("a"), Number: math.MaxUint64}: hapax.ErrMalformed,
 				{Number: 1}: hapax.ErrMissing,
