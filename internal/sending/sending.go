@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -101,7 +102,7 @@ func (s *Sender) recall(shard string, batch int64) map[int64]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if had := s.shards[shard]; had.batch == batch && had.positions != nil {
-		return had.positions
+		return maps.Clone(had.positions) // another relay of this process may be at the same
 	}
 	return map[int64]bool{}
 }
