@@ -178,7 +178,8 @@ func (s *Server) await() (err error) {
 
 func run(command []string) (*process, error) {
 	const watched = `"$@" >/dev/null 2>&1 & echo $!; read -r _
-		kill -STOP $!; kill -9 $(cat /proc/$!/task/$!/children 2>/dev/null) $!; wait`
+		kill -STOP $!; its=$(cat /proc/$!/task/$!/children 2>/dev/null); kill -9 $its $!; wait
+		for one in $its; do while [ -e /proc/$one/exe ]; do sleep 0.01; done; done` // or PostgreSQL finds them at its next start, and ends
 	shell := exec.Command("sh", append([]string{"-c", watched, "sh"}, command...)...)
 	shell.Dir = "/" // which everybody can enter, whoever the server is
 	stdin, err := shell.StdinPipe()
