@@ -45,6 +45,7 @@ func RunShared(t *testing.T, s Shared) {
 		{"a message runs again when its dead holder's lease has ended", deadHolder},
 		{"a holder that is stopped for longer than its lease loses it", stoppedHolder},
 		{"a connection cut in a commit loses and doubles nothing", cutCommit},
+		{"a batch asks no more often than a message", batchTrips},
 		{"a server that answers nobody for a while loses nothing", outage},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -158,6 +158,37 @@ func (c *colleague) claim(l hapax.Ledger, id string, want hapax.Verdict) hapax.C
 	return claim
 }
 
+// batchTrips: the claims and commits of a batch are about as many questions as those of one
+// message. Some databases take one more, and a long one may be heard in two parts.
+func batchTrips(c *colleague) {
+	if c.shared.Address == "" {
+		c.Skip("the ledger has no address")
+	}
+	p := proxytest.Start(c, c.shared.Address)
+	l, ok := c.open(p.Address()).(hapax.BatchLedger)
+	if !ok {
+		c.Skip("the ledger takes no batches")
+	}
+	asked := func(n int) int64 {
+		requests := make([]hapax.Request, n)
+		for i := range requests {
+			requests[i] = request(fmt.Sprint(n, "-", i), long)
+		}
+		questions := p.Count()
+		claims, errs := l.ClaimBatch(context.Background(), requests)
+		errs = append(errs, l.CommitBatch(context.Background(), claims, nil)...)
+		if err := errors.Join(errs...); err != nil {
+			c.Fatal(err)
+		}
+		return questions.Load()
+	}
+	asked(99) // which connects, and prepares
+	one, many := asked(1), asked(100)
+	if many > 2*one+1 {
+		c.Errorf("a batch of 100 asks %d times, and one message %d times", many, one)
+	}
+}
+
 // away is how long a server answers nobody: two seconds, and thirty with HAPAX_TORTURE in
 // the environment.
 func away() time.Duration {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -61,6 +62,14 @@ func (p *Proxy) Cut(when When, which func(said []byte) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.when, p.which = when, which
+}
+
+// Count counts what clients say from now on, as [Proxy.Cut] is given it, until the next cut is
+// planned.
+func (p *Proxy) Count() *atomic.Int64 {
+	questions := new(atomic.Int64)
+	p.Cut(Before, func([]byte) bool { questions.Add(1); return false })
+	return questions
 }
 
 // Waits tells whether a cut is still to come, and lets it not come any more.
