@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
 	client "github.com/nats-io/nats.go"
@@ -53,9 +54,16 @@ func (p *outboxTo) destination() (to relay.Destination, said string, err error) 
 func (p *outboxTo) nats() (to relay.Destination, said string, err error) {
 	var opts []client.Option
 	if p.CA != "" {
-		opts = append(opts, client.RootCAs(p.CA))
+		config, err := tlsBy(p.CA)
+		if err != nil {
+			return nil, "", err
+		}
+		opts = append(opts, client.Secure(config))
 	}
 	if p.Creds != "" {
+		if _, err := os.Stat(p.Creds); err != nil {
+			return nil, "", fmt.Errorf("--creds: %w", err)
+		}
 		opts = append(opts, client.UserCredentials(p.Creds))
 	}
 	var shown []string
