@@ -74,7 +74,7 @@ func (c *colleague) deliver(l hapax.Ledger, id string) (all []hapax.Outcome) {
 			c.Errorf("message %s is not done: %v", id, err)
 			return all
 		}
-		pause := 5 * time.Millisecond
+		pause := 30 * time.Millisecond // or SQLite is asked by all at once, all the time
 		if busy := (*hapax.InFlightError)(nil); errors.As(err, &busy) {
 			pause = min(pause, busy.RetryAfter)
 		}
