@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"sync/atomic"
@@ -94,10 +93,8 @@ func startNode(t *testing.T) *node {
 	p := &process{T: t, dir: t.TempDir()}
 	var err error
 	for range 10 { // another may have taken the port meanwhile
-		if p.addr, err = freeAddress(); err == nil {
-			err = p.launch()
-		}
-		if err == nil {
+		p.addr = servertest.FreeAddress(t)
+		if err = p.launch(); err == nil {
 			t.Cleanup(p.kill)
 			return &node{p.addr, p.kill, p.start}
 		}
@@ -113,14 +110,6 @@ type process struct {
 	command   *exec.Cmd
 	killed    atomic.Bool
 	ended     chan struct{}
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // start starts the broker again, where it was.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -121,18 +122,25 @@ func natsServer() string {
 	return filepath.Join(filepath.Dir(here), "..", "..", ".tools", "bin", name)
 }
 
+// FreeAddress is one on loopback that nobody listens on. Its port is below those that
+// connections are made from (32768 and above, unless a system says otherwise): while a server is
+// down, a client that tries to reach it could else be given its port, and keep it.
+func FreeAddress(tb testing.TB) string {
+	tb.Helper()
+	for range 1000 {
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
+		if listener, err := net.Listen("tcp", address); err == nil {
+			_ = listener.Close() // which was all it was for
+			return address
+		}
+	}
+	tb.Fatal("find a port: all are taken")
+	return ""
+}
+
 func freePort(tb testing.TB) string {
 	tb.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("find a port: %v", err)
-	}
-	defer func() { _ = listener.Close() }() // its port is read by then
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		tb.Fatalf("find a port: %v", err)
-	}
-	return port
+	return strings.TrimPrefix(FreeAddress(tb), "127.0.0.1:")
 }
 
 func begin(tb testing.TB, name, port string, command []string, answers func(net.Conn) error) *Server {
