@@ -160,23 +160,26 @@ func (s *Server) Start() {
 	s.tb.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process == nil {
-		p, err := run(s.command)
-		if err != nil {
-			s.tb.Fatalf("start %s: %v", s.name, err)
+	var err error
+	for range 6 { // one that ended at once, for a port or what the one before left, is started again
+		if s.process == nil {
+			if s.process, err = run(s.command); err != nil {
+				s.tb.Fatalf("start %s: %v", s.name, err)
+			}
 		}
-		s.process = p
+		if err = s.await(); err == nil {
+			return
+		}
+		s.end()
 	}
-	if err := s.await(); err != nil {
-		s.tb.Fatalf("start %s: %v", s.name, err)
-	}
+	s.tb.Fatalf("start %s: %v", s.name, err)
 }
 
 // await asks until the server answers.
 func (s *Server) await() (err error) {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
-	for until := time.Now().Add(36 * patience); time.Now().Before(until); <-pause.C {
+	for until := time.Now().Add(6 * patience); time.Now().Before(until); <-pause.C {
 		if err = ask(s.Addr, s.answers); err == nil {
 			return nil
 		}
@@ -216,6 +219,10 @@ func run(command []string) (*process, error) {
 func (s *Server) Kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.end()
+}
+
+func (s *Server) end() {
 	if s.process == nil {
 		return
 	}
