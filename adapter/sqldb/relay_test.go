@@ -93,6 +93,61 @@ func TestLateCommit(t *testing.T) {
 	}
 }
 
+// TestForgetReads: what a published batch reads does not grow with the ids that are remembered.
+// MariaDB and MySQL count it for each connection.
+func TestForgetReads(t *testing.T) {
+	t.Parallel()
+	const remembered = 3000
+	for _, d := range databases() {
+		if d.driver != "mysql" {
+			continue
+		}
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			r := d.create(t)
+			db := r.open(t, "")
+			db.SetMaxOpenConns(1)
+			o := r.outbox(t, db)
+			p := newPublisher(t, o)
+			put := func(name string, n int) {
+				t.Helper()
+				records := make([]outbox.Record, n)
+				for i := range records {
+					records[i] = outbox.Record{ID: fmt.Sprintf("%s-%d", name, i), Topic: "t", OrderKey: "k"}
+				}
+				if err := r.put(t, db, o, records...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			put("before", remembered)
+			p.publish(t, 1000)
+			put("now", 1)
+			execute(t, db, "FLUSH STATUS")
+			p.publish(t, 1000)
+			rows, err := db.QueryContext(t.Context(), "SHOW SESSION STATUS WHERE Variable_name IN ('Handler_read_next', 'Handler_read_rnd_next')")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rows.Close()
+			read := 0
+			for rows.Next() {
+				var name string
+				var n int
+				if err := rows.Scan(&name, &n); err != nil {
+					t.Fatal(err)
+				}
+				read += n
+			}
+			if err := rows.Err(); err != nil || read == 0 || read >= remembered {
+				t.Errorf("one record was published by reading %d rows, %v; %d ids are remembered", read, err, remembered)
+			}
+			if len(p.published) != remembered+1 {
+				t.Errorf("%d records are published, want %d", len(p.published), remembered+1)
+			}
+		})
+	}
+}
+
 // TestOrder: while writers put, each behind the lock of its key's row, a relay publishes each key in
 // the order of its commits, and skips nothing (statements 43 and 44).
 func TestOrder(t *testing.T) {

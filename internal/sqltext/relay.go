@@ -225,17 +225,18 @@ func ReadOutgoing(d Dialect, outbox string, shard int, positions []int64) Statem
 		" WHERE shard = ? AND position ? ORDER BY position", shard, positions)
 }
 
-// Forget deletes rows; of the ids that callers gave the retention counts from now on.
+// Forget deletes rows; of the ids that callers gave the retention counts from now on. MariaDB
+// would ask a subquery for each id that it remembers, not only for those of the rows.
 func Forget(d Dialect, outbox string, shard int, named bool, positions []int64) (all []Statement) {
-	at := map[Dialect]string{Postgres: "now()", SQLite: "CAST(strftime('%s', 'now') AS INTEGER)"}[d]
-	if at == "" {
-		at = "CURRENT_TIMESTAMP(3)"
-	}
+	const rows = " WHERE shard = ? AND position ?"
 	if named {
-		all = append(all, bind(d, "UPDATE "+IDs(outbox)+" SET marked = "+at+" WHERE id IN (SELECT named FROM "+outbox+
-			" WHERE shard = ? AND position ? AND named IS NOT NULL)", shard, positions))
+		text := "UPDATE " + IDs(outbox) + " AS i JOIN " + outbox + " AS o ON o.named = i.id SET i.marked = CURRENT_TIMESTAMP(3)" + rows
+		if at := map[Dialect]string{Postgres: "now()", SQLite: "CAST(strftime('%s', 'now') AS INTEGER)"}[d]; at != "" {
+			text = "UPDATE " + IDs(outbox) + " SET marked = " + at + " WHERE id IN (SELECT named FROM " + outbox + rows + " AND named IS NOT NULL)"
+		}
+		all = append(all, bind(d, text, shard, positions))
 	}
-	return append(all, bind(d, "DELETE FROM "+outbox+" WHERE shard = ? AND position ?", shard, positions))
+	return append(all, bind(d, "DELETE FROM "+outbox+rows, shard, positions))
 }
 
 // SetAside says of a row why it can't be published.
