@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -90,6 +91,8 @@ func (l *line) refused(b relay.Batch, records []*kgo.Record, results kgo.Produce
 		}
 		at := slices.Index(records, result.Record)
 		switch position := b.Records[at].Position; {
+		case errors.Is(result.Err, kerr.UnknownTopicOrPartition):
+			certain[position] = strings.TrimSuffix(result.Err.Error(), ".") + ": make topic " + result.Record.Topic
 		case isAny(result.Err, ofTopics()):
 			certain[position] = result.Err.Error()
 		case isAny(result.Err, ofRecords()) && alone:

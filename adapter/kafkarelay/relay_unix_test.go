@@ -86,7 +86,7 @@ func refused(t *testing.T, n *node, b *relaytest.Box) {
 
 	faulty, err := b.Faulty(t.Context(), 0, 10)
 	if err != nil || len(faulty) != 2 || faulty[0].OrderKey != "a" || faulty[0].Topic != small || faulty[1].Topic != late ||
-		!strings.Contains(faulty[0].Fault, "MESSAGE_TOO_LARGE") || !strings.Contains(faulty[1].Fault, "UNKNOWN_TOPIC") {
+		!strings.Contains(faulty[0].Fault, "MESSAGE_TOO_LARGE") || !strings.Contains(faulty[1].Fault, ": make topic ") {
 		t.Fatalf("faulty are %+v, %v", faulty, err)
 	}
 	put(small, "a", "a3") // waits too

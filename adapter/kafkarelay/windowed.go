@@ -136,7 +136,7 @@ func (l *windowedLine) judge(topic kadm.ResourceConfig) (why string, err error) 
 	identity := "header:" + l.o.IDHeader
 	switch {
 	case isAny(topic.Err, ofTopics()):
-		return fmt.Sprintf("%v: topic %s has to be there, with hapax.identity=%s and a bound such as hapax.window.ms", topic.Err, topic.Name, identity), nil
+		return fmt.Sprintf("%s: topic %s has to be there, with hapax.identity=%s and a bound such as hapax.window.ms", strings.TrimSuffix(topic.Err.Error(), "."), topic.Name, identity), nil
 	case topic.Err != nil:
 		return "", fmt.Errorf("look at the window of topic %s: %w", topic.Name, topic.Err)
 	}

@@ -46,7 +46,9 @@ func (l *line) send(r *relay.Record, done func(error)) {
 	l.pending[m] = done
 	l.mu.Unlock()
 	switch _, err := l.js.PublishMsgAsync(m); {
-	case errors.Is(err, client.ErrMaxPayload), errors.Is(err, client.ErrBadSubject), errors.Is(err, client.ErrBadHeaderMsg):
+	case errors.Is(err, client.ErrMaxPayload):
+		l.settle(m, &sending.RefusedError{Why: fmt.Sprintf("%v: the server takes %d bytes, headers among them: raise its max_payload", err, l.js.Conn().MaxPayload())})
+	case errors.Is(err, client.ErrBadSubject), errors.Is(err, client.ErrBadHeaderMsg):
 		l.settle(m, &sending.RefusedError{Why: err.Error()})
 	case err != nil:
 		l.settle(m, err)

@@ -229,7 +229,7 @@ func TestS44Refused(t *testing.T) {
 		{"a", s.name, "a0", "v", ""},
 		{"a", s.name, strings.Repeat("large", 1000), "v", "message size exceeds maximum allowed"},
 		{"a", s.name, "a2", "v", ""},
-		{"b", s.name, strings.Repeat("huge", 1<<19), "v", "maximum payload exceeded"},
+		{"b", s.name, strings.Repeat("huge", 1<<19), "v", "maximum payload exceeded: the server takes "},
 		{"c", "nobody." + s.name, "c0", "v", "no stream takes the subject nobody."},
 		{"c", s.name, "c1", "v", ""},
 		{"d", s.name + ".>", "d0", "v", "is no subject that can be published to"},
