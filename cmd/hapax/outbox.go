@@ -114,6 +114,9 @@ func (p *outboxPlace) mysql(ctx context.Context) (box, func(), error) {
 
 func (p *outboxPlace) sqlite(ctx context.Context, file string) (box, func(), error) {
 	file = strings.TrimPrefix(file, "//")
+	if file == "" {
+		return nil, nil, usage("--database: want sqlite:FILE")
+	}
 	if _, err := os.Stat(file); err != nil { // it would be made
 		return nil, nil, fmt.Errorf("--database: %w", err)
 	}

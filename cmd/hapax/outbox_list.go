@@ -56,6 +56,9 @@ func viewOf(f relay.Faulty) faultyView {
 
 // Run tells what an outbox holds.
 func (c *outboxList) Run(w *world) error {
+	if c.Most < 1 {
+		return usage("--most %d: want 1 or more", c.Most)
+	}
 	b, done, err := c.open(w.ctx)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	client "github.com/nats-io/nats.go"
@@ -69,8 +70,8 @@ func (p *outboxTo) nats() (to relay.Destination, said string, err error) {
 	var shown []string
 	for server := range strings.SplitSeq(p.NATS, ",") {
 		at, err := url.Parse(server)
-		if err != nil || at.Host == "" {
-			return nil, "", usage("--nats: want nats://USER:PASSWORD@HOST:PORT, or several with commas between them")
+		if err != nil || at.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, at.Scheme) {
+			return nil, "", usage("--nats: want nats://USER:PASSWORD@HOST:PORT, or tls://, or several with commas between them")
 		}
 		shown = append(shown, at.Host)
 	}

@@ -153,6 +153,8 @@ func TestOutboxToWrong(t *testing.T) {
 		{"", "want one of --kafka, --nats and --rabbitmq, and there are 0"},
 		{"--kafka localhost:1 --nats nats://localhost", "and there are 2"},
 		{"--nats localhost", "--nats: want nats://"},
+		{"--nats http://localhost:4222", "--nats: want nats://"},
+		{"--nats nats://localhost,http://localhost", "--nats: want nats://"},
 		{"--rabbitmq http://localhost", "--rabbitmq: want"},
 		{"--rabbitmq localhost", "--rabbitmq: want"},
 		{"--nats nats://localhost --window", "are for --kafka"},
@@ -167,6 +169,18 @@ func TestOutboxToWrong(t *testing.T) {
 		code := run(t.Context(), append(append([]string{"outbox", "relay"}, strings.Fields(test.flags)...), o.flags...), strings.NewReader(""), &stdout, &stderr)
 		if code != exitUsage || !strings.Contains(stderr.String(), test.want) {
 			t.Errorf("%s: exit code %d, %s: want %q", test.flags, code, stderr.String(), test.want)
+		}
+	}
+	for _, test := range []struct{ flags, want string }{
+		{"--database sqlite:", "want sqlite:FILE"},
+		{"--database http://localhost/shop", "--database: want postgres://"},
+		{"--database mysql:shop", "--database: want mysql://"},
+		{"--database sqlite:shop.db --most -1", "--most -1: want 1 or more"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"outbox", "list"}, strings.Fields(test.flags)...), strings.NewReader(""), &stdout, &stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), test.want) {
+			t.Errorf("list %s: exit code %d, %s: want %q", test.flags, code, stderr.String(), test.want)
 		}
 	}
 }
