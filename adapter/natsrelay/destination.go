@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	client "github.com/nats-io/nats.go"
@@ -39,6 +40,9 @@ type Destination struct {
 func New(url string, o Options, opts ...client.Option) (*Destination, error) {
 	if url == "" {
 		return nil, errors.New("nats relay: want the URL of a server")
+	}
+	if strings.ContainsAny(o.KeyHeader, ":\r\n") || strings.HasPrefix(o.KeyHeader, "Nats-") {
+		return nil, fmt.Errorf("nats relay: key header %q: want one without colons and line breaks, and none of NATS's own (Nats-…)", o.KeyHeader)
 	}
 	sender, err := sending.New(sending.Options{InFlight: o.InFlight, Timeout: o.Timeout})
 	if err != nil {

@@ -153,6 +153,8 @@ func TestOutboxToWrong(t *testing.T) {
 		{"", "want one of --kafka, --nats and --rabbitmq, and there are 0"},
 		{"--kafka localhost:1 --nats nats://localhost", "and there are 2"},
 		{"--nats localhost", "--nats: want nats://"},
+		{"--nats nats://localhost --key-header Nats-Msg-Id", "none of NATS's own"},
+		{"--nats nats://localhost --key-header a:b", "without colons"},
 		{"--nats http://localhost:4222", "--nats: want nats://"},
 		{"--nats nats://localhost,http://localhost", "--nats: want nats://"},
 		{"--rabbitmq http://localhost", "--rabbitmq: want"},
