@@ -32,6 +32,7 @@ type outboxCommand struct {
 // outboxPlace is the database of an outbox.
 type outboxPlace struct {
 	Database string `required:"" env:"HAPAX_DATABASE" placeholder:"URL" help:"postgres://USER:PASSWORD@HOST/NAME, mysql:// the same (of MariaDB too), or sqlite:FILE. It can be in HAPAX_DATABASE, which other users of this machine do not see."`
+	Reach    span   `default:"30s" placeholder:"SPAN" help:"How long to wait for the database to answer at the start (default 30s)."`
 	Table    string `default:"hapax_outbox" placeholder:"NAME" help:"The outbox's table, behind a schema and a dot or not (default hapax_outbox)."`
 }
 
@@ -52,6 +53,8 @@ const connections = 5
 
 // open returns the outbox, and what closes its database.
 func (p *outboxPlace) open(ctx context.Context) (b box, done func(), err error) {
+	ctx, end := context.WithTimeout(ctx, time.Duration(p.Reach))
+	defer end()
 	scheme, rest, _ := strings.Cut(p.Database, ":")
 	switch scheme {
 	case "postgres", "postgresql":

@@ -69,8 +69,11 @@ func (c *aside) act(w *world, done string, do func(context.Context, box, int64) 
 		if err != nil {
 			return c.found(err)
 		}
+		if len(faulty) == 0 && after < 0 && !c.JSON {
+			_, err = fmt.Fprintln(w.stdout, "nothing is set aside")
+		}
 		if len(faulty) == 0 {
-			return nil
+			return err
 		}
 		for _, f := range faulty {
 			after = f.Position
