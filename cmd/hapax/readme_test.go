@@ -88,8 +88,10 @@ func matches(t *testing.T, shown, got string) bool {
 		`file:[0-9a-f]+:[0-9a-f]+:`:         `file:[0-9a-f]+:[0-9a-f]+:`,
 		`\d+(\\\.\d+)? KB`:                  `\d+(\.\d+)? KB`,
 		`…\n`:                               `(?:.*\n)*`,
+		// What comes again to who delivers at least once, and how often, is a matter of time.
+		`(?m)^((?:  )?(?:wallets|twice or|e-mails|settled|miscounted|money)[a-z ]*?) +[\d\\.]+ +([\d\\.]+)$`: `${1} +[\d.]+ +${2}`,
 	} {
-		pattern = regexp.MustCompile(from).ReplaceAllString(pattern, strings.ReplaceAll(to, "$", "$$"))
+		pattern = regexp.MustCompile(from).ReplaceAllString(pattern, to)
 	}
 	ok, err := regexp.MatchString(fmt.Sprintf("^%s$", pattern), got)
 	if err != nil {
