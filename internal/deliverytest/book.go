@@ -149,8 +149,10 @@ type Watch struct {
 	After  func(id string) // when the outcome is known, and the broker was not told; may be nil
 	Done   func()          // once Want messages are settled for good
 	Want   int
+	Until  string // instead of Want: this one, and all that were begun
 
 	mu       sync.Mutex
+	begun    map[string]bool
 	settled  map[string]bool
 	Outcomes map[hapax.Outcome]int // to be read after the run
 }
@@ -159,6 +161,7 @@ type Watch struct {
 func (w *Watch) Handle(ctx context.Context, m *hapax.Message) (hapax.Result, error) {
 	value, _ := m.Header(w.Book.header)
 	id := string(value)
+	w.begin(id)
 	if w.Before != nil {
 		w.Before(id)
 	}
@@ -168,6 +171,15 @@ func (w *Watch) Handle(ctx context.Context, m *hapax.Message) (hapax.Result, err
 	}
 	w.note(id, r, inbox.Settle(r, err).Action)
 	return r, err
+}
+
+func (w *Watch) begin(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.begun == nil {
+		w.begun = make(map[string]bool)
+	}
+	w.begun[id] = true
 }
 
 func (w *Watch) note(id string, r hapax.Result, a inbox.Action) {
@@ -180,7 +192,11 @@ func (w *Watch) note(id string, r hapax.Result, a inbox.Action) {
 	if a == inbox.Ack || a == inbox.DeadLetter {
 		w.settled[id] = true
 	}
-	if len(w.settled) == w.Want && w.Done != nil {
+	done := len(w.settled) == w.Want
+	if w.Until != "" {
+		done = w.settled[w.Until] && len(w.settled) == len(w.begun)
+	}
+	if done && w.Done != nil {
 		w.Done()
 	}
 }
