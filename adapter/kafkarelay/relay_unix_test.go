@@ -36,18 +36,15 @@ func twoRelays(t *testing.T, n *node, b *relaytest.Box) {
 	t.Helper()
 	topic := n.topic(t, "two-"+b.Table, nil)
 	const keys, each = 6, 60
-	o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
-	stopFirst, stopSecond := b.Run(t, to(t, n), o), b.Run(t, to(t, n), o)
-	written := b.Write(t, topic, keys, each)
-	n.kill()
-	n.start()
-	written()
-	stopFirst()
+	stop := b.TwoRelays(t, topic, keys, each, func() relay.Destination { return to(t, n) }, func() {
+		n.kill()
+		n.start()
+	})
 	n.kill()
 	n.start()
 	audit(t, n, topic, keys, each)
 	b.Drained(t)
-	stopSecond()
+	stop()
 }
 
 // TestS44Refused: records that the broker refuses hold up those of their keys, and nothing
@@ -152,20 +149,11 @@ func TestS43LateCommit(t *testing.T) {
 func lateCommit(t *testing.T, n *node, b *relaytest.Box) {
 	t.Helper()
 	topic := n.topic(t, "late-commit-"+b.Table, nil)
-	late, err := b.DB.BeginTx(t.Context(), nil)
-	if err == nil {
-		err = b.Out.Put(t.Context(), late, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("late")})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Put(t, outbox.Record{Topic: topic, OrderKey: "k", Payload: []byte("early")})
+	commit := b.PutLate(t, topic)
 	stop := b.Run(t, to(t, n), relay.Options{})
 	defer stop()
 	n.values(t, 1, topic)
-	if err := late.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	commit()
 	n.values(t, 2, topic)
 	b.Drained(t)
 }

@@ -63,17 +63,14 @@ func TestS44TwoRelaysWindowed(t *testing.T) {
 	n, b := startNode(t), relaytest.NewBox(t, relaytest.Places()["postgres"](t))
 	topic := n.windowed(t, "two")
 	const keys, each = 6, 60
-	o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
-	stopFirst, stopSecond := b.Run(t, toWindowed(t, n), o), b.Run(t, toWindowed(t, n), o)
-	written := b.Write(t, topic, keys, each)
-	n.kill()
-	n.start()
-	written()
-	stopFirst()
+	stop := b.TwoRelays(t, topic, keys, each, func() relay.Destination { return toWindowed(t, n) }, func() {
+		n.kill()
+		n.start()
+	})
 	n.kill()
 	n.start()
 	b.Drained(t)
-	stopSecond()
+	stop()
 	audit(t, n, topic, keys, each)
 }
 

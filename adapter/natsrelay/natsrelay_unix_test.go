@@ -145,17 +145,14 @@ func TestS44TwoRelays(t *testing.T) {
 	s := declare(t, "nats://"+server.Addr, jetstream.StreamConfig{Duplicates: time.Hour})
 	b := relaytest.NewBox(t, relaytest.Places()["postgres"](t))
 	const keys, each = 6, 60
-	o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
-	stopFirst, stopSecond := b.Run(t, s.to(s.url, options), o), b.Run(t, s.to(s.url, options), o)
-	written := b.Write(t, s.name, keys, each)
-	server.Kill()
-	server.Start()
-	written()
-	stopFirst()
+	stop := b.TwoRelays(t, s.name, keys, each, func() relay.Destination { return s.to(s.url, options) }, func() {
+		server.Kill()
+		server.Start()
+	})
 	server.Kill()
 	server.Start()
 	b.Drained(t)
-	stopSecond()
+	stop()
 	s.audit(keys, each)
 }
 
@@ -165,16 +162,11 @@ func TestS43LateCommit(t *testing.T) {
 	t.Parallel()
 	s := declare(t, servertest.NATS(t), jetstream.StreamConfig{})
 	b := relaytest.NewBox(t, relaytest.Places()["postgres"](t))
-	late, err := b.DB.BeginTx(t.Context(), nil)
-	if err == nil {
-		err = b.Out.Put(t.Context(), late, outbox.Record{Topic: s.name, OrderKey: "k", Payload: []byte("late")})
-	}
-	s.must(err)
-	b.Put(t, outbox.Record{Topic: s.name, OrderKey: "k", Payload: []byte("early")})
+	commit := b.PutLate(t, s.name)
 	stop := b.Run(t, s.to(s.url, options), relay.Options{})
 	defer stop()
 	b.Drained(t)
-	s.must(late.Commit())
+	commit()
 	b.Drained(t)
 	if all := s.messages(); len(all) != 2 || string(all[0].Data) != "early" || string(all[1].Data) != "late" {
 		t.Errorf("%d messages came, want early and late", len(all))

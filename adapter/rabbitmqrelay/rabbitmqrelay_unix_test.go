@@ -229,15 +229,12 @@ func TestS44TwoRelays(t *testing.T) {
 	q.written(server.Dir)
 	b := relaytest.NewBox(t, relaytest.Places()["postgres"](t))
 	const keys, each = 6, 60
-	o := relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond}
-	stopFirst, stopSecond := b.Run(t, q.to(url, options), o), b.Run(t, q.to(url, options), o)
-	written := b.Write(t, q.name, keys, each)
-	server.Kill()
-	server.Start()
-	written()
-	stopFirst()
+	stop := b.TwoRelays(t, q.name, keys, each, func() relay.Destination { return q.to(url, options) }, func() {
+		server.Kill()
+		server.Start()
+	})
 	b.Drained(t)
-	stopSecond()
+	stop()
 	q.audit(keys, each)
 }
 
@@ -247,16 +244,11 @@ func TestS43LateCommit(t *testing.T) {
 	t.Parallel()
 	q := declare(t, servertest.RabbitMQ(t), nil)
 	b := relaytest.NewBox(t, relaytest.Places()["postgres"](t))
-	late, err := b.DB.BeginTx(t.Context(), nil)
-	if err == nil {
-		err = b.Out.Put(t.Context(), late, outbox.Record{Topic: q.name, OrderKey: "k", Payload: []byte("late")})
-	}
-	q.must(err)
-	b.Put(t, outbox.Record{Topic: q.name, OrderKey: "k", Payload: []byte("early")})
+	commit := b.PutLate(t, q.name)
 	stop := b.Run(t, q.to(q.url, options), relay.Options{})
 	defer stop()
 	b.Drained(t)
-	q.must(late.Commit())
+	commit()
 	b.Drained(t)
 	if all := q.messages(); len(all) != 2 || string(all[0].Body) != "early" || string(all[1].Body) != "late" {
 		t.Errorf("%d messages came, want early and late", len(all))
