@@ -66,7 +66,7 @@ func AtMostOnce(l hapax.Ledger, o Options, h func(ctx context.Context, m *hapax.
 			}}
 			left := c.handle(ctx, ds)
 			for _, d := range marked {
-				r, err := run(d.handling(), d, hapax.Executed)
+				r, err := run(d, d, hapax.Executed)
 				in.conclude(d, r, err)
 			}
 			return left

@@ -31,7 +31,7 @@ type attempt[T any] struct {
 	d *delivery
 
 	reached step
-	mark    hapax.Mark
+	mark    [1]hapax.Mark
 	receipt hapax.Receipt
 	refused error // why the receipt was not kept
 	left    error // why the caller has left: do not run, say this
@@ -45,12 +45,12 @@ func (a *attempt[T]) work(ctx context.Context, tx T) error {
 	if a.d.unmarked() {
 		return a.execute(ctx, tx)
 	}
-	one := []hapax.Mark{a.d.mark()}
-	if err := a.t.marks.Mark(ctx, tx, one); err != nil {
+	a.mark[0] = a.d.mark()
+	if err := a.t.marks.Mark(ctx, tx, a.mark[:]); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
-	a.mark, a.reached = one[0], answered
-	if a.mark.Verdict != hapax.Fresh {
+	a.reached = answered
+	if a.mark[0].Verdict != hapax.Fresh {
 		return errAnswered
 	}
 	return a.execute(ctx, tx)
@@ -69,8 +69,8 @@ func (a *attempt[T]) execute(ctx context.Context, tx T) error {
 	}
 	a.receipt = receipt
 	if receipt != nil && !a.d.unmarked() {
-		a.mark.Receipt = receipt
-		err = a.t.marks.Keep(ctx, tx, &a.mark)
+		a.mark[0].Receipt = receipt
+		err = a.t.marks.Keep(ctx, tx, &a.mark[0])
 		if errors.Is(err, hapax.ErrReceiptSize) { // the effect is good without
 			a.refused, err = err, nil
 		}
@@ -96,7 +96,7 @@ func (a *attempt[T]) ended(err error) (hapax.Result, error) {
 	case a.reached == began:
 		return hapax.Result{Outcome: hapax.Failed}, err
 	case a.reached == answered:
-		return verdict(a.mark)
+		return verdict(a.mark[0])
 	case errors.Is(err, hapax.ErrInFlight):
 		return hapax.Result{Outcome: hapax.Held}, err
 	case isNameless(err): // to the store: it wants a time, say
@@ -142,10 +142,10 @@ func (t *transaction[T]) resolve(ctx context.Context, a *attempt[T], unknown err
 	}
 	err := t.marks.Transact(ctx, again.work)
 	switch {
-	case again.reached == answered && again.mark.Verdict == hapax.Duplicate:
+	case again.reached == answered && again.mark[0].Verdict == hapax.Duplicate:
 		t.inbox.tally.resolved.Add(1)
-		if again.mark.Receipt != nil { // perhaps of a copy that came between
-			a.receipt, a.refused = again.mark.Receipt, nil
+		if again.mark[0].Receipt != nil { // perhaps of a copy that came between
+			a.receipt, a.refused = again.mark[0].Receipt, nil
 		}
 		return hapax.Result{Outcome: hapax.Executed, Receipt: a.receipt}, a.refused
 	case again.reached < answered:

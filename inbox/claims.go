@@ -63,7 +63,7 @@ func (c *claiming) round(ctx context.Context, ds []*delivery) (left []*delivery)
 			continue
 		}
 		if r.Outcome == hapax.Unanswered && in.o.StoreDown == FailOpen && c.unasked != nil && ctx.Err() == nil {
-			r, err = c.unasked(d.handling(), d, err)
+			r, err = c.unasked(d, d, err)
 		}
 		c.settled(d, r, err)
 	}
@@ -75,7 +75,7 @@ func (c *claiming) one(w *hapax.Work, d *delivery) (hapax.Receipt, error) {
 	if cause := context.Cause(w.Context()); cause != nil {
 		return nil, cause
 	}
-	ctx, cancel := context.WithCancelCause(d.handling())
+	ctx, cancel := context.WithCancelCause(d)
 	defer cancel(nil)
 	unhook := context.AfterFunc(w.Context(), func() { cancel(context.Cause(w.Context())) })
 	defer unhook()

@@ -10,10 +10,12 @@ import (
 )
 
 // delivery is one message from its coming in until it is known what became of it.
+//
+// It is the context of its handler.
 type delivery struct {
-	name
+	context.Context // as Observer.Begin returned it
 
-	ctx     context.Context // as Observer.Begin returned it
+	name
 	inbox   *Inbox
 	message *hapax.Message
 	began   time.Time
@@ -33,9 +35,12 @@ type delivery struct {
 	handling.Calls // of the run that is going on
 }
 
-// handling is the context of its handler.
-func (d *delivery) handling() context.Context {
-	return context.WithValue(d.ctx, handling.Message{}, d)
+// Value is that of a context.
+func (d *delivery) Value(key any) any {
+	if key == (handling.Message{}) {
+		return d
+	}
+	return d.Context.Value(key)
 }
 
 // receive begins a delivery. Until it ends, what would become of it is what becomes
@@ -46,7 +51,7 @@ func (in *Inbox) receive(ctx context.Context, m *hapax.Message) *delivery {
 	if begin := in.o.Observer.Begin; begin != nil {
 		ctx = begin(ctx, in, m)
 	}
-	d.ctx = ctx
+	d.Context = ctx
 	d.end(hapax.Result{Outcome: hapax.Failed}, nil)
 	if !d.entered {
 		d.end(hapax.Result{Outcome: hapax.Unanswered}, fmt.Errorf("inbox %q: %w", in.o.Name, ErrClosed))
@@ -83,10 +88,10 @@ func (in *Inbox) tell(d *delivery) {
 	in.tally.add(d)
 	in.lanes.settled(d) // once more, for a handler that panicked
 	if l, ok := level(d.result.Outcome); ok {
-		in.log(d.ctx, l, "inbox: "+d.result.Outcome.String(), d, d.err)
+		in.log(d.Context, l, "inbox: "+d.result.Outcome.String(), d, d.err)
 	}
 	if end := in.o.Observer.End; end != nil {
-		end(d.ctx, Delivery{
+		end(d.Context, Delivery{
 			Inbox: in.o.Name, Guarantee: in.guarantee, Message: d.message, Identity: d.identity, Key: d.key,
 			Outcome: d.result.Outcome, Err: d.err,
 			Took: time.Since(d.began), Worked: d.worked, Runs: d.runs, Cached: d.cached, Open: d.open,

@@ -219,7 +219,7 @@ func (in *Inbox) run(d *delivery, one func(context.Context, *delivery) (hapax.Re
 		in.lanes.settled(d)
 		return
 	}
-	ctx := d.handling()
+	ctx := d
 	r, err := one(ctx, d)
 	for pause := firstLook; r.Outcome == hapax.Held && in.waits(d, pause); pause = min(2*pause, lastLook) {
 		r, err = one(ctx, d)
@@ -241,7 +241,7 @@ func (in *Inbox) waits(d *delivery, pause time.Duration) bool {
 	select {
 	case <-time.After(pause):
 		return true
-	case <-d.ctx.Done():
+	case <-d.Context.Done():
 		return false
 	}
 }
@@ -254,7 +254,7 @@ func (in *Inbox) heldBack(d *delivery) bool {
 		if blocked && first.lane.of == "" {
 			d.lane = lane{} // there is no room for it to be waited for
 		}
-		if !blocked || first.lane.of == "" || !in.isMarked(d.ctx, first.mark) {
+		if !blocked || first.lane.of == "" || !in.isMarked(d.Context, first.mark) {
 			return blocked
 		}
 		in.lanes.done(first.lane)
@@ -279,7 +279,7 @@ func (in *Inbox) conclude(d *delivery, r hapax.Result, err error) {
 	case hapax.Doubtful:
 		err = Later(in.o.Lease, err)
 	case hapax.Failed:
-		if errors.Is(d.ctx.Err(), context.Canceled) { // the caller stops: no failed attempt
+		if errors.Is(d.Context.Err(), context.Canceled) { // the caller stops: no failed attempt
 			err = Later(0, err)
 		} else {
 			err = in.failed(d, r, err)
@@ -293,7 +293,7 @@ func (in *Inbox) conclude(d *delivery, r hapax.Result, err error) {
 		in.outage.end()
 	}
 	if r.Outcome == hapax.Replayed {
-		r, err = in.o.Duplicates.answer(d.ctx, d.message, r.Receipt)
+		r, err = in.o.Duplicates.answer(d.Context, d.message, r.Receipt)
 	}
 	d.end(r, err)
 	if a := Settle(r, err).Action; a == Ack || a == DeadLetter {

@@ -24,7 +24,7 @@ func Look(ctx context.Context, in *Inbox, m *hapax.Message, a Act) (hapax.Claim,
 	if err != nil {
 		return hapax.Claim{}, err
 	}
-	c, err := in.operator.Look(d.ctx, hapax.Scope(in.o.Name), d.identity)
+	c, err := in.operator.Look(d.Context, hapax.Scope(in.o.Name), d.identity)
 	a.log(d, "look: "+c.Verdict.String(), err)
 	return c, err
 }
@@ -38,7 +38,7 @@ func Expire(ctx context.Context, in *Inbox, m *hapax.Message, a Act) (was bool, 
 	if err != nil {
 		return false, err
 	}
-	was, err = in.operator.Expire(d.ctx, hapax.Scope(in.o.Name), d.identity)
+	was, err = in.operator.Expire(d.Context, hapax.Scope(in.o.Name), d.identity)
 	in.committed.remove(d.key)
 	in.failing.end(d)
 	a.log(d, fmt.Sprintf("expire: was known: %t", was), err)
@@ -69,10 +69,10 @@ func (a Act) begin(ctx context.Context, in *Inbox, m *hapax.Message) (*delivery,
 	if err == nil && len(n.identity) == 0 {
 		err = hapax.ErrMissing
 	}
-	return &delivery{inbox: in, ctx: ctx, message: m, name: n}, err
+	return &delivery{inbox: in, Context: ctx, message: m, name: n}, err
 }
 
 // log writes an act to the log.
 func (a Act) log(d *delivery, what string, err error) {
-	d.inbox.log(d.ctx, slog.LevelWarn, fmt.Sprintf("inbox: operator %q, because %q: %s", a.By, a.Reason, what), d, err)
+	d.inbox.log(d.Context, slog.LevelWarn, fmt.Sprintf("inbox: operator %q, because %q: %s", a.By, a.Reason, what), d, err)
 }

@@ -84,7 +84,7 @@ func session(pool *pgxpool.Pool) func(context.Context, func(context.Context, mar
 
 func beginner(pool *pgxpool.Pool, o pgx.TxOptions) func(context.Context) (marking.Open[pgx.Tx], error) {
 	return func(ctx context.Context) (marking.Open[pgx.Tx], error) {
-		tx, err := pool.BeginTx(ctx, o)
+		tx, err := acquire(ctx, pool, o)
 		return marking.Open[pgx.Tx]{
 			Tx: tx,
 			Commit: func(ctx context.Context) error {

@@ -52,13 +52,19 @@ func (b *bench) open(driver, source string, d database) (*database, error) {
 	return &d, nil
 }
 
-func (b *bench) postgres() error {
-	d, err := b.open("pgx", "postgres://hapax@127.0.0.1:54329/hapax", database{
+const postgresSource = "postgres://hapax@127.0.0.1:54329/hapax"
+
+func (b *bench) openPostgres() (*database, error) {
+	return b.open("pgx", postgresSource, database{
 		name: "PostgreSQL", dialect: sqldb.Postgres, blob: "bytea", index: "USING brin (marked)",
 		mark:   "INSERT INTO seen (id) VALUES ($1) ON CONFLICT DO NOTHING",
 		effect: "INSERT INTO effects (id, amount) VALUES ($1, $2)",
 		unique: "INSERT INTO effects (id, amount) VALUES ($1, $2) ON CONFLICT DO NOTHING",
 	})
+}
+
+func (b *bench) postgres() error {
+	d, err := b.openPostgres()
 	if err != nil {
 		return err
 	}

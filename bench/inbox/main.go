@@ -34,6 +34,7 @@ func suite() *report.Suite {
 		},
 		Rows: []report.Row{
 			row("postgres", "marks in PostgreSQL", (*bench).postgres),
+			row("pgx", "the same without database/sql", (*bench).pgx),
 			row("mariadb", "marks in MariaDB", (*bench).mariadb),
 			row("sqlite", "marks in SQLite", (*bench).sqlite),
 			row("leases", "claims in Redis and in the embedded ledger", (*bench).leases),

@@ -45,6 +45,15 @@ type entry struct {
 
 // Mark is the method of [Form].
 func (f *IDs) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error {
+	if len(marks) == 1 { // as usual
+		m := &marks[0]
+		m.Verdict, m.Receipt = 0, nil
+		e, err := f.entry(m)
+		if err != nil {
+			return err
+		}
+		return f.settle(ctx, tx, []*entry{&e}, wait)
+	}
 	all, err := f.entries(marks)
 	if err != nil {
 		return err

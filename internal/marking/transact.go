@@ -31,10 +31,17 @@ type Transactor[T any] struct {
 	Settle time.Duration // bounds a commit or rollback
 }
 
-// attempt is one run of a function in a transaction, which its context knows.
+// attempt is one run of a function in a transaction. It is the context that the
+// transaction lives in, and is found in all contexts that are made of it.
 type attempt struct {
-	tx      any
-	run     int
+	context.Context // has the values of the caller's, and outlives it to commit
+
+	end   context.CancelFunc
+	timer *time.Timer     // calls end, if it runs
+	given context.Context // to the function: the caller's, with all that it ends by
+	tx    any
+	run   int
+
 	spoiled error // what a mark met: the transaction must not be committed
 }
 
@@ -43,6 +50,31 @@ type attemptKey struct{}
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a
+}
+
+func newAttempt(ctx context.Context, run int) *attempt {
+	a := &attempt{run: run}
+	a.Context, a.end = context.WithCancel(context.WithoutCancel(ctx))
+	a.given = context.WithValue(ctx, attemptKey{}, a)
+	return a
+}
+
+// Value is that of a context.
+func (a *attempt) Value(key any) any {
+	if key == (attemptKey{}) {
+		return a
+	}
+	return a.Context.Value(key)
+}
+
+// endIn ends the transaction's context after d, until the timer is stopped.
+func (a *attempt) endIn(d time.Duration) *time.Timer {
+	if a.timer == nil {
+		a.timer = time.AfterFunc(d, a.end)
+	} else {
+		a.timer.Reset(d)
+	}
+	return a.timer
 }
 
 // Rerun tells whether ctx is that of a function which ran before, in a transaction
@@ -85,11 +117,11 @@ func (t *Transactor[T]) again(err error) bool {
 // once runs f in one transaction. The transaction ends with ctx while f runs; once f
 // has returned, it is only bounded by Settle.
 func (t *Transactor[T]) once(ctx context.Context, run int, f func(context.Context, T) error) error {
-	held, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	unbind := context.AfterFunc(ctx, end)
+	a := newAttempt(ctx, run)
+	defer a.end()
+	unbind := context.AfterFunc(ctx, a.end)
 	defer unbind()
-	open, err := t.Begin(held)
+	open, err := t.Begin(a)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -102,8 +134,8 @@ func (t *Transactor[T]) once(ctx context.Context, run int, f func(context.Contex
 			t.rollback(ctx, open)
 		}
 	}()
-	a := &attempt{tx: open.Tx, run: run}
-	if err := f(context.WithValue(ctx, attemptKey{}, a), open.Tx); err != nil {
+	a.tx = open.Tx
+	if err := f(a.given, open.Tx); err != nil {
 		return err
 	}
 	if a.spoiled != nil {
@@ -113,8 +145,8 @@ func (t *Transactor[T]) once(ctx context.Context, run int, f func(context.Contex
 		return context.Cause(ctx)
 	}
 	committing = true
-	defer time.AfterFunc(t.Settle, end).Stop()
-	return t.committed(open.Commit(held))
+	defer a.endIn(t.Settle).Stop()
+	return t.committed(open.Commit(a))
 }
 
 func (t *Transactor[T]) rollback(ctx context.Context, open Open[T]) {

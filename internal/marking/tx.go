@@ -45,10 +45,23 @@ const noWait = 10 * time.Millisecond
 // limited runs a statement that knows no limit of waiting. Where the context ends it,
 // the connection is lost, so it is for transactions that need not outlive it.
 func limited(ctx context.Context, wait time.Duration, try func(context.Context) error) error {
+	if a, own := ctx.(*attempt); own {
+		return a.limited(wait, try)
+	}
 	bounded, end := context.WithTimeout(ctx, wait)
 	defer end()
 	err := try(bounded)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return &hapax.InFlightError{}
+	}
+	return err
+}
+
+// limited is [limited] in the transaction of an attempt, which ends with it.
+func (a *attempt) limited(wait time.Duration, try func(context.Context) error) error {
+	limit := a.endIn(wait)
+	err := try(a)
+	if !limit.Stop() { // it has ended the transaction
 		return &hapax.InFlightError{}
 	}
 	return err
@@ -94,11 +107,17 @@ func (w *Waiter) Mark(ctx context.Context, own any, tx Tx, marks []hapax.Mark) e
 	if a == nil || a.tx != own {
 		return w.join(ctx, tx, marks)
 	}
-	err := w.Form.Mark(ctx, tx, marks, w.Wait)
+	bound := ctx
+	if ctx == a.given { // which a ends with
+		bound = a
+	}
+	err := w.Form.Mark(bound, tx, marks, w.Wait)
 	if err == nil {
 		return nil
 	}
-	if w.Fault(err) == sqltext.Locked || w.Fault(err) == sqltext.Busy {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if w.Fault(err) == sqltext.Locked || w.Fault(err) == sqltext.Busy {
 		err = &hapax.InFlightError{}
 	}
 	a.spoiled = fmt.Errorf("mark: %w", err)
