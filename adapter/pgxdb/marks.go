@@ -124,7 +124,8 @@ func (m *Marks) Ordered() bool {
 }
 
 // Transact runs f in a transaction, as [hapax.Marks] says. A function that runs again
-// can know it by [Rerun].
+// can know it by [Rerun]. The transaction begins with what is done in it first: BEGIN and
+// the mark are one round trip, and an error of BEGIN is the mark's.
 func (m *Marks) Transact(ctx context.Context, f func(ctx context.Context, tx pgx.Tx) error) error {
 	return m.transactor.Transact(ctx, f)
 }

@@ -21,14 +21,16 @@ import (
 )
 
 // latency puts a thousand records a second, each in a transaction of its own, and measures
-// from the commit until a consumer that reads committed has the record.
+// from the commit until a consumer that reads committed has the record. Beside it are transactions
+// of the broker's own: as many a second and read by the same, and one after the other, unread.
 func (b *bench) latency() error {
 	if err := b.brokers(); err != nil {
 		return err
 	}
 	for i, n := range b.nodes {
 		passes := []measure.Pass{
-			func(int) (float64, error) { return b.latencyOnce(n, b.size(10_000)) },
+			func(int) (float64, error) { return b.relayed(n, b.size(10_000)) },
+			func(int) (float64, error) { return b.transacted(n, b.size(10_000)) },
 			func(int) (float64, error) { return b.ownTransactions(n, b.size(2500)) },
 		}
 		if _, err := measure.Rounds(1, passes); err != nil { // Java compiles what it runs often
@@ -38,25 +40,36 @@ func (b *bench) latency() error {
 		if err != nil {
 			return err
 		}
+		work, ours := fmt.Sprintf("from commit in PostgreSQL to read-committed in %s, at 1 k/s, p50", n.Name), report.Of(measure.Median(figures[0]), "ms")
 		bound := report.AtMost(20, "ms")
 		if i > 0 {
 			bound = report.AtMost(2, "×")
 		}
 		b.add(report.Line{
-			Work: fmt.Sprintf("from commit in PostgreSQL to read-committed in %s, at 1 k/s, p50", n.Name), Bound: bound,
-			Ours: report.Of(measure.Median(figures[0]), "ms"), Peer: "its own transaction of one record", Their: report.Of(measure.Median(figures[1]), "ms"),
-			Ratio: measure.Ratio(figures[0], figures[1]),
+			Work: work, Bound: bound, Ours: ours, Ratio: measure.Ratio(figures[0], figures[1]),
+			Peer: "its own transactions of one record, at 1 k/s, to read-committed", Their: report.Of(measure.Median(figures[1]), "ms"),
+		})
+		b.add(report.Line{
+			Work: work, Ours: ours, Ratio: measure.Ratio(figures[0], figures[2]),
+			Peer: "its own transaction of one record alone, to its commit", Their: report.Of(measure.Median(figures[2]), "ms"),
 		})
 	}
 	return nil
 }
 
-// latencyOnce returns the median in milliseconds.
-func (b *bench) latencyOnce(n *server.Node, records int) (p50 float64, err error) {
+// relayed returns the median in milliseconds.
+func (b *bench) relayed(n *server.Node, records int) (p50 float64, err error) {
 	err = b.topic(n, func(topic string) error {
 		return b.withBox(func(out *pgxdb.Outbox) error {
-			return b.relaying(out, n, func(r *relay.Relay) error {
-				p50, err = b.pace(out, n, topic, records)
+			return b.relaying(out, n, func(*relay.Relay) error {
+				p50, err = b.pace(n, topic, records, func(_ int, key string, body []byte) (time.Time, error) {
+					err := pgx.BeginFunc(b.ctx, b.pool, func(tx pgx.Tx) error {
+						return out.Put(b.ctx, tx, outbox.Record{Topic: topic, OrderKey: key, Payload: body})
+					})
+					committed := time.Now()
+					out.Wake()
+					return committed, err
+				})
 				return err
 			})
 		})
@@ -64,9 +77,54 @@ func (b *bench) latencyOnce(n *server.Node, records int) (p50 float64, err error
 	return p50, err
 }
 
-// pace puts records at 1 k/s, by sixteen clients, and reads them.
-func (b *bench) pace(out *pgxdb.Outbox, n *server.Node, topic string, records int) (p50 float64, err error) {
-	const warm, clients = 1000, 16
+// transacted is the same for transactions of the broker's own, from when each is begun.
+func (b *bench) transacted(n *server.Node, records int) (p50 float64, err error) {
+	err = b.topic(n, func(topic string) error {
+		var producers []*kgo.Client
+		defer func() {
+			for _, c := range producers {
+				c.Close()
+			}
+		}()
+		for range clients {
+			c, err := b.producer(n, topic)
+			if err != nil {
+				return err
+			}
+			producers = append(producers, c)
+		}
+		p50, err = b.pace(n, topic, records, func(client int, key string, body []byte) (time.Time, error) {
+			began := time.Now()
+			return began, b.transaction(producers[client], &kgo.Record{Key: []byte(key), Value: body})
+		})
+		return err
+	})
+	return p50, err
+}
+
+func (b *bench) producer(n *server.Node, topic string) (*kgo.Client, error) {
+	return kgo.NewClient(kgo.SeedBrokers(n.Address), kgo.DefaultProduceTopic(topic), kgo.TransactionalID(rand.Text()), kgo.ProducerLinger(0))
+}
+
+func (b *bench) transaction(c *kgo.Client, r *kgo.Record) error {
+	if err := c.BeginTransaction(); err != nil {
+		return err
+	}
+	if err := c.ProduceSync(b.ctx, r).FirstErr(); err != nil {
+		return err
+	}
+	return c.EndTransaction(b.ctx, kgo.TryCommit)
+}
+
+// clients is how many send at once.
+const clients = 16
+
+// sender sends a record, and tells since when it is on its way.
+type sender func(client int, key string, body []byte) (since time.Time, err error)
+
+// pace has records sent at 1 k/s, reads them, and returns the median in milliseconds.
+func (b *bench) pace(n *server.Node, topic string, records int, send sender) (p50 float64, err error) {
+	const warm = 1000
 	total := records + warm
 	c, err := kgo.NewClient(kgo.SeedBrokers(n.Address), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500*time.Millisecond))
@@ -76,7 +134,7 @@ func (b *bench) pace(out *pgxdb.Outbox, n *server.Node, topic string, records in
 	defer c.Close()
 	ctx, stop := context.WithCancelCause(b.ctx)
 	defer stop(nil)
-	committed := make([]time.Time, total)
+	since := make([]time.Time, total)
 	var writers sync.WaitGroup
 	began := time.Now().Add(time.Second) // the relay takes its shards
 	for w := range clients {
@@ -85,14 +143,10 @@ func (b *bench) pace(out *pgxdb.Outbox, n *server.Node, topic string, records in
 				time.Sleep(time.Until(began.Add(time.Duration(i) * time.Millisecond)))
 				body := payload()
 				binary.LittleEndian.PutUint64(body, uint64(i))
-				err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-					return out.Put(ctx, tx, outbox.Record{Topic: topic, OrderKey: fmt.Sprint(i % keys), Payload: body})
-				})
-				committed[i] = time.Now()
-				if err != nil {
+				var err error
+				if since[i], err = send(w, fmt.Sprint(i%keys), body); err != nil {
 					stop(err)
 				}
-				out.Wake()
 			}
 		})
 	}
@@ -105,7 +159,7 @@ func (b *bench) pace(out *pgxdb.Outbox, n *server.Node, topic string, records in
 	}
 	var h measure.Histogram
 	for i := warm; i < total; i++ {
-		h.Add(max(read[i].Sub(committed[i]), 0)) // a commit may be read before it is answered
+		h.Add(max(read[i].Sub(since[i]), 0)) // a commit may be read before it is answered
 	}
 	return h.Quantile(0.5).Seconds() * 1e3, err
 }
@@ -134,7 +188,7 @@ func collect(ctx context.Context, c *kgo.Client, read []time.Time) error {
 func (b *bench) ownTransactions(n *server.Node, count int) (p50 float64, err error) {
 	var h measure.Histogram
 	err = b.topic(n, func(topic string) error {
-		c, err := kgo.NewClient(kgo.SeedBrokers(n.Address), kgo.DefaultProduceTopic(topic), kgo.TransactionalID(rand.Text()), kgo.ProducerLinger(0))
+		c, err := b.producer(n, topic)
 		if err != nil {
 			return err
 		}
@@ -142,13 +196,7 @@ func (b *bench) ownTransactions(n *server.Node, count int) (p50 float64, err err
 		body := payload()
 		for i := range count/10 + 20 {
 			began := time.Now()
-			if err := c.BeginTransaction(); err != nil {
-				return err
-			}
-			if err := c.ProduceSync(b.ctx, &kgo.Record{Value: body}).FirstErr(); err != nil {
-				return err
-			}
-			if err := c.EndTransaction(b.ctx, kgo.TryCommit); err != nil {
+			if err := b.transaction(c, &kgo.Record{Value: body}); err != nil {
 				return err
 			}
 			if i >= 20 {

@@ -49,7 +49,8 @@ func (s *Suite) Main() {
 	}
 }
 
-// Run measures what the command line asks for. SIGINT and SIGTERM stop it.
+// Run measures what the command line asks for. SIGINT and SIGTERM stop it: then it prints what
+// it has.
 func (s *Suite) Run(args []string, out io.Writer) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -85,13 +86,13 @@ func (s *Suite) Run(args []string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.Dir)) }()
 	result, err := s.measure(ctx, c, selected)
-	if err != nil {
+	switch {
+	case result == nil:
 		return err
+	case *asJSON:
+		return errors.Join(err, result.JSON(out))
 	}
-	if *asJSON {
-		return result.JSON(out)
-	}
-	return result.Markdown(out)
+	return errors.Join(err, result.Markdown(out))
 }
 
 func (s *Suite) list(out io.Writer) error {
@@ -103,6 +104,7 @@ func (s *Suite) list(out io.Writer) error {
 	return nil
 }
 
+// measure returns what it has measured, if it could begin.
 func (s *Suite) measure(ctx context.Context, c Config, selected *regexp.Regexp) (result *Report, err error) {
 	if s.Close != nil {
 		defer func() { err = errors.Join(err, s.Close()) }()
@@ -126,10 +128,13 @@ func (s *Suite) measure(ctx context.Context, c Config, selected *regexp.Regexp) 
 			result.Lines = append(result.Lines, l)
 		}
 		fmt.Fprintf(os.Stderr, " %v\n", time.Since(began).Round(time.Second))
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("stopped: %w", err)
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	result.Machine = Machine(ctx, c.Dir, s.Peers())
+	result.Machine = Machine(context.WithoutCancel(ctx), c.Dir, s.Peers())
+	if ctx.Err() != nil {
+		return result, fmt.Errorf("stopped: %w", ctx.Err())
+	}
 	return result, nil
 }

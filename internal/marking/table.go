@@ -119,23 +119,17 @@ func (t *Table) Sweep(ctx context.Context, window time.Duration) (Swept, error) 
 // delete forgets rows in bounded batches, each in a transaction of its own, and rests
 // between them for as long as the last one took.
 func (t *Table) delete(ctx context.Context, window time.Duration) (rows int64, err error) {
+	seconds := int64((window + time.Second - 1) / time.Second)
 	err = t.Session(ctx, func(ctx context.Context, tx Tx) error {
 		for size := batch; ; {
-			var began time.Time
-			var done Done
-			err := patiently(ctx, t.Fault, time.Minute, func() (err error) {
-				began = time.Now()
-				done, err = tx.Exec(ctx, sqltext.Delete(t.Dialect, t.Kind, t.Name), int64((window+time.Second-1)/time.Second), int64(size))
-				return err
-			})
+			n, took, err := t.deleteBatch(ctx, tx, seconds, size)
 			if fault := t.Fault(err); err != nil && fault != sqltext.Again && fault != sqltext.Locked { // by who marks at the moment: another try
 				return err
 			}
-			rows += done.Rows
-			if err == nil && done.Rows < int64(size) {
+			rows += n
+			if err == nil && n < int64(size) {
 				return nil
 			}
-			took := time.Since(began)
 			size = batchAfter(size, took)
 			select {
 			case <-ctx.Done():
@@ -145,6 +139,35 @@ func (t *Table) delete(ctx context.Context, window time.Duration) (rows int64, e
 		}
 	})
 	return rows, err
+}
+
+// deleteBatch deletes so many rows at most, and tells how long others may have waited for it.
+func (t *Table) deleteBatch(ctx context.Context, tx Tx, seconds int64, size int) (rows int64, took time.Duration, err error) {
+	began := time.Now()
+	statement := sqltext.Delete(t.Dialect, t.Kind, t.Name)
+	if t.Dialect != sqltext.SQLite {
+		done, err := tx.Exec(ctx, statement, seconds, int64(size))
+		return done.Rows, time.Since(began), err
+	}
+	// SQLite has one writer at a time. How long a batch had to wait to become it says nothing
+	// about its size.
+	err = patiently(ctx, t.Fault, time.Minute, func() error {
+		if _, err := tx.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+			return err
+		}
+		began = time.Now()
+		done, err := tx.Exec(ctx, statement, seconds, int64(size))
+		if err == nil {
+			_, err = tx.Exec(ctx, "COMMIT")
+		}
+		if err != nil {
+			_, _ = tx.Exec(context.WithoutCancel(ctx), "ROLLBACK") // an error says that none is open
+			return err
+		}
+		rows = done.Rows
+		return nil
+	})
+	return rows, time.Since(began), err
 }
 
 // maxPartitions bounds the partitions of a window.
