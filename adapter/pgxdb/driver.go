@@ -52,6 +52,15 @@ func (a anywhere) Query(ctx context.Context, row func(func(...any) error) error,
 	return query(ctx, a.Pool, row, statement, args)
 }
 
+// QueryByIndex is one round trip, whose statements are one transaction: what a batch sends
+// without BEGIN is.
+func (a anywhere) QueryByIndex(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) error {
+	b := &pgx.Batch{}
+	b.Queue(sqltext.ByIndex)
+	b.Queue(statement, args...).Query(func(rows pgx.Rows) error { return each(rows, row) })
+	return a.SendBatch(ctx, b).Close()
+}
+
 func exec(ctx context.Context, r runner, statement string, args []any) (marking.Done, error) {
 	tag, err := r.Exec(ctx, statement, args...)
 	return marking.Done{Rows: tag.RowsAffected()}, err
@@ -62,6 +71,10 @@ func query(ctx context.Context, r runner, row func(func(...any) error) error, st
 	if err != nil {
 		return err
 	}
+	return each(rows, row)
+}
+
+func each(rows pgx.Rows, row func(func(...any) error) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := row(rows.Scan); err != nil {

@@ -52,6 +52,26 @@ func (a anywhere) Query(ctx context.Context, row func(func(...any) error) error,
 	return query(ctx, a.DB, row, statement, args)
 }
 
+// QueryByIndex is a transaction of two statements.
+func (a anywhere) QueryByIndex(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) (err error) {
+	tx, err := a.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = tx.Rollback() // it is rolled back with its connection, if not by this
+		}
+	}()
+	if _, err := tx.ExecContext(ctx, sqltext.ByIndex); err != nil {
+		return err
+	}
+	if err := query(ctx, tx, row, statement, args); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
 func exec(ctx context.Context, r runner, statement string, args []any) (done marking.Done, err error) {
 	result, err := r.ExecContext(ctx, statement, args...)
 	if err != nil {

@@ -60,7 +60,7 @@ func (r *Records) step(ctx context.Context, h relay.Hold, published relay.Batch,
 	}
 	s := sqltext.Step(r.table, h.Relay, h.Shard, h.Lease.Microseconds(), published.Number, named, positions, most.Records, most.Bytes)
 	held := false
-	err = look(ctx, r.any, s, func(scan func(...any) error) error {
+	err = lookByIndex(ctx, r.any, r.dialect, s, func(scan func(...any) error) error {
 		held = true
 		var position, age *int64
 		var named *bool

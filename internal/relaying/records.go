@@ -18,9 +18,16 @@ import (
 type Records struct {
 	dialect sqltext.Dialect
 	table   string
-	any     marking.Tx // whose statements are transactions of their own
+	any     Anywhere
 	run     Transact
 	turn    sync.Mutex // to write, of SQLite, which lets nobody wait in line
+}
+
+// Anywhere is a [marking.Tx] whose statements are transactions of their own.
+type Anywhere interface {
+	marking.Tx
+	// QueryByIndex is Query in PostgreSQL, with a plan that reads tables by [sqltext.ByIndex].
+	QueryByIndex(ctx context.Context, row func(scan func(...any) error) error, statement string, args ...any) error
 }
 
 // Transact runs a function in a transaction, again if the database asks for it.
@@ -36,7 +43,7 @@ const outboxName = 12
 const Settle = 30 * time.Second
 
 // New returns the records of a table, whose name was checked; empty is the usual one.
-func New(d sqltext.Dialect, table string, anywhere marking.Tx, run Transact) *Records {
+func New(d sqltext.Dialect, table string, anywhere Anywhere, run Transact) *Records {
 	if table == "" {
 		table = sqltext.Outbox.Table()
 	}
@@ -72,6 +79,14 @@ func (r *Records) change(ctx context.Context, s sqltext.Statement) (rows int64, 
 // look asks for rows.
 func look(ctx context.Context, tx marking.Tx, s sqltext.Statement, row func(scan func(...any) error) error) error {
 	return tx.Query(ctx, row, s.Text, s.Args...)
+}
+
+// lookByIndex asks for rows among many that are dead.
+func lookByIndex(ctx context.Context, a Anywhere, d sqltext.Dialect, s sqltext.Statement, row func(scan func(...any) error) error) error {
+	if d == sqltext.Postgres {
+		return a.QueryByIndex(ctx, row, s.Text, s.Args...)
+	}
+	return look(ctx, a, s, row)
 }
 
 // execute makes statements one after the other.
@@ -142,7 +157,7 @@ func (r *Records) Give(ctx context.Context, h relay.Hold) error {
 
 // Waiting is the method of [relay.Source].
 func (r *Records) Waiting(ctx context.Context, id int64) (shards []int, err error) {
-	err = look(ctx, r.any, sqltext.WaitingShards(r.dialect, r.table, id), func(scan func(...any) error) error {
+	err = lookByIndex(ctx, r.any, r.dialect, sqltext.WaitingShards(r.dialect, r.table, id), func(scan func(...any) error) error {
 		var shard int
 		err := scan(&shard)
 		shards = append(shards, shard)
