@@ -3,12 +3,14 @@ package pgxdb_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hapaxmq/hapax/adapter/pgxdb"
+	"github.com/hapaxmq/hapax/internal/sqltext"
 	"github.com/hapaxmq/hapax/outbox"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
@@ -65,6 +67,42 @@ func TestDeadRows(t *testing.T) {
 	}
 	if n := (blocks(t, pool, schema) - before) / (rounds * len(shards)); n > 150 {
 		t.Errorf("a step reads %d blocks", n)
+	}
+}
+
+// TestPlans: what relays ask all the time walks along indexes, and is not compiled first.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+	pool, table := connect(t, ""), create(t)+".outbox"
+	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, s := range map[string]sqltext.Statement{
+		"step":    sqltext.Step(table, 1, 0, 1, 1, true, []int64{1, 2}, 100, 1000),
+		"waiting": sqltext.WaitingShards(sqltext.Postgres, table, 1),
+	} {
+		b := &pgx.Batch{}
+		b.Queue(sqltext.ByIndex)
+		b.Queue("EXPLAIN "+s.Text, s.Args...).Query(func(rows pgx.Rows) error {
+			plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			text := strings.Join(plan, "\n")
+			for _, no := range []string{"Seq Scan on outbox ", "Bitmap", "JIT"} { // the few rows of relays are read as they stand
+				if strings.Contains(text, no) {
+					t.Errorf("%s: %s in %s", name, no, text)
+				}
+			}
+			if !strings.Contains(text, " on outbox ") {
+				t.Errorf("%s: %s", name, text)
+			}
+			return err
+		})
+		if err := pool.SendBatch(t.Context(), b).Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -163,8 +163,9 @@ func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statem
 // ByIndex has PostgreSQL plan the statements that follow in its transaction so that they read
 // tables along their indexes. The rows of an outbox come and go. A plan that was made while the
 // table was small, to read it from end to end or by a bitmap of a whole shard, is kept; by then
-// most of what it reads is dead. Who walks along an index marks what is dead as such.
-const ByIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+// most of what it reads is dead. Who walks along an index marks what is dead as such. Nor is such a statement
+// compiled, as those are that the planner takes for long.
+const ByIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)"
 
 // Step is, in PostgreSQL, all that a relay does between two batches, in one statement and so in one
 // round trip: it holds a shard whose last batch it knows, deletes the rows of that, and seals
