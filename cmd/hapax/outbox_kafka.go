@@ -29,7 +29,7 @@ type kafkaPlace struct {
 
 // set tells whether there is anything of it.
 func (p *kafkaPlace) set() bool {
-	return p.Window || p.User != "" || p.Progress != "" || p.Replicas != -1 || p.IDHeader != "id"
+	return p.Window || p.User != "" || p.Mechanism != "SCRAM-SHA-256" || p.Progress != "" || p.Replicas != -1 || p.IDHeader != "id"
 }
 
 // kafka is where records go, and what there is to say of it.

@@ -37,7 +37,7 @@ func (p *outboxTo) destination() (to relay.Destination, said string, err error) 
 	case named != 1:
 		return nil, "", usage("where to: want one of --kafka, --nats and --rabbitmq, and there are %d (HAPAX_NATS and HAPAX_RABBITMQ are the same as flags)", named)
 	case p.Kafka == "" && p.kafkaPlace.set():
-		return nil, "", usage("--window, --user, --progress, --replicas and --id-header are for --kafka")
+		return nil, "", usage("--window, --user, --mechanism, --progress, --replicas and --id-header are for --kafka")
 	case p.NATS == "" && p.Creds != "":
 		return nil, "", usage("--creds is for --nats")
 	case p.RabbitMQ == "" && p.Exchange != "":
