@@ -102,15 +102,18 @@ func (p *partitioner) ForTopic(topic string) kgo.TopicPartitioner {
 	return p.Partitioner.ForTopic(topic)
 }
 
-// Open is the method of [relay.Destination]. It is four round trips and the reading of a
+// Open is the method of [relay.Destination]. It is five round trips and the reading of a
 // partition of the progress topic.
 func (d *Destination) Open(ctx context.Context, s relay.Shard) (relay.Line, int64, error) {
 	progress := cmp.Or(d.o.Progress, ownProgress+s.Outbox)
-	client, err := kgo.NewClient(d.producer(s.Name, progress)...)
-	if err != nil {
-		return nil, 0, fmt.Errorf("kafka relay: %w", err)
+	l := &line{o: d.o, shard: s, progress: progress}
+	for i, id := range []string{s.Name, s.Name + "-odd"} {
+		var err error
+		if l.clients[i], err = kgo.NewClient(d.producer(id, progress)...); err != nil {
+			l.Close()
+			return nil, 0, fmt.Errorf("kafka relay: %w", err)
+		}
 	}
-	l := &line{client: client, o: d.o, shard: s, progress: progress}
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
 	published, err := d.open(ctx, l)
@@ -122,21 +125,24 @@ func (d *Destination) Open(ctx context.Context, s relay.Shard) (relay.Line, int6
 }
 
 func (d *Destination) open(ctx context.Context, l *line) (published int64, err error) {
-	if err := d.make(ctx, l.client, l.progress); err != nil {
+	client := l.clients[0]
+	if err := d.make(ctx, client, l.progress); err != nil {
 		return 0, err
 	}
 	// Whoever held the shard before can do nothing more, and what it began has ended.
-	if _, _, err := l.client.ProducerID(ctx); err != nil {
-		return 0, err
+	for _, c := range l.clients {
+		if _, _, err := c.ProducerID(ctx); err != nil {
+			return 0, err
+		}
 	}
 	fence := &kgo.Record{Topic: l.progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below two
-	if err := l.client.BeginTransaction(); err != nil {
+	if err := client.BeginTransaction(); err != nil {
 		return 0, err
 	}
-	if err := l.client.ProduceSync(ctx, fence).FirstErr(); err != nil {
+	if err := client.ProduceSync(ctx, fence).FirstErr(); err != nil {
 		return 0, err
 	}
-	if err := l.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
+	if err := client.EndTransaction(ctx, kgo.TryCommit); err != nil {
 		return 0, err
 	}
 	return d.progress(ctx, l.shard, fence)

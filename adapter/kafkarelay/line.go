@@ -15,9 +15,11 @@ import (
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
 
-// line is a [relay.Line]: a client with the transactional id of a shard.
+// line is a [relay.Line]: a client for each transactional id of a shard. Batches take them in
+// turns, for a broker refuses what comes under an id until the markers of its last transaction are
+// written.
 type line struct {
-	client   *kgo.Client
+	clients  [2]*kgo.Client
 	o        Options
 	shard    relay.Shard
 	progress string // the topic
@@ -37,7 +39,8 @@ func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool) error {
 }
 
 func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
-	if err := l.client.BeginTransaction(); err != nil {
+	client := l.clients[b.Number%2]
+	if err := client.BeginTransaction(); err != nil {
 		return err
 	}
 	records := make([]*kgo.Record, len(b.Records), len(b.Records)+1)
@@ -54,18 +57,18 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 	var results kgo.ProduceResults
 	if alone {
 		for _, r := range append(records, done) {
-			results = append(results, l.client.ProduceSync(ctx, r)...)
+			results = append(results, client.ProduceSync(ctx, r)...)
 			if results[len(results)-1].Err != nil {
 				break
 			}
 		}
 	} else {
-		results = l.client.ProduceSync(ctx, append(records, done)...)
+		results = client.ProduceSync(ctx, append(records, done)...)
 	}
 	if err := results.FirstErr(); err != nil {
 		return l.refused(b, records, results, alone, err)
 	}
-	return l.client.EndTransaction(ctx, kgo.TryCommit)
+	return client.EndTransaction(ctx, kgo.TryCommit)
 }
 
 // record is a record as Kafka has it.
@@ -129,4 +132,12 @@ func isAny(err error, targets []error) bool {
 
 // Close is the method of [relay.Line]. A transaction that is open stays so until the next
 // line, or until its time is over.
-func (l *line) Close() { l.close.Do(l.client.Close) }
+func (l *line) Close() {
+	l.close.Do(func() {
+		for _, c := range l.clients {
+			if c != nil {
+				c.Close()
+			}
+		}
+	})
+}
