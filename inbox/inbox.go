@@ -219,10 +219,9 @@ func (in *Inbox) run(d *delivery, one func(context.Context, *delivery) (hapax.Re
 		in.lanes.settled(d)
 		return
 	}
-	ctx := d
-	r, err := one(ctx, d)
+	r, err := one(d, d)
 	for pause := firstLook; r.Outcome == hapax.Held && in.waits(d, pause); pause = min(2*pause, lastLook) {
-		r, err = one(ctx, d)
+		r, err = one(d, d)
 	}
 	in.conclude(d, r, err)
 }
