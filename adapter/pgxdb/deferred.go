@@ -14,63 +14,74 @@ import (
 type deferred struct {
 	ctx    context.Context // of the transaction: to begin in methods that are given none
 	o      pgx.TxOptions
+	alone  bool          // BEGIN goes alone
 	conn   *pgxpool.Conn // nil once it was given back
+	own    *pgx.Conn     // the same
 	tx     pgx.Tx        // nil until it has begun, or tried to
 	failed bool          // to begin
 }
 
 var _ pgx.Tx = (*deferred)(nil)
 
-func acquire(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions) (*deferred, error) {
+// acquire acquires a connection for a transaction. BEGIN goes alone if it is the user's, or if
+// the protocol has no answer for each statement of a batch.
+func acquire(ctx context.Context, pool *pgxpool.Pool, o pgx.TxOptions, mode pgx.QueryExecMode) (*deferred, error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &deferred{ctx: ctx, o: o, conn: conn}, nil
+	alone := o.BeginQuery != "" || mode == pgx.QueryExecModeSimpleProtocol
+	return &deferred{ctx: ctx, o: o, alone: alone, conn: conn, own: conn.Conn()}, nil
 }
 
-// begin begins the transaction, unless that was tried before. Then tx is there, be it
-// closed.
+// begin begins the transaction, unless that was tried before. What nothing was sent for, since
+// its context had ended, was not tried.
 func (d *deferred) begin(ctx context.Context) error {
-	if d.tx != nil {
+	switch {
+	case d.tx != nil:
 		return nil
+	case d.conn == nil:
+		d.tx = closed()
+		return pgx.ErrTxClosed
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	}
-	b := &pgx.Batch{}
-	b.BeginTx(d.o)
-	_, err := d.first(ctx, b)
+	var err error
+	if d.tx, err = d.conn.BeginTx(ctx, d.o); err != nil {
+		d.tx, d.failed = closed(), true
+	}
 	return err
 }
 
-// first sends the batch that begins the transaction, and tells what its last statement
-// did.
-func (d *deferred) first(ctx context.Context, b *pgx.Batch) (tag pgconn.CommandTag, err error) {
-	var results pgx.BatchResults
-	if d.conn == nil {
-		results = pgx.FailedBatchResults(b, pgx.ErrTxClosed)
-	} else {
-		results = d.conn.SendBatch(ctx, b)
-	}
-	for range b.Len() {
-		if tag, err = results.Exec(); err != nil {
-			break
-		}
+// closed is a transaction that is.
+func closed() pgx.Tx {
+	b := &pgx.Batch{}
+	b.BeginTx(pgx.TxOptions{})
+	return pgx.FailedBatchResults(b, pgx.ErrTxClosed).Tx()
+}
+
+// first begins the transaction with a statement.
+func (d *deferred) first(ctx context.Context, sql string, arguments []any) (tag pgconn.CommandTag, err error) {
+	b := &pgx.Batch{}
+	b.BeginTx(d.o)
+	b.Queue(sql, arguments...)
+	results := d.conn.SendBatch(ctx, b)
+	if _, err = results.Exec(); err == nil {
+		tag, err = results.Exec()
 	}
 	if e := results.Close(); err == nil {
 		err = e
 	}
 	d.tx = results.Tx()
-	d.failed = err != nil && d.conn != nil && d.conn.Conn().PgConn().TxStatus() == 'I'
+	d.failed = err != nil && d.own.PgConn().TxStatus() == 'I'
 	return tag, err
 }
 
 // Exec is the first statement of the transaction, if it can be sent with BEGIN: what
-// has arguments is one command, and no options of pgx may stand before them.
+// has arguments is one command then, and no options of pgx may stand before them.
 func (d *deferred) Exec(ctx context.Context, sql string, arguments ...any) (pgconn.CommandTag, error) {
-	if d.tx == nil && len(arguments) > 0 && !isOption(arguments[0]) {
-		b := &pgx.Batch{}
-		b.BeginTx(d.o)
-		b.Queue(sql, arguments...)
-		return d.first(ctx, b)
+	if d.tx == nil && d.conn != nil && !d.alone && ctx.Err() == nil && len(arguments) > 0 && !isOption(arguments[0]) {
+		return d.first(ctx, sql, arguments)
 	}
 	if err := d.begin(ctx); err != nil {
 		return pgconn.CommandTag{}, err
@@ -131,13 +142,24 @@ func (d *deferred) Begin(ctx context.Context) (pgx.Tx, error) {
 
 // LargeObjects meet the error of a failed beginning as that of a closed transaction.
 func (d *deferred) LargeObjects() pgx.LargeObjects {
-	_ = d.begin(d.ctx)
+	d.must()
 	return d.tx.LargeObjects()
 }
 
+// Conn is closed if the transaction has not begun, for statements on it must be in that.
 func (d *deferred) Conn() *pgx.Conn {
-	_ = d.begin(d.ctx) // statements on it must be in the transaction; if it failed, so do they
-	return d.tx.Conn()
+	d.must()
+	return d.own
+}
+
+// must begins the transaction where no error can be told: then the connection is lost.
+func (d *deferred) must() {
+	if d.begin(d.ctx) != nil && d.tx == nil {
+		d.tx, d.failed = closed(), true
+	}
+	if d.failed && d.conn != nil {
+		_ = d.own.Close(context.WithoutCancel(d.ctx))
+	}
 }
 
 func (d *deferred) Commit(ctx context.Context) error {
@@ -166,5 +188,7 @@ func (d *deferred) release() {
 	}
 	d.conn.Release()
 	d.conn = nil
-	_ = d.begin(d.ctx) // is closed, if it never began
+	if d.tx == nil {
+		d.tx = closed()
+	}
 }

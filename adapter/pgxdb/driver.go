@@ -96,8 +96,9 @@ func session(pool *pgxpool.Pool) func(context.Context, func(context.Context, mar
 }
 
 func beginner(pool *pgxpool.Pool, o pgx.TxOptions) func(context.Context) (marking.Open[pgx.Tx], error) {
+	mode := pool.Config().ConnConfig.DefaultQueryExecMode
 	return func(ctx context.Context) (marking.Open[pgx.Tx], error) {
-		tx, err := acquire(ctx, pool, o)
+		tx, err := acquire(ctx, pool, o, mode)
 		return marking.Open[pgx.Tx]{
 			Tx: tx,
 			Commit: func(ctx context.Context) error {

@@ -21,6 +21,9 @@ type Column[T any] struct {
 // waiting. The database is told one if the transaction must outlive it; else the context
 // has it, which costs nothing but, where it ends, the connection.
 func (f *Column[T]) Mark(ctx context.Context, tx Tx, marks []hapax.Mark, wait time.Duration) error {
+	if a, own := ctx.(*attempt); own {
+		ctx = a.given // which has the caller's deadline
+	}
 	if f.Dialect != sqltext.SQLite && wait <= noWait {
 		return hastened(ctx, tx, f.Dialect, wait, func() error { return f.mark(ctx, tx, marks, patience) })
 	}

@@ -151,7 +151,12 @@ func (t *Table) deleteBatch(ctx context.Context, tx Tx, seconds int64, size int)
 	}
 	// SQLite has one writer at a time. How long a batch had to wait to become it says nothing
 	// about its size.
-	err = patiently(ctx, t.Fault, time.Minute, func() error {
+	err = patiently(ctx, t.Fault, time.Minute, func() (err error) {
+		defer func() {
+			if err != nil { // a BEGIN that was cut short may have begun
+				_, _ = tx.Exec(context.WithoutCancel(ctx), "ROLLBACK") // an error says that none is open
+			}
+		}()
 		if _, err := tx.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return err
 		}
@@ -160,12 +165,10 @@ func (t *Table) deleteBatch(ctx context.Context, tx Tx, seconds int64, size int)
 		if err == nil {
 			_, err = tx.Exec(ctx, "COMMIT")
 		}
-		if err != nil {
-			_, _ = tx.Exec(context.WithoutCancel(ctx), "ROLLBACK") // an error says that none is open
-			return err
+		if err == nil {
+			rows = done.Rows
 		}
-		rows = done.Rows
-		return nil
+		return err
 	})
 	return rows, time.Since(began), err
 }

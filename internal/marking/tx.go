@@ -61,7 +61,8 @@ func limited(ctx context.Context, wait time.Duration, try func(context.Context) 
 func (a *attempt) limited(wait time.Duration, try func(context.Context) error) error {
 	limit := a.endIn(wait)
 	err := try(a)
-	if !limit.Stop() { // it has ended the transaction
+	limit.Stop()
+	if a.Err() != nil { // the transaction has ended
 		return &hapax.InFlightError{}
 	}
 	return err
