@@ -1,15 +1,14 @@
 package pgxdb_test
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/hapaxmq/hapax/adapter/pgxdb"
 	"github.com/hapaxmq/hapax/internal/sqltext"
 	"github.com/hapaxmq/hapax/outbox"
 	"github.com/hapaxmq/hapax/outbox/relay"
@@ -21,13 +20,7 @@ func TestDeadRows(t *testing.T) {
 	t.Parallel()
 	schema := create(t)
 	pool, _ := single(t) // whose statistics are told at once
-	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: schema + ".outbox"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	out := migrated(t, pool, schema+".outbox")
 	source, last := out.Records(), map[int]relay.Batch{}
 	shards, err := source.Shards(t.Context())
 	if err != nil {
@@ -74,13 +67,7 @@ func TestDeadRows(t *testing.T) {
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	pool, table := connect(t, ""), create(t)+".outbox"
-	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: table})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	migrated(t, pool, table)
 	for name, s := range map[string]sqltext.Statement{
 		"step":    sqltext.Step(table, 1, 0, 1, 1, true, []int64{1, 2}, 100, 1000),
 		"waiting": sqltext.WaitingShards(sqltext.Postgres, table, 1),
@@ -107,9 +94,7 @@ func TestPlans(t *testing.T) {
 }
 
 // blocks tells how many blocks of an outbox its connection has read, in memory or not.
-func blocks(t *testing.T, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, schema string) (n int) {
+func blocks(t *testing.T, db *pgxpool.Pool, schema string) (n int) {
 	t.Helper()
 	if err := db.QueryRow(t.Context(), "SELECT pg_stat_force_next_flush()::text").Scan(new(string)); err != nil {
 		t.Fatal(err)

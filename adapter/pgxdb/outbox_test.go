@@ -25,13 +25,7 @@ import (
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	pool, table := connect(t, ""), create(t)+".outbox"
-	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: table})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := out.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	out := migrated(t, pool, table)
 	put := func(records ...outbox.Record) error {
 		return pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error { return out.Put(t.Context(), tx, records...) })
 	}
@@ -60,6 +54,19 @@ func TestOutbox(t *testing.T) {
 	if n, err := out.Sweep(t.Context(), 1); n != 0 || err != nil {
 		t.Errorf("a sweep forgot %d ids of what is not published, %v", n, err)
 	}
+}
+
+// migrated is an outbox whose tables are there.
+func migrated(t *testing.T, pool *pgxpool.Pool, table string) *pgxdb.Outbox {
+	t.Helper()
+	out, err := pgxdb.NewOutbox(pool, pgxdb.OutboxOptions{Table: table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func topics(t *testing.T, pool *pgxpool.Pool, table string) []string {

@@ -184,12 +184,7 @@ func (b *bench) byPosition(d *database) error {
 	if err != nil {
 		return err
 	}
-	const partitions = 16
-	ours := func(ctx context.Context, number int64) error {
-		m := message(number)
-		m.Position = hapax.Position{Source: fmt.Sprintf("bench/%d", number%partitions), Offset: number}
-		return executed(in.Handle(ctx, m))
-	}
+	ours := func(ctx context.Context, number int64) error { return executed(in.Handle(ctx, placed(number))) }
 	for _, full := range []bool{false, true} {
 		w := work{
 			name:    d.name + ": the same by positions, partitions: 16",

@@ -101,12 +101,7 @@ func (b *bench) pgxByPosition(p pool) error {
 	if err != nil {
 		return err
 	}
-	const partitions = 16
-	ours := func(ctx context.Context, number int64) error {
-		m := message(number)
-		m.Position = hapax.Position{Source: fmt.Sprintf("bench/%d", number%partitions), Offset: number}
-		return executed(in.Handle(ctx, m))
-	}
+	ours := func(ctx context.Context, number int64) error { return executed(in.Handle(ctx, placed(number))) }
 	return b.compare(work{
 		name:    "PostgreSQL by pgx: the same by positions, partitions: 16",
 		workers: partitions, count: b.size(8000), peer: handWritten + ", by ids", bound: report.AtLeast(1, "×"),

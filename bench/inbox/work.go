@@ -24,6 +24,15 @@ func message(number int64) *hapax.Message {
 	return &hapax.Message{Key: id[:], Value: value}
 }
 
+// placed is the same from one of sixteen partitions.
+func placed(number int64) *hapax.Message {
+	m := message(number)
+	m.Position = hapax.Position{Source: fmt.Sprintf("bench/%d", number%partitions), Offset: number}
+	return m
+}
+
+const partitions = 16
+
 // handle handles the messages of some numbers, of which each comes once.
 type handle func(ctx context.Context, number int64) error
 

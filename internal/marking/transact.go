@@ -32,7 +32,7 @@ type Transactor[T any] struct {
 }
 
 // attempt is one run of a function in a transaction. It is the context that the
-// transaction lives in, and is found in all contexts that are made of it.
+// transaction lives in, and is found in all that are made of the one it has given.
 type attempt struct {
 	context.Context // has the values of the caller's, and outlives it to commit
 
@@ -57,14 +57,6 @@ func newAttempt(ctx context.Context, run int) *attempt {
 	a.Context, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.given = context.WithValue(ctx, attemptKey{}, a)
 	return a
-}
-
-// Value is that of a context.
-func (a *attempt) Value(key any) any {
-	if key == (attemptKey{}) {
-		return a
-	}
-	return a.Context.Value(key)
 }
 
 // endIn ends the transaction's context after d, until the timer is stopped.
