@@ -31,19 +31,27 @@ func (w writer) Write(b []byte) (int, error) {
 func single(t *testing.T) (*pgxpool.Pool, *atomic.Int64) {
 	t.Helper()
 	sent := new(atomic.Int64)
+	return changed(t, func(c *pgxpool.Config) {
+		dial := c.ConnConfig.DialFunc
+		c.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			return writer{conn, sent}, err
+		}
+	}), sent
+}
+
+// changed is a pool of one connection, of settings that were changed.
+func changed(t *testing.T, change func(*pgxpool.Config)) *pgxpool.Pool {
+	t.Helper()
 	config := connect(t, "").Config()
 	config.MaxConns = 1
-	dial := config.ConnConfig.DialFunc
-	config.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
-		return writer{conn, sent}, err
-	}
+	change(config)
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return pool, sent
+	return pool
 }
 
 // transact runs f in a transaction on a connection of its own.

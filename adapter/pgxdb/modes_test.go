@@ -16,14 +16,7 @@ import (
 // inMode is a pool of one connection whose statements are of a mode.
 func inMode(t *testing.T, mode pgx.QueryExecMode) *pgxpool.Pool {
 	t.Helper()
-	config := connect(t, "").Config()
-	config.MaxConns, config.ConnConfig.DefaultQueryExecMode = 1, mode
-	pool, err := pgxpool.NewWithConfig(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(pool.Close)
-	return pool
+	return changed(t, func(c *pgxpool.Config) { c.ConnConfig.DefaultQueryExecMode = mode })
 }
 
 var modes = []pgx.QueryExecMode{
