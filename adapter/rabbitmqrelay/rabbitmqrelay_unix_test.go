@@ -204,14 +204,17 @@ func (q *queue) once(records int) {
 	}
 }
 
-// written waits until the queue is in a file: RabbitMQ answers for a queue before that.
+// written waits until the queue is in a file, and its transaction behind it: RabbitMQ answers for a queue
+// before either, and one that starts without the second forgets the first.
 func (q *queue) written(dir string) {
 	q.Helper()
 	for began := time.Now(); time.Since(began) < relaytest.Patience; <-time.After(20 * time.Millisecond) {
-		files, err := filepath.Glob(filepath.Join(dir, "*", "*"))
+		files, err := filepath.Glob(filepath.Join(dir, "*", "LATEST.LOG"))
 		q.must(err)
 		for _, file := range files {
-			if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte(q.name)) { // others are folders, or gone
+			log, err := os.ReadFile(file)
+			q.must(err)
+			if at := bytes.LastIndex(log, []byte(q.name)); at >= 0 && bytes.Contains(log[at:], []byte("committed")) {
 				return
 			}
 		}

@@ -170,9 +170,7 @@ func (b *Box) Execute(t *testing.T, statement string) {
 // Run runs a relay until the returned function is called.
 func (b *Box) Run(t *testing.T, to relay.Destination, o relay.Options) (stop func()) {
 	t.Helper()
-	if testing.Verbose() {
-		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
-	}
+	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r, err := relay.New(b.Records(), to, o)
 	if err != nil {
 		t.Fatal(err)
@@ -205,17 +203,20 @@ func (b *Box) Until(t *testing.T, ok func(relay.Pending) bool) {
 	t.Helper()
 	ctx, end := context.WithTimeout(t.Context(), Patience)
 	defer end()
+	var last relay.Pending
 	for {
 		p, err := b.Pending(ctx)
-		if err != nil {
+		switch {
+		case ctx.Err() != nil:
+			t.Fatalf("the outbox still has %+v", last)
+		case err != nil:
 			t.Fatalf("wait for the outbox: %v", err)
-		}
-		if ok(p) {
+		case ok(p):
 			return
 		}
+		last = p
 		select {
 		case <-ctx.Done():
-			t.Fatalf("the outbox has %+v", p)
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
