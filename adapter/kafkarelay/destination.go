@@ -45,8 +45,11 @@ const (
 // byKey partitions as Java's clients do.
 func byKey() kgo.Partitioner { return kgo.UniformBytesPartitioner(64<<10, true, true, nil) }
 
-// partitions of the progress topic: one for each shard of an outbox.
+// partitions of the progress topic, over which the shards of an outbox are spread.
 const partitions = 2
+
+// partition is that of a shard. It stays the same for good.
+func partition(s relay.Shard) int32 { return int32(s.Number % partitions) } //nolint:gosec // below two
 
 // Destination is a [relay.Destination]. It holds nothing but what lines hold.
 type Destination struct {
@@ -135,7 +138,7 @@ func (d *Destination) open(ctx context.Context, l *line) (published int64, err e
 			return 0, err
 		}
 	}
-	fence := &kgo.Record{Topic: l.progress, Partition: int32(l.shard.Number), Key: []byte(l.shard.Name + " fence")} //nolint:gosec // below two
+	fence := &kgo.Record{Topic: l.progress, Partition: partition(l.shard), Key: []byte(l.shard.Name + " fence")}
 	if err := client.BeginTransaction(); err != nil {
 		return 0, err
 	}

@@ -51,7 +51,7 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 		records[i] = record(&b.Records[i], l.o.IDHeader)
 	}
 	done := &kgo.Record{
-		Topic: l.progress, Partition: int32(l.shard.Number), //nolint:gosec // below two
+		Topic: l.progress, Partition: partition(l.shard),
 		Key: []byte(l.shard.Name), Value: strconv.AppendInt(nil, b.Number, 10),
 	}
 	var results kgo.ProduceResults

@@ -70,6 +70,7 @@ func TestPlans(t *testing.T) {
 	migrated(t, pool, table)
 	for name, s := range map[string]sqltext.Statement{
 		"step":    sqltext.Step(table, 1, 0, 1, 1, true, []int64{1, 2}, 100, 1000),
+		"last":    sqltext.LastShard(table),
 		"waiting": sqltext.WaitingShards(sqltext.Postgres, table, 1),
 	} {
 		b := &pgx.Batch{}

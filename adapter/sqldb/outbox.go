@@ -17,6 +17,12 @@ type OutboxOptions struct {
 	// hapax_outbox). That of the ids which callers gave has its name and "_ids" behind it,
 	// that of the relays "_relays".
 	Table string
+	// Shards is how many relays can publish at once; more stand by (default: 1; 16 at most). The
+	// records of an order key are in one shard, so all programs that put say the same, and
+	// change it while the outbox is empty: else the order of a key is kept among the records that were put by one
+	// number only. Relays need not be told. With each shard a destination has more transactions to
+	// make, and what is put takes longer to be published while there is little.
+	Shards int
 }
 
 // Outbox puts records into the transactions of the database, to be published after their
@@ -31,7 +37,7 @@ type Outbox struct {
 // NewOutbox returns an outbox. It asks nothing of the database: the tables must be
 // there, or [Outbox.Migrate] makes them.
 func NewOutbox(db *sql.DB, d Dialect, o OutboxOptions) (*Outbox, error) {
-	table, err := putting.New(d, o.Table, fault(d), session(db))
+	table, err := putting.New(d, o.Table, o.Shards, fault(d), session(db))
 	if err != nil {
 		return nil, err
 	}

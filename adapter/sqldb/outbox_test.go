@@ -20,7 +20,7 @@ import (
 
 func (r room) outbox(tb testing.TB, db *sql.DB) *sqldb.Outbox {
 	tb.Helper()
-	o, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Table: r.table("outbox")})
+	o, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Table: r.table("outbox"), Shards: 3})
 	if err == nil {
 		err = o.Migrate(tb.Context())
 	}
@@ -246,7 +246,7 @@ func TestOutboxRetention(t *testing.T) {
 				t.Fatal(err)
 			}
 			sweeps(0)
-			newPublisher(t, o).publish(t, 10)
+			newPublisher(o).publish(t, 10)
 			sweeps(0)
 			if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 0 {
 				t.Errorf("put inside of the retention: %v, %d records", err, len(r.pending(t, db)))

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/hapaxmq/hapax/adapter/sqldb"
-	"github.com/hapaxmq/hapax/internal/putting"
 	"github.com/hapaxmq/hapax/outbox"
 	"github.com/hapaxmq/hapax/outbox/relay"
 )
@@ -26,11 +25,15 @@ type publisher struct {
 // to light later, at whatever position, comes into a later batch.
 func (p *publisher) publish(t *testing.T, most int) {
 	t.Helper()
-	for shard := range putting.Shards {
-		h := relay.Hold{Relay: 1, Shard: shard, Lease: time.Minute}
+	shards, err := p.from.Shards(t.Context()) // which makes them
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shard := range shards {
+		h := relay.Hold{Relay: 1, Shard: shard.Number, Lease: time.Minute}
 		had, err := p.from.Take(t.Context(), h)
 		if err != nil || !had {
-			t.Fatalf("take shard %d: %v, %v", shard, had, err)
+			t.Fatalf("take shard %d: %v, %v", shard.Number, had, err)
 		}
 		for batch, last := (relay.Batch{}), int64(0); ; last = batch.Number {
 			batch, err = p.from.Next(t.Context(), h, batch, relay.Size{Records: most, Bytes: 1 << 20})
@@ -48,13 +51,52 @@ func (p *publisher) publish(t *testing.T, most int) {
 	}
 }
 
-func newPublisher(t *testing.T, o *sqldb.Outbox) *publisher {
-	t.Helper()
-	p := &publisher{from: o.Records()}
-	if _, err := p.from.Shards(t.Context()); err != nil { // which makes them
-		t.Fatal(err)
+func newPublisher(o *sqldb.Outbox) *publisher { return &publisher{from: o.Records()} }
+
+// TestShards: relays find the shards that records are put into, whatever number they were made with.
+func TestShards(t *testing.T) {
+	t.Parallel()
+	for _, d := range databases() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			r := d.create(t)
+			db := r.open(t, "")
+			three := r.outbox(t, db)
+			one, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Table: r.table("outbox")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPublisher(one)
+			const keys = 30
+			for _, to := range []struct {
+				*sqldb.Outbox
+				shards int
+			}{{one, 1}, {three, 3}, {one, 3}} {
+				for key := range keys {
+					if err := r.put(t, db, to.Outbox, outbox.Record{Topic: "t", OrderKey: fmt.Sprint(key)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				shards, err := p.from.Shards(t.Context())
+				if err != nil || len(shards) != to.shards {
+					t.Errorf("%d shards, %v: want %d", len(shards), err, to.shards)
+				}
+				p.publish(t, 10)
+			}
+			if len(p.published) != 3*keys {
+				t.Errorf("%d records are published, want %d", len(p.published), 3*keys)
+			}
+			execute(t, db, "INSERT INTO "+r.table("outbox")+" (shard, id, topic, order_key, headers) VALUES (16, 'i', 't', '', '')")
+			if _, err := p.from.Shards(t.Context()); err == nil || !strings.Contains(err.Error(), "records in shard 16, put by a newer program") {
+				t.Errorf("records in shard 16: %v", err)
+			}
+			for _, n := range []int{-1, 17} {
+				if _, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Shards: n}); err == nil || !strings.Contains(err.Error(), "want 1 to 16") {
+					t.Errorf("%d shards: %v", n, err)
+				}
+			}
+		})
 	}
-	return p
 }
 
 // TestLateCommit: a transaction that commits behind others which put later is not
@@ -70,7 +112,7 @@ func TestLateCommit(t *testing.T) {
 			r := d.create(t)
 			db := r.open(t, "")
 			o := r.outbox(t, db)
-			p := newPublisher(t, o)
+			p := newPublisher(o)
 			late, err := db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -108,7 +150,7 @@ func TestForgetReads(t *testing.T) {
 			db := r.open(t, "")
 			db.SetMaxOpenConns(1)
 			o := r.outbox(t, db)
-			p := newPublisher(t, o)
+			p := newPublisher(o)
 			put := func(name string, n int) {
 				t.Helper()
 				records := make([]outbox.Record, n)
@@ -179,7 +221,7 @@ func TestOrder(t *testing.T) {
 				wg.Wait()
 			}()
 			defer func() { <-written }()
-			p := newPublisher(t, o)
+			p := newPublisher(o)
 			for done := false; !done; {
 				select {
 				case <-written:

@@ -20,8 +20,8 @@ import (
 	"github.com/hapaxmq/hapax/outbox"
 )
 
-// Shards are how many relays can work on one outbox at once.
-const Shards = 2
+// MaxShards are how many shards an outbox may have.
+const MaxShards = 16
 
 const (
 	chunk    = 200     // records of one statement, at most
@@ -35,13 +35,15 @@ const (
 // Outbox is a table of records, and one of the ids that callers gave.
 type Outbox struct {
 	dialect sqltext.Dialect
+	shards  int
 	table   marking.Table
 	ids     marking.IDs
 	fault   func(error) sqltext.Fault
 }
 
-// New returns an outbox. Session runs a function on one connection.
-func New(d sqltext.Dialect, table string, fault func(error) sqltext.Fault,
+// New returns an outbox of so many shards, or of one if it is not said. Session runs a function on one
+// connection.
+func New(d sqltext.Dialect, table string, shards int, fault func(error) sqltext.Fault,
 	session func(context.Context, func(context.Context, marking.Tx) error) error,
 ) (*Outbox, error) {
 	if !d.Valid() {
@@ -53,8 +55,14 @@ func New(d sqltext.Dialect, table string, fault func(error) sqltext.Fault,
 	if err := sqltext.CheckTable(table); err != nil {
 		return nil, fmt.Errorf("outbox: %w", err)
 	}
+	if shards == 0 {
+		shards = 1
+	}
+	if shards < 1 || shards > MaxShards {
+		return nil, fmt.Errorf("outbox: %d shards: want 1 to %d", shards, MaxShards)
+	}
 	return &Outbox{
-		dialect: d, fault: fault,
+		dialect: d, shards: shards, fault: fault,
 		table: marking.Table{Dialect: d, Kind: sqltext.Outbox, Name: table, Fault: fault, Session: session},
 		ids:   marking.IDs{Dialect: d, Table: sqltext.IDs(table), Fault: fault},
 	}, nil
@@ -79,7 +87,7 @@ func (o *Outbox) Put(ctx context.Context, tx marking.Tx, records []outbox.Record
 		if err := r.Validate(); err != nil {
 			return fmt.Errorf("put: %w", err)
 		}
-		rows[i] = row(r)
+		rows[i] = o.row(r)
 		if r.ID != "" {
 			marks, marked = append(marks, mark(r)), append(marked, i)
 		}
@@ -133,7 +141,7 @@ func (o *Outbox) insert(ctx context.Context, tx marking.Tx, rows []sqltext.Outgo
 }
 
 // row is a record as the table has it.
-func row(r *outbox.Record) sqltext.Outgoing {
+func (o *Outbox) row(r *outbox.Record) sqltext.Outgoing {
 	row := sqltext.Outgoing{
 		ID: r.ID, Topic: r.Topic, OrderKey: []byte(r.OrderKey), Payload: r.Payload,
 		Headers: outbox.AppendHeaders([]byte{}, r.Headers),
@@ -148,7 +156,7 @@ func row(r *outbox.Record) sqltext.Outgoing {
 	if by == "" { // which asks for no order
 		by = row.ID
 	}
-	row.Shard = int(sha256.Sum256([]byte(by))[0]) % Shards
+	row.Shard = int(sha256.Sum256([]byte(by))[0]) % o.shards
 	return row
 }
 

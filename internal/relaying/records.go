@@ -99,13 +99,21 @@ func execute(ctx context.Context, tx marking.Tx, all ...sqltext.Statement) error
 	return nil
 }
 
-// Shards is the method of [relay.Source]. It makes those that lack.
+// Shards is the method of [relay.Source]. It makes those that lack: the first, and all up to the last that
+// has records.
 func (r *Records) Shards(ctx context.Context) ([]relay.Shard, error) {
 	shards, err := r.shards(ctx)
-	if err != nil || len(shards) >= putting.Shards {
+	var last int
+	if err == nil {
+		err = lookByIndex(ctx, r.any, r.dialect, sqltext.LastShard(r.table), func(scan func(...any) error) error { return scan(&last) })
+	}
+	if err == nil && last >= putting.MaxShards {
+		err = fmt.Errorf("there are records in shard %d, put by a newer program: this one knows %d shards", last, putting.MaxShards)
+	}
+	if err != nil || len(shards) > last {
 		return shards, wrap("read the shards", err)
 	}
-	for shard := range putting.Shards {
+	for shard := range last + 1 {
 		var name [16]byte
 		_, _ = rand.Read(name[:]) // never fails
 		if _, err := r.change(ctx, sqltext.MakeShard(r.dialect, r.table, shard, hex.EncodeToString(name[:]))); err != nil {

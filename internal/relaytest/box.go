@@ -107,7 +107,7 @@ func (p Place) open(ctx context.Context) (*Box, error) {
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
 	b := &Box{Place: p, DB: db}
-	if b.Out, err = sqldb.NewOutbox(db, p.dialect(), sqldb.OutboxOptions{Table: p.Table}); err != nil {
+	if b.Out, err = sqldb.NewOutbox(db, p.dialect(), sqldb.OutboxOptions{Table: p.Table, Shards: 2}); err != nil {
 		return nil, err
 	}
 	b.store = b.Out
@@ -117,7 +117,7 @@ func (p Place) open(ctx context.Context) (*Box, error) {
 	if b.pool, err = pgxpool.New(ctx, p.Source); err != nil {
 		return nil, err
 	}
-	b.store, err = pgxdb.NewOutbox(b.pool, pgxdb.OutboxOptions{Table: p.Table})
+	b.store, err = pgxdb.NewOutbox(b.pool, pgxdb.OutboxOptions{Table: p.Table, Shards: 2})
 	return b, err
 }
 

@@ -89,6 +89,11 @@ func Shards(d Dialect, outbox string) Statement {
 		Relays(outbox) + " ORDER BY shard"}
 }
 
+// LastShard is the highest shard that has a row.
+func LastShard(outbox string) Statement {
+	return Statement{Text: "SELECT coalesce(max(shard), 0) FROM " + outbox}
+}
+
 // KeepShards prolongs what a relay holds.
 func KeepShards(d Dialect, outbox string, relay, lease int64) Statement {
 	return bind(d, "UPDATE "+Relays(outbox)+" SET ends = "+now(d)+" + ? WHERE holder = ?", lease, relay)

@@ -28,8 +28,8 @@
 //
 // # Several relays
 //
-// As many can run at once as there are shards. They share them evenly, by leases and by
-// asking each other. A lease that ends too soon does no harm: the destination stops who
+// As many work at once as there are shards, and the others stand by. They share the shards evenly, by
+// leases and by asking each other. A lease that ends too soon does no harm: the destination stops who
 // held it.
 //
 // # Records that can't be published

@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 ) ENGINE = InnoDB;
 -- Outgoing records: a row for each, from the commit of whoever put it until it is published.
 CREATE TABLE IF NOT EXISTS hapax_outbox (
-	shard     TINYINT      NOT NULL,            -- 0 to 3, by the order key: so many relays can work at once
+	shard     TINYINT      NOT NULL,            -- 0 to 15, by the order key: what one relay publishes at a time
 	position  BIGINT       NOT NULL AUTO_INCREMENT PRIMARY KEY, -- rises with each put: the order within an order key
 	id        VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, -- of the record, for good
 	named     BINARY(32),                       -- of an id that the caller gave: its row in hapax_outbox_ids

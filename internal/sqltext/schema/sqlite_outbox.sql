@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 );
 -- Outgoing records: a row for each, from the commit of whoever put it until it is published.
 CREATE TABLE IF NOT EXISTS hapax_outbox (
-	shard     INTEGER NOT NULL,                 -- 0 to 3, by the order key: so many relays can work at once
+	shard     INTEGER NOT NULL,                 -- 0 to 15, by the order key: what one relay publishes at a time
 	position  INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, -- rises with each put: the order within an order key
 	id        TEXT    NOT NULL,                 -- of the record, for good
 	named     BLOB,                             -- of an id that the caller gave: its row in hapax_outbox_ids
