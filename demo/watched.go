@@ -49,7 +49,7 @@ type watchedLine struct {
 	*service
 }
 
-func (w watchedLine) Publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (w watchedLine) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	of := make([]string, len(b.Records))
 	for i := range b.Records {
 		of[i] = idOf(b.Records[i].Payload)
@@ -57,7 +57,7 @@ func (w watchedLine) Publish(ctx context.Context, b relay.Batch, alone bool) err
 	if err := w.ask(ctx, beforePublish, of...); err != nil {
 		return err
 	}
-	if err := w.Line.Publish(ctx, b, alone); err != nil {
+	if err := w.Line.Publish(ctx, b, alone, sealed); err != nil {
 		return err
 	}
 	return w.ask(ctx, afterPublish, of...)

@@ -28,17 +28,17 @@ type line struct {
 
 // Publish is one transaction. After an error nothing ends it but the fence of the next
 // line, by which it is certain how it ended.
-func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	// What a broker may have got, a client waits for whatever its context says.
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
-	if err := l.publish(ctx, b, alone); err != nil {
+	if err := l.publish(ctx, b, alone, sealed); err != nil {
 		return fmt.Errorf("kafka relay: publish batch %d of shard %d: %w", b.Number, l.shard.Number, err)
 	}
 	return nil
 }
 
-func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (l *line) publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	client := l.clients[b.Number%2]
 	if err := client.BeginTransaction(); err != nil {
 		return err
@@ -67,6 +67,9 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool) error {
 	}
 	if err := results.FirstErr(); err != nil {
 		return l.refused(b, records, results, alone, err)
+	}
+	if err := sealed(); err != nil {
+		return err
 	}
 	return client.EndTransaction(ctx, kgo.TryCommit)
 }

@@ -88,11 +88,14 @@ type windowedLine struct {
 }
 
 // Publish is the method of [relay.Line].
-func (l *windowedLine) Publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (l *windowedLine) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	// What a broker may have got, a client waits for whatever its context says.
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
 	err := l.look(ctx, b)
+	if err == nil {
+		err = sealed()
+	}
 	if err == nil {
 		err = l.sender.Batch(ctx, l.shard.Name, b, alone, l.send)
 	}

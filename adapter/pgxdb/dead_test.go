@@ -74,7 +74,7 @@ func TestPlans(t *testing.T) {
 		"waiting": sqltext.WaitingShards(sqltext.Postgres, table, 1),
 	} {
 		b := &pgx.Batch{}
-		b.Queue(sqltext.ByIndex)
+		b.Queue(sqltext.RelaySettings)
 		b.Queue("EXPLAIN "+s.Text, s.Args...).Query(func(rows pgx.Rows) error {
 			plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
 			text := strings.Join(plan, "\n")

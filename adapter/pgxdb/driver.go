@@ -52,11 +52,11 @@ func (a anywhere) Query(ctx context.Context, row func(func(...any) error) error,
 	return query(ctx, a.Pool, row, statement, args)
 }
 
-// QueryByIndex is one round trip, whose statements are one transaction: what a batch sends
+// QueryAsRelay is one round trip, whose statements are one transaction: what a batch sends
 // without BEGIN is.
-func (a anywhere) QueryByIndex(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) error {
+func (a anywhere) QueryAsRelay(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) error {
 	b := &pgx.Batch{}
-	b.Queue(sqltext.ByIndex)
+	b.Queue(sqltext.RelaySettings)
 	b.Queue(statement, args...).Query(func(rows pgx.Rows) error { return each(rows, row) })
 	return a.SendBatch(ctx, b).Close()
 }

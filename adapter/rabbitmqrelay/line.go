@@ -41,11 +41,15 @@ type message struct {
 }
 
 // Publish is the method of [relay.Line].
-func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	// What the server does not read is waited for, whatever the context says.
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
-	if err := l.sender.Batch(ctx, l.shard.Name, b, alone, l.send); err != nil {
+	err := sealed()
+	if err == nil {
+		err = l.sender.Batch(ctx, l.shard.Name, b, alone, l.send)
+	}
+	if err != nil {
 		return fmt.Errorf("rabbitmq relay: publish batch %d of shard %d: %w", b.Number, l.shard.Number, err)
 	}
 	return nil

@@ -52,8 +52,8 @@ func (a anywhere) Query(ctx context.Context, row func(func(...any) error) error,
 	return query(ctx, a.DB, row, statement, args)
 }
 
-// QueryByIndex is a transaction of two statements.
-func (a anywhere) QueryByIndex(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) (err error) {
+// QueryAsRelay is a transaction of two statements.
+func (a anywhere) QueryAsRelay(ctx context.Context, row func(func(...any) error) error, statement string, args ...any) (err error) {
 	tx, err := a.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -63,7 +63,7 @@ func (a anywhere) QueryByIndex(ctx context.Context, row func(func(...any) error)
 			_ = tx.Rollback() // it is rolled back with its connection, if not by this
 		}
 	}()
-	if _, err := tx.ExecContext(ctx, sqltext.ByIndex); err != nil {
+	if _, err := tx.ExecContext(ctx, sqltext.RelaySettings); err != nil {
 		return err
 	}
 	if err := query(ctx, tx, row, statement, args); err != nil {

@@ -60,7 +60,7 @@ type found struct {
 // many those are.
 func (r *Records) absolve(ctx context.Context, positions []int64, by func(shard int, named bool, positions []int64) []sqltext.Statement) (n int, err error) {
 	for part := range slices.Chunk(positions, 1000) {
-		shards, err := r.find(ctx, r.any, part)
+		shards, err := find(ctx, r.any, sqltext.FaultyShards(r.dialect, r.table, part))
 		if err != nil {
 			return n, err
 		}
@@ -70,7 +70,7 @@ func (r *Records) absolve(ctx context.Context, positions []int64, by func(shard 
 				if err := execute(ctx, tx, sqltext.LockShard(r.dialect, r.table, shard)); err != nil {
 					return err
 				}
-				still, err := r.find(ctx, tx, f.positions) // others may have been at it
+				still, err := find(ctx, tx, sqltext.FaultyShards(r.dialect, r.table, f.positions)) // others may have been at it
 				if err != nil || len(still) == 0 {
 					return err
 				}
@@ -89,9 +89,10 @@ func (r *Records) absolve(ctx context.Context, positions []int64, by func(shard 
 	return n, nil
 }
 
-func (r *Records) find(ctx context.Context, tx marking.Tx, positions []int64) (map[int]found, error) {
+// find finds the rows that a statement tells of, by their shards.
+func find(ctx context.Context, tx marking.Tx, s sqltext.Statement) (map[int]found, error) {
 	shards := map[int]found{}
-	err := look(ctx, tx, sqltext.FaultyShards(r.dialect, r.table, positions), func(scan func(...any) error) error {
+	err := look(ctx, tx, s, func(scan func(...any) error) error {
 		var shard int
 		var position int64
 		var named bool

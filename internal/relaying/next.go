@@ -60,7 +60,7 @@ func (r *Records) step(ctx context.Context, h relay.Hold, published relay.Batch,
 	}
 	s := sqltext.Step(r.table, h.Relay, h.Shard, h.Lease.Microseconds(), published.Number, named, positions, most.Records, most.Bytes)
 	held := false
-	err = lookByIndex(ctx, r.any, r.dialect, s, func(scan func(...any) error) error {
+	err = lookAsRelay(ctx, r.any, r.dialect, s, func(scan func(...any) error) error {
 		held = true
 		var position, age *int64
 		var named *bool
@@ -81,6 +81,22 @@ func (r *Records) step(ctx context.Context, h relay.Hold, published relay.Batch,
 		err = relay.ErrLost
 	}
 	return next, err
+}
+
+// Sealed is the method of [relay.Source]. PostgreSQL alone has returned a batch before that.
+func (r *Records) Sealed(ctx context.Context, h relay.Hold, b relay.Batch) error {
+	if r.dialect != sqltext.Postgres {
+		return nil
+	}
+	held := false
+	err := look(ctx, r.any, sqltext.Sealed(r.table, h.Relay, h.Shard, b.Number), func(scan func(...any) error) error {
+		held = true
+		return scan(new(int64))
+	})
+	if err == nil && !held {
+		err = relay.ErrLost
+	}
+	return wrap("keep the seal of a batch", err)
 }
 
 // unsealed are the positions of a new batch's rows, and their ages.

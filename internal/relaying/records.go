@@ -26,8 +26,8 @@ type Records struct {
 // Anywhere is a [marking.Tx] whose statements are transactions of their own.
 type Anywhere interface {
 	marking.Tx
-	// QueryByIndex is Query in PostgreSQL, with a plan that reads tables by [sqltext.ByIndex].
-	QueryByIndex(ctx context.Context, row func(scan func(...any) error) error, statement string, args ...any) error
+	// QueryAsRelay is Query in PostgreSQL, behind [sqltext.RelaySettings].
+	QueryAsRelay(ctx context.Context, row func(scan func(...any) error) error, statement string, args ...any) error
 }
 
 // Transact runs a function in a transaction, again if the database asks for it.
@@ -81,10 +81,10 @@ func look(ctx context.Context, tx marking.Tx, s sqltext.Statement, row func(scan
 	return tx.Query(ctx, row, s.Text, s.Args...)
 }
 
-// lookByIndex asks for rows among many that are dead.
-func lookByIndex(ctx context.Context, a Anywhere, d sqltext.Dialect, s sqltext.Statement, row func(scan func(...any) error) error) error {
+// lookAsRelay asks for rows among many that are dead. In PostgreSQL what it changes is on disk by and by.
+func lookAsRelay(ctx context.Context, a Anywhere, d sqltext.Dialect, s sqltext.Statement, row func(scan func(...any) error) error) error {
 	if d == sqltext.Postgres {
-		return a.QueryByIndex(ctx, row, s.Text, s.Args...)
+		return a.QueryAsRelay(ctx, row, s.Text, s.Args...)
 	}
 	return look(ctx, a, s, row)
 }
@@ -105,7 +105,7 @@ func (r *Records) Shards(ctx context.Context) ([]relay.Shard, error) {
 	shards, err := r.shards(ctx)
 	var last int
 	if err == nil {
-		err = lookByIndex(ctx, r.any, r.dialect, sqltext.LastShard(r.table), func(scan func(...any) error) error { return scan(&last) })
+		err = lookAsRelay(ctx, r.any, r.dialect, sqltext.LastShard(r.table), func(scan func(...any) error) error { return scan(&last) })
 	}
 	if err == nil && last >= putting.MaxShards {
 		err = fmt.Errorf("there are records in shard %d, put by a newer program: this one knows %d shards", last, putting.MaxShards)
@@ -165,7 +165,7 @@ func (r *Records) Give(ctx context.Context, h relay.Hold) error {
 
 // Waiting is the method of [relay.Source].
 func (r *Records) Waiting(ctx context.Context, id int64) (shards []int, err error) {
-	err = lookByIndex(ctx, r.any, r.dialect, sqltext.WaitingShards(r.dialect, r.table, id), func(scan func(...any) error) error {
+	err = lookAsRelay(ctx, r.any, r.dialect, sqltext.WaitingShards(r.dialect, r.table, id), func(scan func(...any) error) error {
 		var shard int
 		err := scan(&shard)
 		shards = append(shards, shard)

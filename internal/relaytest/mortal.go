@@ -147,9 +147,9 @@ type mortalLine struct {
 	*Mortal
 }
 
-func (l *mortalLine) Publish(ctx context.Context, b relay.Batch, alone bool) error {
+func (l *mortalLine) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	l.publishing.Store(true)
-	err := l.Line.Publish(ctx, b, alone)
+	err := l.Line.Publish(ctx, b, alone, sealed)
 	l.Reached("published")
 	return err
 }

@@ -165,18 +165,19 @@ func Unsealed(d Dialect, outbox string, shard int, faults bool, most int) Statem
 	return bind(d, text+" ORDER BY position LIMIT ?", append(args, most)...)
 }
 
-// ByIndex has PostgreSQL plan the statements that follow in its transaction so that they read
-// tables along their indexes. The rows of an outbox come and go. A plan that was made while the
+// RelaySettings are PostgreSQL's for the statements that follow in its transaction. They are planned so that
+// they read tables along their indexes. The rows of an outbox come and go. A plan that was made while the
 // table was small, to read it from end to end or by a bitmap of a whole shard, is kept; by then
 // most of what it reads is dead. Who walks along an index marks what is dead as such. Nor is such a statement
-// compiled, as those are that the planner takes for long.
-const ByIndex = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)"
+// compiled, as those are that the planner takes for long. Its commit does not wait for the disk: [Sealed] does.
+const RelaySettings = "SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true), set_config('jit', 'off', true)," +
+	" set_config('synchronous_commit', 'off', true)"
 
 // Step is, in PostgreSQL, all that a relay does between two batches, in one statement and so in one
 // round trip: it holds a shard whose last batch it knows, deletes the rows of that, and seals
 // the next, which it returns: the last batch, then as [ReadOutgoing] does, and the age in
 // microseconds. One row without a position says that there is none; no row, that the shard or its last batch
-// are another's. What it reads is of the moment it began; but whoever else might have changed it
+// are another's, or that a crash has taken the step before. What it reads is of the moment it began; but whoever else might have changed it
 // meanwhile has changed holder or last batch too, and those are looked at under the row's lock.
 func Step(outbox string, relay int64, shard int, lease, last int64, named bool, published []int64, records, bytes int) Statement {
 	const size = "length(order_key) + length(headers) + coalesce(length(payload), 0)"
@@ -189,8 +190,8 @@ func Step(outbox string, relay int64, shard int, lease, last int64, named bool, 
 		"SELECT * FROM fit WHERE before = 0 OR before + " + size + " <= ?), held AS (" +
 		"UPDATE " + Relays(outbox) + " SET ends = " + now(Postgres) + " + ?, batch = batch + CASE WHEN EXISTS (SELECT FROM next) THEN 1 ELSE 0 END," +
 		" sealed = (SELECT string_agg(position::text, ',' ORDER BY position) FROM next)" +
-		" WHERE shard = ? AND holder = ? AND batch = ? RETURNING batch)"
-	args := []any{numbers(published), shard, shard, records + len(published), records, bytes, lease, shard, relay, last}
+		" WHERE shard = ? AND holder = ? AND batch = ? AND coalesce(sealed, '') = ? RETURNING batch)"
+	args := []any{numbers(published), shard, shard, records + len(published), records, bytes, lease, shard, relay, last, Positions(published)}
 	gone := outbox + " WHERE shard = ? AND position IN (SELECT position FROM old) AND EXISTS (SELECT FROM held)"
 	if named {
 		text += ", marks AS (UPDATE " + IDs(outbox) + " SET marked = now() WHERE id IN (SELECT named FROM " + gone + " AND named IS NOT NULL))"
@@ -199,6 +200,12 @@ func Step(outbox string, relay int64, shard int, lease, last int64, named bool, 
 	text += ", gone AS (DELETE FROM " + gone + ") SELECT h.batch, n.position, n.named IS NOT NULL, n.id, n.topic, n.order_key, n.headers, n.payload," +
 		" n.payload IS NOT NULL, " + age(Postgres, "n.put") + " FROM held AS h LEFT JOIN next AS n ON true ORDER BY n.position"
 	return bind(Postgres, text, append(args, shard)...)
+}
+
+// Sealed tells, in PostgreSQL, by a row that a relay holds a shard and which batch was its last. Behind its
+// commit that is on disk, as whatever was committed before: it locks the row, and so has something to write.
+func Sealed(outbox string, relay int64, shard int, batch int64) Statement {
+	return bind(Postgres, "SELECT batch FROM "+Relays(outbox)+" WHERE shard = ? AND holder = ? AND batch = ? FOR UPDATE", shard, relay, batch)
 }
 
 // Seal makes a batch of the rows at some positions.

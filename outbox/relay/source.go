@@ -33,6 +33,9 @@ type Source interface {
 	// many records at most: one without records, with the number of the last, if there are none. No
 	// other must be sealed already.
 	Next(ctx context.Context, h Hold, published Batch, most Size) (Batch, error)
+	// Sealed returns nil once a batch, which the method returned last, stays sealed whatever happens to
+	// the source: Next may return it before. It is called while the batch is published.
+	Sealed(ctx context.Context, h Hold, b Batch) error
 	// SetAside gives records of a batch faults, by position, and takes them and what
 	// waits for them out of it. It must not have been published.
 	SetAside(ctx context.Context, h Hold, b Batch, faults map[int64]string) error
@@ -97,7 +100,10 @@ type Line interface {
 	// A [*RefusedError] says why the destination won't take it. After any error the line is
 	// to be closed, and another one tells what became of the batch. If alone, records
 	// are to be sent one by one, so that it is certain which of them was refused.
-	Publish(ctx context.Context, b Batch, alone bool) error
+	//
+	// Before it does what the next line could not take back, it calls sealed, which waits
+	// until the source has the batch for good; if that has an error, Publish ends with it.
+	Publish(ctx context.Context, b Batch, alone bool, sealed func() error) error
 	Close()
 }
 

@@ -126,7 +126,7 @@ func (w *worker) line() (published bool, err error) {
 	sealed := err == nil && batch.Number > 0
 	for err == nil && !w.over() {
 		if len(batch.Records) > 0 {
-			if err := w.publish(line, batch, alone); err != nil {
+			if err := w.publish(line, h, batch, alone); err != nil {
 				return published, err
 			}
 			published, alone = true, false
@@ -156,9 +156,17 @@ func (w *worker) sleep() {
 }
 
 // publish publishes a batch, and keeps what was refused of it for the next line.
-func (w *worker) publish(line Line, b Batch, alone bool) error {
+func (w *worker) publish(line Line, h Hold, b Batch, alone bool) error {
 	began := time.Now()
-	err := line.Publish(w.ctx, b, alone)
+	ctx, end := context.WithCancel(w.ctx)
+	kept := make(chan error, 1)
+	go func() { kept <- w.source.Sealed(ctx, h, b) }()
+	sealed := sync.OnceValue(func() error { return <-kept })
+	defer func() {
+		end()
+		_ = sealed() // if nobody asked
+	}()
+	err := line.Publish(w.ctx, b, alone, sealed)
 	if err == nil {
 		w.published(b, time.Since(began))
 		w.busy.Store(true)

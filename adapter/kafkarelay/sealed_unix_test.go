@@ -1,0 +1,99 @@
+//go:build unix
+
+package kafkarelay_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/hapaxmq/hapax/internal/relaytest"
+	"github.com/hapaxmq/hapax/internal/servertest"
+	"github.com/hapaxmq/hapax/outbox/relay"
+)
+
+// asking is a source that asks before it keeps a seal.
+type asking struct {
+	relay.Source
+
+	turn   sync.Mutex
+	asked  chan sealed
+	answer chan bool // no more to ask
+	told   bool
+}
+
+type sealed struct {
+	shard int
+	batch int64
+}
+
+func (a *asking) Sealed(ctx context.Context, h relay.Hold, b relay.Batch) error {
+	a.turn.Lock()
+	if !a.told {
+		a.asked <- sealed{h.Shard, b.Number}
+		a.told = <-a.answer
+	}
+	a.turn.Unlock()
+	for {
+		err := a.Source.Sealed(ctx, h, b)
+		if err == nil || errors.Is(err, relay.ErrLost) || ctx.Err() != nil {
+			return err
+		} // the connection was one from before
+	}
+}
+
+// TestSealLost: PostgreSQL is killed while a batch is on its way, and forgets that it was sealed. The
+// batch is not published then, and its records are, once.
+func TestSealLost(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	for _, driver := range []string{"pgx", "pgxpool"} {
+		t.Run(driver, func(t *testing.T) {
+			t.Parallel()
+			sealLost(t, n, driver)
+		})
+	}
+}
+
+func sealLost(t *testing.T, n *node, driver string) {
+	t.Helper()
+	database, url := servertest.StartPostgres(t, "-c", "wal_writer_delay=10s") // what nobody waits for is written late
+	b := relaytest.NewBox(t, relaytest.Place{Driver: driver, Source: url, Table: "outbox"})
+	topic := n.topic(t, "sealed-"+driver, nil)
+	const keys, rounds = 4, 30
+	b.PutRounds(t, topic, keys, 0, rounds)
+	source := &asking{Source: b.Records(), asked: make(chan sealed), answer: make(chan bool)}
+	r, err := relay.New(source, to(t, n), relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	for lost := false; !lost; source.answer <- lost {
+		of := <-source.asked
+		database.Kill()
+		database.Start()
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last int64
+		err = conn.QueryRow(t.Context(), "SELECT batch FROM outbox_relays WHERE shard = $1", of.shard).Scan(&last)
+		if err := errors.Join(err, conn.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		lost = last < of.batch // or else it was in a page that was full, and written
+	}
+	audit(t, n, topic, keys, rounds)
+	b.Drained(t)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
