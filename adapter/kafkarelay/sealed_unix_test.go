@@ -97,3 +97,22 @@ func sealLost(t *testing.T, n *node, driver string) {
 		t.Error(err)
 	}
 }
+
+// TestUnsealed: nothing is committed, nor sent to a topic with a window, before the database has the
+// batch for good.
+func TestUnsealed(t *testing.T) {
+	t.Parallel()
+	n := startNode(t)
+	for name, to := range map[string]relay.Destination{"transactions": to(t, n), "window": toWindowed(t, n)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			topic := n.windowed(t, name)
+			relaytest.NewBox(t, relaytest.SQLite(t)).Unsealed(t, topic, to)
+			a := &relaytest.Audit{T: t}
+			audited(t.Context(), a, n.reader(t, topic))
+			if came := a.Came(); came > 0 {
+				t.Errorf("%d records came", came)
+			}
+		})
+	}
+}

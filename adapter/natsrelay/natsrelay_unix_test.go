@@ -156,6 +156,16 @@ func TestS44TwoRelays(t *testing.T) {
 	s.audit(keys, each)
 }
 
+// TestUnsealed: nothing is sent before the database has the batch for good.
+func TestUnsealed(t *testing.T) {
+	t.Parallel()
+	s := declare(t, servertest.NATS(t), jetstream.StreamConfig{})
+	relaytest.NewBox(t, relaytest.SQLite(t)).Unsealed(t, s.name, s.to(s.url, options))
+	if all := s.messages(); len(all) > 0 {
+		t.Errorf("%d messages came", len(all))
+	}
+}
+
 // TestS43LateCommit: a record whose transaction commits behind others that are published
 // already is published too.
 func TestS43LateCommit(t *testing.T) {

@@ -241,6 +241,16 @@ func TestS44TwoRelays(t *testing.T) {
 	q.audit(keys, each)
 }
 
+// TestUnsealed: nothing is sent before the database has the batch for good.
+func TestUnsealed(t *testing.T) {
+	t.Parallel()
+	q := declare(t, servertest.RabbitMQ(t), nil)
+	relaytest.NewBox(t, relaytest.SQLite(t)).Unsealed(t, q.name, q.to(q.url, options))
+	if n := q.length(); n > 0 {
+		t.Errorf("%d messages came", n)
+	}
+}
+
 // TestS43LateCommit: a record whose transaction commits behind others that are published
 // already is published too.
 func TestS43LateCommit(t *testing.T) {

@@ -3,6 +3,8 @@
 package relaytest
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -42,4 +44,31 @@ func (b *Box) TwoRelays(t *testing.T, topic string, keys, each int, to func() re
 	written()
 	first()
 	return second
+}
+
+// Unsealed puts records and runs a relay whose source can't keep a seal, until it has failed. Nothing must
+// have been published then.
+func (b *Box) Unsealed(t *testing.T, topic string, to relay.Destination) {
+	t.Helper()
+	b.PutRounds(t, topic, 2, 0, 2)
+	from := &unsealed{Source: b.Records(), failed: make(chan struct{})}
+	stop := run(t, from, to, relay.Options{MaxPause: 100 * time.Millisecond})
+	from.failed <- struct{}{}
+	close(from.failed)
+	stop()
+}
+
+// unsealed is a source that can't keep a seal.
+type unsealed struct {
+	relay.Source
+
+	failed chan struct{}
+}
+
+func (u *unsealed) Sealed(ctx context.Context, _ relay.Hold, _ relay.Batch) error {
+	select {
+	case <-u.failed:
+	case <-ctx.Done():
+	}
+	return errors.New("the disk is full")
 }
