@@ -195,11 +195,23 @@ func (w *worker) judge(h Hold, b Batch) (left Batch, alone bool, err error) {
 		return b, false, err
 	}
 	w.counts.faults.Add(int64(len(r.reason.Faults)))
-	for _, record := range b.Records {
-		if fault, refused := r.reason.Faults[record.Position]; refused {
-			w.o.Logger.Error("outbox relay: record set aside", "position", record.Position, "id", record.ID, "topic", record.Topic, "fault", fault)
-		}
-	}
+	w.tell(b, r.reason.Faults)
 	left, err = w.source.Resume(w.ctx, h, b.Number-1)
 	return left, false, err
+}
+
+// tell tells of records that were set aside: of each fault once, with the first that has it. A topic that is
+// not there is the fault of all its records.
+func (w *worker) tell(b Batch, faults map[int64]string) {
+	records := map[string]int{}
+	for _, fault := range faults {
+		records[fault]++
+	}
+	for _, first := range b.Records {
+		if fault, refused := faults[first.Position]; refused && records[fault] > 0 {
+			w.o.Logger.Error("outbox relay: records set aside", "fault", fault, "records", records[fault],
+				"position", first.Position, "id", first.ID, "topic", first.Topic)
+			delete(records, fault)
+		}
+	}
 }
