@@ -47,9 +47,9 @@ type box interface {
 	Discard(ctx context.Context, positions ...int64) (int, error)
 }
 
-// connections are how many a command holds at most: relays have a goroutine for each of
-// two shards, and three more.
-const connections = 5
+// connections are how many a command holds at most: relays have a goroutine for each shard
+// they hold, of which there are 16 at most, and three more.
+const connections = 16 + 3
 
 // open returns the outbox, and what closes its database.
 func (p *outboxPlace) open(ctx context.Context) (b box, done func(), err error) {
