@@ -23,14 +23,14 @@ type Options struct {
 	// Progress is the compacted topic of what was published (default: one of the outbox's own,
 	// whose name is hapax-outbox-progress- and that which the outbox has drawn). Any number of
 	// outboxes can share one; but who takes a shard over then waits for the dead relays of
-	// others too, up to Transaction. It is made if it is not there; if it is, it needs two
+	// others too, up to Transaction, as it does among the shards of an outbox of three or more. It is made if it is not there; if it is, it needs two
 	// partitions at least, and cleanup.policy=compact.
 	Progress string
 	// Replicas of that topic, if it is made (default: the broker's own default, which
 	// those before Kafka 2.4 do not have).
 	Replicas int16
-	// Transaction is how long the transaction of a relay that died may keep readers of
-	// committed records waiting, if no other one takes over (default: 30 s).
+	// Transaction is how long the transaction of a relay that died, or was cut off from the
+	// brokers, may keep readers of committed records waiting, if no other one takes over (default: 30 s).
 	Transaction time.Duration
 	// Partitioner chooses the partitions of records (default: by the hash of the key, as
 	// Java's clients do). It must give the records of one key one partition.

@@ -187,6 +187,17 @@ func (n *node) reader(t *testing.T, topics ...string) *kgo.Client {
 	return c
 }
 
+// writer writes where its records say.
+func (n *node) writer(t *testing.T) *kgo.Client {
+	t.Helper()
+	c, err := kgo.NewClient(append(connection(n.addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
 // to is the destination that a node is.
 func to(t *testing.T, n *node, opts ...kgo.Opt) relay.Destination {
 	t.Helper()

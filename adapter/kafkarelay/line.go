@@ -26,8 +26,8 @@ type line struct {
 	close    sync.Once
 }
 
-// Publish is one transaction. After an error nothing ends it but the fence of the next
-// line, by which it is certain how it ended.
+// Publish is one transaction. It is aborted if the batch was not sealed. After any other error nothing ends it
+// but the fence of the next line, by which it is certain how it ended.
 func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
 	// What a broker may have got, a client waits for whatever its context says.
 	unbind := context.AfterFunc(ctx, l.Close)
@@ -69,7 +69,8 @@ func (l *line) publish(ctx context.Context, b relay.Batch, alone bool, sealed fu
 		return l.refused(b, records, results, alone, err)
 	}
 	if err := sealed(); err != nil {
-		return err
+		// Who reads committed is not to wait for the next line, which may have no database to begin with.
+		return errors.Join(err, client.EndTransaction(ctx, kgo.TryAbort))
 	}
 	return client.EndTransaction(ctx, kgo.TryCommit)
 }

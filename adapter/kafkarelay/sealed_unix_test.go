@@ -5,13 +5,16 @@ package kafkarelay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/hapaxmq/hapax/adapter/kafkarelay"
 	"github.com/hapaxmq/hapax/internal/relaytest"
 	"github.com/hapaxmq/hapax/internal/servertest"
 	"github.com/hapaxmq/hapax/outbox/relay"
@@ -99,19 +102,40 @@ func sealLost(t *testing.T, n *node, driver string) {
 }
 
 // TestUnsealed: nothing is committed, nor sent to a topic with a window, before the database has the
-// batch for good.
+// batch for good; and nobody waits for a transaction that the relay has given up.
 func TestUnsealed(t *testing.T) {
 	t.Parallel()
 	n := startNode(t)
-	for name, to := range map[string]relay.Destination{"transactions": to(t, n), "window": toWindowed(t, n)} {
+	transactions, err := kafkarelay.New(kafkarelay.Options{Transaction: 10 * time.Minute}, connection(n.addr)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]relay.Destination{"transactions": transactions, "window": toWindowed(t, n)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			topic := n.windowed(t, name)
 			relaytest.NewBox(t, relaytest.SQLite(t)).Unsealed(t, topic, to)
-			a := &relaytest.Audit{T: t}
-			audited(t.Context(), a, n.reader(t, topic))
-			if came := a.Came(); came > 0 {
-				t.Errorf("%d records came", came)
+			ctx, end := context.WithTimeout(t.Context(), patience)
+			defer end()
+			reader, writer := n.reader(t, topic), n.writer(t)
+			const last = "behind it"
+			for partition := range int32(4) {
+				r := &kgo.Record{Topic: topic, Partition: partition, Headers: []kgo.RecordHeader{{Key: "id", Value: fmt.Append(nil, partition)}}, Value: []byte(last)}
+				if err := writer.ProduceSync(ctx, r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for came := 0; came < 4; {
+				fetches := reader.PollFetches(ctx)
+				if err := fetches.Err0(); err != nil {
+					t.Fatalf("read behind what was given up: %v", err)
+				}
+				for r := range fetches.RecordsAll() {
+					came++
+					if string(r.Value) != last {
+						t.Errorf("%s came", r.Value)
+					}
+				}
 			}
 		})
 	}

@@ -19,11 +19,12 @@ type OutboxOptions struct {
 	// hapax_outbox). That of the ids which callers gave has its name and "_ids" behind it,
 	// that of the relays "_relays".
 	Table string
-	// Shards is how many relays can publish at once; more stand by (default: 1; 16 at most). The
-	// records of an order key are in one shard, so all programs that put say the same, and
-	// change it while the outbox is empty: else the order of a key is kept among the records that were put by one
-	// number only. Relays need not be told. With each shard a destination has more transactions to
-	// make, and what is put takes longer to be published while there is little.
+	// Shards is how many relays can publish at once; more stand by (default: 1; 16 at most). Relays need
+	// not be told.
+	//
+	// All programs that put must say the same, for the records of an order key are in one shard, and their
+	// order is kept there. It is changed while the outbox is empty. With more shards there are more
+	// transactions, and while there is little to publish each record takes longer.
 	Shards int
 }
 

@@ -36,7 +36,8 @@ func (*outboxRelay) examples() string {
   hapax outbox relay --database sqlite:shop.db --rabbitmq amqp://127.0.0.1:5672 --exchange payments
 
 The outbox's tables are made if they are not there. Any number of relays can run at
-once and share the work. One that is killed leaves nothing out. Into Kafka it leaves
+once: as many work as there are shards, one unless the programs that put say more, and
+the others stand by. One that is killed leaves nothing out. Into Kafka it leaves
 nothing doubled: who reads committed has each record once, and with --window so has
 everybody, inside the topics' windows. NATS drops copies inside its streams' windows;
 of RabbitMQ's an inbox does, by message-id. SIGTERM and SIGINT stop it when it has

@@ -14,7 +14,8 @@
 //     and tells the last batch that was published;
 //  2. deletes that batch and those before it, and publishes the next one if there is one;
 //  3. seals what is committed and in no batch into a batch, publishes it, deletes it, and
-//     so on. Nothing is published for good before the seal is durable.
+//     so on. Nothing is published for good before the seal is durable. A crash of the source may
+//     take the deletion back, which is done again then.
 //
 // After anything that is unclear it begins at the first step again. A destination that
 // commits the number of a batch together with its records, as Kafka can, so has each

@@ -290,7 +290,7 @@ func part(shards []Shard, id int64) (take, ask []Shard) {
 
 // poll wakes the workers that might have something to do.
 func (r *Relay) poll(ctx context.Context) {
-	wait := r.o.Poll
+	wait, pause := r.o.Poll, r.o.Pause
 	for r.rest(ctx, wait) {
 		bounded, end := context.WithTimeout(ctx, r.o.Lease)
 		shards, err := r.source.Waiting(bounded, r.id)
@@ -299,9 +299,10 @@ func (r *Relay) poll(ctx context.Context) {
 			if ctx.Err() == nil {
 				r.failed("look for records", err)
 			}
-			wait = r.o.MaxPause
+			wait, pause = pause, min(2*pause, r.o.MaxPause)
 			continue
 		}
+		pause = r.o.Pause
 		r.mu.Lock()
 		for _, shard := range shards {
 			if w := r.workers[shard]; w != nil {
@@ -317,7 +318,8 @@ func (r *Relay) poll(ctx context.Context) {
 }
 
 // rest waits until it is time to look for records: until the relay is woken, but a Poll at
-// least, so that what comes meanwhile is published together. After an error nothing wakes it.
+// least, so that what comes meanwhile is published together. Nothing wakes it from a pause
+// after errors that is longer than MaxPoll.
 func (r *Relay) rest(ctx context.Context, wait time.Duration) bool {
 	woken := r.woken
 	if wait > r.o.MaxPoll {

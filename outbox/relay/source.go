@@ -27,14 +27,15 @@ type Source interface {
 
 	// Resume deletes the batches up to one that was published, and returns the next one
 	// that is sealed, or none. It and those below return [ErrLost] if the shard is not
-	// the relay's any more, and else prolong its lease.
+	// as the relay has left it.
 	Resume(ctx context.Context, h Hold, published int64) (Batch, error)
 	// Next deletes a batch that was published, which may be empty, and seals another of so
 	// many records at most: one without records, with the number of the last, if there are none. No
 	// other must be sealed already.
 	Next(ctx context.Context, h Hold, published Batch, most Size) (Batch, error)
-	// Sealed returns nil once a batch, which the method returned last, stays sealed whatever happens to
-	// the source: Next may return it before. It is called while the batch is published.
+	// Sealed returns nil once a batch that Next has returned stays sealed whatever happens to the source:
+	// Next may return it before, and what it has deleted may come back. It is called while the batch is
+	// published. What Resume returns stays sealed.
 	Sealed(ctx context.Context, h Hold, b Batch) error
 	// SetAside gives records of a batch faults, by position, and takes them and what
 	// waits for them out of it. It must not have been published.
@@ -47,8 +48,9 @@ type Waker interface {
 	Listen(ctx context.Context, wake func()) error
 }
 
-// ErrLost says that another relay holds the shard.
-var ErrLost = errors.New("relay: the shard is another's")
+// ErrLost says that the source does not have the shard as the relay has left it: another relay holds it, or a
+// crash of the source has taken what was done last. [Source.Take] tells which.
+var ErrLost = errors.New("relay: the shard is not as it was left")
 
 // Shard is a part of an outbox that one relay works on at a time.
 type Shard struct {

@@ -80,10 +80,11 @@ func (w *worker) work() {
 	for !w.over() {
 		published, err := w.line()
 		switch {
-		case errors.Is(err, ErrLost):
+		case errors.Is(err, errHeld):
 			return
 		case err == nil || w.ctx.Err() != nil:
 			continue
+		case errors.Is(err, ErrLost): // if another has the shard, it can't be taken
 		case w.refuse == nil:
 			w.failed("publish", err, "shard", w.shard.Number)
 		}
@@ -102,13 +103,16 @@ func (w *worker) work() {
 	}
 }
 
+// errHeld ends a worker: another relay holds the shard.
+var errHeld = errors.New("relay: the shard can't be taken")
+
 // line publishes over one line, until it fails or the worker is over.
 func (w *worker) line() (published bool, err error) {
 	h := w.hold(w.shard.Number)
 	// Who has lost the shard must not stop the one that has it.
 	had, err := w.source.Take(w.ctx, h)
 	if err == nil && !had {
-		err = ErrLost
+		err = errHeld
 	}
 	if err != nil {
 		return false, err
@@ -126,7 +130,7 @@ func (w *worker) line() (published bool, err error) {
 	sealed := err == nil && batch.Number > 0
 	for err == nil && !w.over() {
 		if len(batch.Records) > 0 {
-			if err := w.publish(line, h, batch, alone); err != nil {
+			if err := w.publish(line, h, batch, alone, sealed); err != nil {
 				return published, err
 			}
 			published, alone = true, false
@@ -155,16 +159,28 @@ func (w *worker) sleep() {
 	}
 }
 
-// publish publishes a batch, and keeps what was refused of it for the next line.
-func (w *worker) publish(line Line, h Hold, b Batch, alone bool) error {
+// patience bounds how long a batch that is sent waits for its seal: Kafka's transaction is open meanwhile, and
+// holds up all who read committed. If it takes longer, the next line has the batch resumed, and so sealed
+// for good, before it sends anything.
+const patience = time.Second
+
+// publish publishes a batch, and keeps what was refused of it for the next line. Its seal becomes
+// durable meanwhile, unless it is.
+func (w *worker) publish(line Line, h Hold, b Batch, alone, durable bool) error {
 	began := time.Now()
-	ctx, end := context.WithCancel(w.ctx)
+	ctx, end := context.WithTimeout(w.ctx, patience)
 	kept := make(chan error, 1)
-	go func() { kept <- w.source.Sealed(ctx, h, b) }()
+	go func() {
+		if durable {
+			kept <- nil
+			return
+		}
+		kept <- w.source.Sealed(ctx, h, b)
+	}()
 	sealed := sync.OnceValue(func() error { return <-kept })
 	defer func() {
 		end()
-		_ = sealed() // if nobody asked
+		_ = sealed() // it ends with this batch, also if the line did not ask
 	}()
 	err := line.Publish(w.ctx, b, alone, sealed)
 	if err == nil {

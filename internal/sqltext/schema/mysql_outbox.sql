@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    TINYINT  NOT NULL PRIMARY KEY,
 	name     CHAR(32) CHARACTER SET ascii NOT NULL, -- drawn once: the shard's among those of all outboxes
-	batch    BIGINT   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	batch    BIGINT   NOT NULL DEFAULT 0,       -- the last one that was sealed; what was published has its number for good
 	sealed   MEDIUMTEXT CHARACTER SET ascii,    -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   BIGINT   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
 	holder   BIGINT   NOT NULL DEFAULT 0,       -- the relay; 0: none

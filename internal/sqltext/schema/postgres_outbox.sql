@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    smallint NOT NULL PRIMARY KEY,
 	name     text     NOT NULL,                 -- drawn once: the shard's among those of all outboxes
-	batch    bigint   NOT NULL DEFAULT 0,       -- the last one that was sealed; numbers never come again
+	batch    bigint   NOT NULL DEFAULT 0,       -- the last one that was sealed; what was published has its number for good
 	sealed   text,                              -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   bigint   NOT NULL DEFAULT 0,       -- above zero: there are rows with a fault
 	holder   bigint   NOT NULL DEFAULT 0,       -- the relay; 0: none

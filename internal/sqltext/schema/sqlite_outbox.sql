@@ -2,7 +2,7 @@
 CREATE TABLE IF NOT EXISTS hapax_outbox_relays (
 	shard    INTEGER NOT NULL PRIMARY KEY,
 	name     TEXT    NOT NULL,                  -- drawn once: the shard's among those of all outboxes
-	batch    INTEGER NOT NULL DEFAULT 0,        -- the last one that was sealed; numbers never come again
+	batch    INTEGER NOT NULL DEFAULT 0,        -- the last one that was sealed; what was published has its number for good
 	sealed   TEXT,                              -- the positions of that batch's rows, until it is published; NULL: it was
 	faults   INTEGER NOT NULL DEFAULT 0,        -- above zero: there are rows with a fault
 	holder   INTEGER NOT NULL DEFAULT 0,        -- the relay; 0: none
