@@ -31,6 +31,18 @@ type database struct {
 	bytes string // the type of a column of bytes
 }
 
+// everywhere runs a test in a room of its own of each database.
+func everywhere(t *testing.T, f func(t *testing.T, r room, db *sql.DB)) {
+	t.Helper()
+	for _, d := range databases() {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			r := d.create(t)
+			f(t, r, r.open(t, ""))
+		})
+	}
+}
+
 func databases() []database {
 	levels := []sql.IsolationLevel{sql.LevelReadCommitted, sql.LevelRepeatableRead, sql.LevelSerializable}
 	postgres := database{

@@ -74,32 +74,27 @@ func examined(tb testing.TB, home room, db *sql.DB, window time.Duration) *ledge
 // that is held or remembered does (statement 39).
 func TestLedgerSweep(t *testing.T) {
 	t.Parallel()
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			db := r.open(t, "")
-			l := r.ledger(t, db, sqldb.LedgerOptions{TokenMemory: time.Minute})
-			held, done, released := r.claim(t, l, "held"), r.claim(t, l, "done"), r.claim(t, l, "released")
-			if err := l.Commit(t.Context(), done, nil); err != nil {
-				t.Fatal(err)
+	everywhere(t, func(t *testing.T, r room, db *sql.DB) {
+		l := r.ledger(t, db, sqldb.LedgerOptions{TokenMemory: time.Minute})
+		held, done, released := r.claim(t, l, "held"), r.claim(t, l, "done"), r.claim(t, l, "released")
+		if err := l.Commit(t.Context(), done, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Release(t.Context(), released); err != nil {
+			t.Fatal(err)
+		}
+		r.sweeps(t, l, 0)
+		r.age(t, db, 2*time.Minute) // of the row that was released
+		r.sweeps(t, l, 1)
+		r.age(t, db, 2*time.Hour)
+		r.sweeps(t, l, 2)
+		for _, c := range []hapax.Claim{held, done} {
+			if _, err := l.Extend(t.Context(), c, time.Minute); err == nil {
+				t.Error("a claim that was swept goes on")
 			}
-			if err := l.Release(t.Context(), released); err != nil {
-				t.Fatal(err)
-			}
-			r.sweeps(t, l, 0)
-			r.age(t, db, 2*time.Minute) // of the row that was released
-			r.sweeps(t, l, 1)
-			r.age(t, db, 2*time.Hour)
-			r.sweeps(t, l, 2)
-			for _, c := range []hapax.Claim{held, done} {
-				if _, err := l.Extend(t.Context(), c, time.Minute); err == nil {
-					t.Error("a claim that was swept goes on")
-				}
-			}
-			r.claim(t, l, "done")
-		})
-	}
+		}
+		r.claim(t, l, "done")
+	})
 }
 
 func (r room) claim(t *testing.T, l *sqldb.Ledger, id string) hapax.Claim {

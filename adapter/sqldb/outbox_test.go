@@ -73,18 +73,13 @@ func (r room) pending(tb testing.TB, db *sql.DB) (records []outbox.Record) {
 
 func TestOutbox(t *testing.T) {
 	t.Parallel()
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			db := r.open(t, "")
-			o := r.outbox(t, db)
-			t.Run("records are as they were put", func(t *testing.T) { r.putAsTheyAre(t, db, o) })
-			t.Run("an id is put once, and with another payload never", func(t *testing.T) { r.putOnce(t, db, o) })
-			t.Run("what is rolled back was not put", func(t *testing.T) { r.rolledBack(t, db, o) })
-			t.Run("many put the same at once", func(t *testing.T) { r.putAtOnce(t, db, o) })
-		})
-	}
+	everywhere(t, func(t *testing.T, r room, db *sql.DB) {
+		o := r.outbox(t, db)
+		t.Run("records are as they were put", func(t *testing.T) { r.putAsTheyAre(t, db, o) })
+		t.Run("an id is put once, and with another payload never", func(t *testing.T) { r.putOnce(t, db, o) })
+		t.Run("what is rolled back was not put", func(t *testing.T) { r.rolledBack(t, db, o) })
+		t.Run("many put the same at once", func(t *testing.T) { r.putAtOnce(t, db, o) })
+	})
 }
 
 // putAsTheyAre: one by one, which is another statement, and many (statement 42: ids are minted
@@ -229,38 +224,33 @@ var errRollback = errors.New("roll back")
 // TestOutboxRetention: an id is remembered from when its record was published.
 func TestOutboxRetention(t *testing.T) {
 	t.Parallel()
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			db := r.open(t, "")
-			o := r.outbox(t, db)
-			record := outbox.Record{Topic: "trades", ID: "a"}
-			sweeps := func(want int64) {
-				t.Helper()
-				if n, err := o.Sweep(t.Context(), time.Hour); err != nil || n != want {
-					t.Errorf("a sweep forgot %d ids, %v, want %d", n, err, want)
-				}
+	everywhere(t, func(t *testing.T, r room, db *sql.DB) {
+		o := r.outbox(t, db)
+		record := outbox.Record{Topic: "trades", ID: "a"}
+		sweeps := func(want int64) {
+			t.Helper()
+			if n, err := o.Sweep(t.Context(), time.Hour); err != nil || n != want {
+				t.Errorf("a sweep forgot %d ids, %v, want %d", n, err, want)
 			}
-			if err := r.put(t, db, o, record); err != nil {
-				t.Fatal(err)
-			}
-			sweeps(0)
-			newPublisher(o).publish(t, 10)
-			sweeps(0)
-			if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 0 {
-				t.Errorf("put inside of the retention: %v, %d records", err, len(r.pending(t, db)))
-			}
-			execute(t, db, fmt.Sprintf(map[sqldb.Dialect]string{
-				sqldb.Postgres: "UPDATE %s SET marked = marked - interval '61 minutes'",
-				sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL 61 MINUTE",
-				sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL 61 MINUTE",
-				sqldb.SQLite:   "UPDATE %s SET marked = marked - 3660",
-			}[r.dialect], r.table("outbox_ids")))
-			sweeps(1)
-			if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 1 {
-				t.Errorf("put after the retention: %v, %d records", err, len(r.pending(t, db)))
-			}
-		})
-	}
+		}
+		if err := r.put(t, db, o, record); err != nil {
+			t.Fatal(err)
+		}
+		sweeps(0)
+		newPublisher(o).publish(t, 10)
+		sweeps(0)
+		if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 0 {
+			t.Errorf("put inside of the retention: %v, %d records", err, len(r.pending(t, db)))
+		}
+		execute(t, db, fmt.Sprintf(map[sqldb.Dialect]string{
+			sqldb.Postgres: "UPDATE %s SET marked = marked - interval '61 minutes'",
+			sqldb.MariaDB:  "UPDATE %s SET marked = marked - INTERVAL 61 MINUTE",
+			sqldb.MySQL:    "UPDATE %s SET marked = marked - INTERVAL 61 MINUTE",
+			sqldb.SQLite:   "UPDATE %s SET marked = marked - 3660",
+		}[r.dialect], r.table("outbox_ids")))
+		sweeps(1)
+		if err := r.put(t, db, o, record); err != nil || len(r.pending(t, db)) != 1 {
+			t.Errorf("put after the retention: %v, %d records", err, len(r.pending(t, db)))
+		}
+	})
 }

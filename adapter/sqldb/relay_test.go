@@ -56,47 +56,42 @@ func newPublisher(o *sqldb.Outbox) *publisher { return &publisher{from: o.Record
 // TestShards: relays find the shards that records are put into, whatever number they were made with.
 func TestShards(t *testing.T) {
 	t.Parallel()
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			db := r.open(t, "")
-			three := r.outbox(t, db)
-			one, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Table: r.table("outbox")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newPublisher(one)
-			const keys = 30
-			for _, to := range []struct {
-				*sqldb.Outbox
-				shards int
-			}{{one, 1}, {three, 3}, {one, 3}} {
-				for key := range keys {
-					if err := r.put(t, db, to.Outbox, outbox.Record{Topic: "t", OrderKey: fmt.Sprint(key)}); err != nil {
-						t.Fatal(err)
-					}
-				}
-				shards, err := p.from.Shards(t.Context())
-				if err != nil || len(shards) != to.shards {
-					t.Errorf("%d shards, %v: want %d", len(shards), err, to.shards)
-				}
-				p.publish(t, 10)
-			}
-			if len(p.published) != 3*keys {
-				t.Errorf("%d records are published, want %d", len(p.published), 3*keys)
-			}
-			execute(t, db, "INSERT INTO "+r.table("outbox")+" (shard, id, topic, order_key, headers) VALUES (16, 'i', 't', '', '')")
-			if _, err := p.from.Shards(t.Context()); err == nil || !strings.Contains(err.Error(), "records in shard 16, put by a newer program") {
-				t.Errorf("records in shard 16: %v", err)
-			}
-			for _, n := range []int{-1, 17} {
-				if _, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Shards: n}); err == nil || !strings.Contains(err.Error(), "want 1 to 16") {
-					t.Errorf("%d shards: %v", n, err)
+	everywhere(t, func(t *testing.T, r room, db *sql.DB) {
+		three := r.outbox(t, db)
+		one, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Table: r.table("outbox")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newPublisher(one)
+		const keys = 30
+		for _, to := range []struct {
+			*sqldb.Outbox
+			shards int
+		}{{one, 1}, {three, 3}, {one, 3}} {
+			for key := range keys {
+				if err := r.put(t, db, to.Outbox, outbox.Record{Topic: "t", OrderKey: fmt.Sprint(key)}); err != nil {
+					t.Fatal(err)
 				}
 			}
-		})
-	}
+			shards, err := p.from.Shards(t.Context())
+			if err != nil || len(shards) != to.shards {
+				t.Errorf("%d shards, %v: want %d", len(shards), err, to.shards)
+			}
+			p.publish(t, 10)
+		}
+		if len(p.published) != 3*keys {
+			t.Errorf("%d records are published, want %d", len(p.published), 3*keys)
+		}
+		execute(t, db, "INSERT INTO "+r.table("outbox")+" (shard, id, topic, order_key, headers) VALUES (16, 'i', 't', '', '')")
+		if _, err := p.from.Shards(t.Context()); err == nil || !strings.Contains(err.Error(), "records in shard 16, put by a newer program") {
+			t.Errorf("records in shard 16: %v", err)
+		}
+		for _, n := range []int{-1, 17} {
+			if _, err := sqldb.NewOutbox(db, r.dialect, sqldb.OutboxOptions{Shards: n}); err == nil || !strings.Contains(err.Error(), "want 1 to 16") {
+				t.Errorf("%d shards: %v", n, err)
+			}
+		}
+	})
 }
 
 // TestLateCommit: a transaction that commits behind others which put later is not
@@ -195,52 +190,47 @@ func TestForgetReads(t *testing.T) {
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	const keys, writers, turns = 5, 6, 15
-	for _, d := range databases() {
-		t.Run(d.name, func(t *testing.T) {
-			t.Parallel()
-			r := d.create(t)
-			db := r.open(t, "")
-			o := r.outbox(t, db)
-			execute(t, db, "CREATE TABLE "+r.table("orders")+" (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL)")
-			for key := range keys {
-				execute(t, db, fmt.Sprintf("INSERT INTO %s VALUES (%d, 0)", r.table("orders"), key))
-			}
-			var wg sync.WaitGroup
-			for range writers {
-				wg.Go(func() {
-					for range turns {
-						if err := r.turn(t, db, o, rand.IntN(keys)); err != nil {
-							t.Error(err)
-						}
+	everywhere(t, func(t *testing.T, r room, db *sql.DB) {
+		o := r.outbox(t, db)
+		execute(t, db, "CREATE TABLE "+r.table("orders")+" (id INTEGER NOT NULL PRIMARY KEY, n INTEGER NOT NULL)")
+		for key := range keys {
+			execute(t, db, fmt.Sprintf("INSERT INTO %s VALUES (%d, 0)", r.table("orders"), key))
+		}
+		var wg sync.WaitGroup
+		for range writers {
+			wg.Go(func() {
+				for range turns {
+					if err := r.turn(t, db, o, rand.IntN(keys)); err != nil {
+						t.Error(err)
 					}
-				})
-			}
-			written := make(chan struct{})
-			go func() {
-				defer close(written)
-				wg.Wait()
-			}()
-			defer func() { <-written }()
-			p := newPublisher(o)
-			for done := false; !done; {
-				select {
-				case <-written:
-					done = true // and once more
-				default:
 				}
-				p.publish(t, 3)
+			})
+		}
+		written := make(chan struct{})
+		go func() {
+			defer close(written)
+			wg.Wait()
+		}()
+		defer func() { <-written }()
+		p := newPublisher(o)
+		for done := false; !done; {
+			select {
+			case <-written:
+				done = true // and once more
+			default:
 			}
-			next := map[string]int{}
-			for _, r := range p.published {
-				if next[r.OrderKey]++; fmt.Sprint(next[r.OrderKey]) != string(r.Payload) {
-					t.Fatalf("key %s: %s is published as number %d", r.OrderKey, r.Payload, next[r.OrderKey])
-				}
+			p.publish(t, 3)
+		}
+		next := map[string]int{}
+		for _, r := range p.published {
+			if next[r.OrderKey]++; fmt.Sprint(next[r.OrderKey]) != string(r.Payload) {
+				t.Fatalf("key %s: %s is published as number %d", r.OrderKey, r.Payload, next[r.OrderKey])
 			}
-			if len(p.published) != writers*turns {
-				t.Errorf("%d records are published, want %d", len(p.published), writers*turns)
-			}
-		})
-	}
+		}
+		if len(p.published) != writers*turns {
+			t.Errorf("%d records are published, want %d", len(p.published), writers*turns)
+		}
+	})
 }
 
 // turn counts up a key's row, and puts what it counted. Half of the first tries are rolled back.
