@@ -23,8 +23,9 @@ type Options struct {
 	// Progress is the compacted topic of what was published (default: one of the outbox's own,
 	// whose name is hapax-outbox-progress- and that which the outbox has drawn). Any number of
 	// outboxes can share one; but who takes a shard over then waits for the dead relays of
-	// others too, up to Transaction, as it does among the shards of an outbox of three or more. It is made if it is not there; if it is, it needs two
-	// partitions at least, and cleanup.policy=compact.
+	// others too, up to Transaction, as it does among the shards of an outbox of three or
+	// more. It is made if it is not there; if it is, it needs two partitions at least, and
+	// cleanup.policy=compact.
 	Progress string
 	// Replicas of that topic, if it is made (default: the broker's own default, which
 	// those before Kafka 2.4 do not have).

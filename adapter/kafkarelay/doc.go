@@ -10,8 +10,8 @@
 // A batch is one transaction, and so is that its number was published: it is a record of
 // a compacted topic, under the name of the outbox's shard. A relay that takes a shard over
 // first fences the one before by the shard's transactional ids, two of which take turns,
-// which ends what that had begun, and then reads the number. So a batch is published if its number is there, and else
-// it is not, whatever was killed and whichever answers were lost.
+// which ends what that had begun, and then reads the number. So a batch is published if
+// its number is there, and else it is not, whatever was killed and whichever answers were lost.
 //
 // What voids it: the topic of the numbers is deleted, or restored to what it was before, or
 // the table of the relays is.

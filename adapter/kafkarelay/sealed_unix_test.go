@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -71,13 +70,7 @@ func sealLost(t *testing.T, n *node, driver string) {
 	const keys, rounds = 4, 30
 	b.PutRounds(t, topic, keys, 0, rounds)
 	source := &asking{Source: b.Records(), asked: make(chan sealed), answer: make(chan bool)}
-	r, err := relay.New(source, to(t, n), relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
+	stop := relaytest.Run(t, source, to(t, n), relay.Options{Batch: relaytest.Few(), Lease: time.Second, MaxPause: 100 * time.Millisecond})
 	for lost := false; !lost; source.answer <- lost {
 		of := <-source.asked
 		database.Kill()
@@ -96,9 +89,6 @@ func sealLost(t *testing.T, n *node, driver string) {
 	audit(t, n, topic, keys, rounds)
 	b.Drained(t)
 	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
 }
 
 // TestUnsealed: nothing is committed, nor sent to a topic with a window, before the database has the

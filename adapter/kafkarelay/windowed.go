@@ -94,10 +94,7 @@ func (l *windowedLine) Publish(ctx context.Context, b relay.Batch, alone bool, s
 	defer unbind()
 	err := l.look(ctx, b)
 	if err == nil {
-		err = sealed()
-	}
-	if err == nil {
-		err = l.sender.Batch(ctx, l.shard.Name, b, alone, l.send)
+		err = l.sender.Batch(ctx, l.shard.Name, b, alone, sealed, l.send)
 	}
 	if err != nil {
 		return fmt.Errorf("kafka relay: publish batch %d of shard %d: %w", b.Number, l.shard.Number, err)

@@ -29,11 +29,7 @@ type line struct {
 
 // Publish is the method of [relay.Line].
 func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool, sealed func() error) error {
-	err := sealed()
-	if err == nil {
-		err = l.sender.Batch(ctx, l.shard.Name, b, alone, l.send)
-	}
-	if err != nil {
+	if err := l.sender.Batch(ctx, l.shard.Name, b, alone, sealed, l.send); err != nil {
 		return fmt.Errorf("nats relay: publish batch %d of shard %d: %w", b.Number, l.shard.Number, err)
 	}
 	return nil

@@ -45,11 +45,7 @@ func (l *line) Publish(ctx context.Context, b relay.Batch, alone bool, sealed fu
 	// What the server does not read is waited for, whatever the context says.
 	unbind := context.AfterFunc(ctx, l.Close)
 	defer unbind()
-	err := sealed()
-	if err == nil {
-		err = l.sender.Batch(ctx, l.shard.Name, b, alone, l.send)
-	}
-	if err != nil {
+	if err := l.sender.Batch(ctx, l.shard.Name, b, alone, sealed, l.send); err != nil {
 		return fmt.Errorf("rabbitmq relay: publish batch %d of shard %d: %w", b.Number, l.shard.Number, err)
 	}
 	return nil

@@ -88,12 +88,8 @@ func (r *Records) Sealed(ctx context.Context, h relay.Hold, b relay.Batch) error
 	if r.dialect != sqltext.Postgres {
 		return nil
 	}
-	held := false
-	err := look(ctx, r.any, sqltext.Sealed(r.table, h.Relay, h.Shard, b.Number), func(scan func(...any) error) error {
-		held = true
-		return scan(new(int64))
-	})
-	if err == nil && !held {
+	rows, err := r.change(ctx, sqltext.Sealed(r.table, h.Relay, h.Shard, b.Number))
+	if err == nil && rows != 1 {
 		err = relay.ErrLost
 	}
 	return wrap("keep the seal of a batch", err)

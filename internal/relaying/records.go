@@ -62,7 +62,7 @@ func (r *Records) transact(ctx context.Context, f func(ctx context.Context, tx m
 	return r.run(ctx, f)
 }
 
-// change makes a statement by itself, and tells how many rows it affected.
+// change makes a statement by itself, and tells how many rows it affected, or locked.
 func (r *Records) change(ctx context.Context, s sqltext.Statement) (rows int64, err error) {
 	if r.dialect != sqltext.SQLite {
 		done, err := r.any.Exec(ctx, s.Text, s.Args...)

@@ -170,10 +170,11 @@ func (b *Box) Execute(t *testing.T, statement string) {
 // Run runs a relay until the returned function is called.
 func (b *Box) Run(t *testing.T, to relay.Destination, o relay.Options) (stop func()) {
 	t.Helper()
-	return run(t, b.Records(), to, o)
+	return Run(t, b.Records(), to, o)
 }
 
-func run(t *testing.T, from relay.Source, to relay.Destination, o relay.Options) (stop func()) {
+// Run runs a relay from a source until the returned function is called.
+func Run(t *testing.T, from relay.Source, to relay.Destination, o relay.Options) (stop func()) {
 	t.Helper()
 	o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	r, err := relay.New(from, to, o)

@@ -52,7 +52,7 @@ func (b *Box) Unsealed(t *testing.T, topic string, to relay.Destination) {
 	t.Helper()
 	b.PutRounds(t, topic, 2, 0, 2)
 	from := &unsealed{Source: b.Records(), failed: make(chan struct{})}
-	stop := run(t, from, to, relay.Options{MaxPause: 100 * time.Millisecond})
+	stop := Run(t, from, to, relay.Options{MaxPause: 100 * time.Millisecond})
 	from.failed <- struct{}{}
 	close(from.failed)
 	stop()

@@ -72,14 +72,17 @@ func (s *Sender) InFlight() int { return s.o.InFlight }
 // Timeout is how long it waits for an acknowledgement.
 func (s *Sender) Timeout() time.Duration { return s.o.Timeout }
 
-// Batch sends the records of a batch, and returns nil when all of them are acknowledged. What
+// Batch waits until the batch is sealed, sends its records, and returns nil when all of them are acknowledged. What
 // was acknowledged before an error is not sent again, as long as this sender has the shard.
 //
 // The function begins to send a record, and has done called once when the record is
 // acknowledged, by nil, or when it is not: by a [*RefusedError], or by any other error, after which it
 // is unknown and no other is sent. Done may be called at once, at any time, and from
 // any goroutine.
-func (s *Sender) Batch(ctx context.Context, shard string, b relay.Batch, alone bool, send func(r *relay.Record, done func(error))) error {
+func (s *Sender) Batch(ctx context.Context, shard string, b relay.Batch, alone bool, sealed func() error, send func(r *relay.Record, done func(error))) error {
+	if err := sealed(); err != nil {
+		return err
+	}
 	c := &course{
 		records: b.Records, send: send, most: s.o.InFlight, behind: map[string][]int{}, stored: s.recall(shard, b.Number),
 		certain: map[int64]string{}, suspect: map[int64]string{},

@@ -37,6 +37,9 @@ func newSender(t testing.TB, o sending.Options) *sending.Sender {
 	return s
 }
 
+// sealed is what every batch is here.
+func sealed() error { return nil }
+
 // message is a record on its way.
 type message struct {
 	text string
@@ -67,7 +70,7 @@ func TestOrder(t *testing.T) {
 				}
 				go func() {
 					for {
-						err := s.Batch(context.Background(), "shard", batch(1, records...), false, func(r *relay.Record, done func(error)) {
+						err := s.Batch(context.Background(), "shard", batch(1, records...), false, sealed, func(r *relay.Record, done func(error)) {
 							wires <- message{string(r.Payload), done}
 						})
 						if err == nil {
@@ -153,7 +156,7 @@ func TestRefused(t *testing.T) {
 		{"both", batch(3, "a0", "b0"), false, map[string]error{"a0": errors.New("failed"), "b0": &sending.RefusedError{Why: "no"}}, "a0 b0", true, map[int64]string{1: "no"}},
 	} {
 		var sent []string
-		err := s.Batch(t.Context(), "shard", test.batch, test.alone, func(r *relay.Record, done func(error)) {
+		err := s.Batch(t.Context(), "shard", test.batch, test.alone, sealed, func(r *relay.Record, done func(error)) {
 			sent = append(sent, string(r.Payload))
 			done(test.answers[string(r.Payload)])
 		})
@@ -176,14 +179,14 @@ func TestBounds(t *testing.T) {
 		for alone, want := range map[bool]int{false: 2, true: 1} {
 			sent := 0
 			began := time.Now()
-			err := s.Batch(t.Context(), "shard", batch(1, "a0", "b0", "c0", "-0", "-1"), alone, func(*relay.Record, func(error)) { sent++ })
+			err := s.Batch(t.Context(), "shard", batch(1, "a0", "b0", "c0", "-0", "-1"), alone, sealed, func(*relay.Record, func(error)) { sent++ })
 			if sent != want || err == nil || time.Since(began) != time.Second || !strings.Contains(err.Error(), "is unknown") {
 				t.Errorf("alone %t: sent %d after %v, %v: want %d", alone, sent, time.Since(began), err, want)
 			}
 		}
 		ctx, end := context.WithTimeout(t.Context(), time.Millisecond)
 		defer end()
-		if err := s.Batch(ctx, "shard", batch(1, "a0"), false, func(*relay.Record, func(error)) {}); !errors.Is(err, context.DeadlineExceeded) {
+		if err := s.Batch(ctx, "shard", batch(1, "a0"), false, sealed, func(*relay.Record, func(error)) {}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("ended with %v", err)
 		}
 	})

@@ -177,8 +177,8 @@ const RelaySettings = "SELECT set_config('enable_seqscan', 'off', true), set_con
 // round trip: it holds a shard whose last batch it knows, deletes the rows of that, and seals
 // the next, which it returns: the last batch, then as [ReadOutgoing] does, and the age in
 // microseconds. One row without a position says that there is none; no row, that the shard or its last batch
-// are another's, or that a crash has taken the step before. What it reads is of the moment it began; but whoever else might have changed it
-// meanwhile has changed holder or last batch too, and those are looked at under the row's lock.
+// are another's, or that a crash has taken the step before. What it reads is of the moment it
+// began; but whoever else might have changed it meanwhile has changed holder or last batch too, and those are looked at under the row's lock.
 func Step(outbox string, relay int64, shard int, lease, last int64, named bool, published []int64, records, bytes int) Statement {
 	const size = "length(order_key) + length(headers) + coalesce(length(payload), 0)"
 	text := "WITH old AS (SELECT unnest(?::bigint[]) AS position), fit AS (" +

@@ -127,23 +127,23 @@ func (w *worker) line() (published bool, err error) {
 	if err == nil {
 		batch, alone, err = w.judge(h, batch)
 	}
-	sealed := err == nil && batch.Number > 0
+	resumed := err == nil && batch.Number > 0
 	for err == nil && !w.over() {
 		if len(batch.Records) > 0 {
-			if err := w.publish(line, h, batch, alone, sealed); err != nil {
+			if err := w.publish(line, h, batch, alone, resumed); err != nil {
 				return published, err
 			}
 			published, alone = true, false
 		}
 		switch {
-		case sealed: // there may be more of those that another relay has sealed
+		case resumed: // there may be more of those that another relay has sealed
 			batch, err = w.source.Resume(w.ctx, h, batch.Number)
-			sealed = batch.Number > 0
+			resumed = batch.Number > 0
 		default:
 			w.drowse()
 			batch, err = w.source.Next(w.ctx, h, batch, w.o.Batch)
 		}
-		if err == nil && !sealed && len(batch.Records) == 0 {
+		if err == nil && !resumed && len(batch.Records) == 0 {
 			w.sleep()
 		}
 	}
@@ -168,20 +168,17 @@ const patience = time.Second
 // durable meanwhile, unless it is.
 func (w *worker) publish(line Line, h Hold, b Batch, alone, durable bool) error {
 	began := time.Now()
-	ctx, end := context.WithTimeout(w.ctx, patience)
-	kept := make(chan error, 1)
-	go func() {
-		if durable {
-			kept <- nil
-			return
-		}
-		kept <- w.source.Sealed(ctx, h, b)
-	}()
-	sealed := sync.OnceValue(func() error { return <-kept })
-	defer func() {
-		end()
-		_ = sealed() // it ends with this batch, also if the line did not ask
-	}()
+	sealed := func() error { return nil }
+	if !durable {
+		ctx, end := context.WithTimeout(w.ctx, patience)
+		kept := make(chan error, 1)
+		go func() { kept <- w.source.Sealed(ctx, h, b) }()
+		sealed = sync.OnceValue(func() error { return <-kept })
+		defer func() {
+			end()
+			_ = sealed() // it ends with this batch, also if the line did not ask
+		}()
+	}
 	err := line.Publish(w.ctx, b, alone, sealed)
 	if err == nil {
 		w.published(b, time.Since(began))
